@@ -204,6 +204,13 @@ export const errorTable = {
     'The store of secrets does not answer.',
     'Check its address and the permissions of this process.',
   ),
+  secret_store_denied: entry(
+    500,
+    'permanent',
+    27,
+    'The store of secrets refuses access.',
+    'Give this process the permission that `detail` names.',
+  ),
   port_in_use: entry(
     500,
     'permanent',
