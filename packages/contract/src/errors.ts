@@ -141,6 +141,13 @@ export const errorTable = {
     'There is no such object.',
     'Check the key; the object may have been deleted.',
   ),
+  object_exists: entry(
+    409,
+    'permanent',
+    4,
+    'Another object has this key.',
+    'Choose another key; objects that are created once are not overwritten.',
+  ),
   object_corrupt: entry(
     500,
     'permanent',
@@ -168,6 +175,13 @@ export const errorTable = {
     21,
     'The object store does not answer.',
     'Check its address, credentials and disk; then try again.',
+  ),
+  object_store_full: entry(
+    507,
+    'recoverable',
+    27,
+    'The object store has no room left.',
+    'Free space on the disk or raise the quota; then try again.',
   ),
   object_store_denied: entry(
     500,
