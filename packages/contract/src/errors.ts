@@ -288,6 +288,13 @@ export const errorTable = {
     'A migration that was applied is not the one in this version.',
     'Use the version that wrote the database; never edit an applied migration.',
   ),
+  migration_failed: entry(
+    500,
+    'recoverable',
+    27,
+    'A migration could not be applied.',
+    'Correct what `detail` names and run `casebound migrate` again; what was applied stays.',
+  ),
   not_ready: entry(
     503,
     'recoverable',

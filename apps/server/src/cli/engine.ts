@@ -1,0 +1,69 @@
+/**
+ * What the commands need from the rest of the program. `main.ts` hands in the composition; the CLI itself constructs nothing.
+ */
+import type { Client, Status } from '@casebound/contract';
+
+/** The options that every command takes. */
+export interface CommonOptions {
+  /** Absolute path of the data folder. */
+  readonly dataDir: string;
+  /** Absolute path of the configuration file, when one was named. */
+  readonly configFile: string | undefined;
+  /** `http.port` -> `4711`, from `--set` and from options such as `--port`. */
+  readonly overrides: ReadonlyMap<string, string>;
+}
+
+export type Role = 'all' | 'api' | 'worker' | 'migrate';
+
+/** A way to the use cases: over HTTP to the server of this data folder, or in this process. */
+export interface Connection {
+  readonly client: Client;
+  /** Where the work is done: the address of the running server, or `in-process`. */
+  readonly via: string;
+  close(): Promise<void>;
+}
+
+export interface RunningServer {
+  readonly address: string | undefined;
+  readonly status: Status;
+  /** The bootstrap administrator's token; only at the one start that created the account. */
+  readonly bootstrapToken: string | undefined;
+  readonly startedInMs: number;
+  /** Resolves when the server has stopped, for whatever reason. */
+  readonly stopped: Promise<void>;
+  stop(reason: string): Promise<void>;
+}
+
+export interface DoctorCheck {
+  readonly name: string;
+  readonly state: 'ok' | 'warning' | 'failed';
+  readonly found: string;
+  /** What to do; empty when all is well. */
+  readonly remedy: string;
+}
+
+export interface MigrationReport {
+  readonly applied: readonly string[];
+  readonly pending: readonly string[];
+  readonly version: number;
+  readonly cases: {
+    readonly migrated: number;
+    readonly pending: number;
+    readonly failed: readonly { readonly caseId: number; readonly detail: string }[];
+  };
+}
+
+export interface ConfigurationReport {
+  /** Every effective value with its origin, secrets masked. */
+  readonly entries: readonly { readonly key: string; readonly value: unknown; readonly origin: string }[];
+  readonly text: string;
+}
+
+export interface Engine {
+  readonly version: string;
+  up(options: CommonOptions, role: Role, progress: (line: string) => void): Promise<RunningServer>;
+  connect(options: CommonOptions): Promise<Connection>;
+  migrate(options: CommonOptions, dryRun: boolean): Promise<MigrationReport>;
+  configuration(options: CommonOptions): Promise<ConfigurationReport>;
+  doctor(options: CommonOptions): Promise<readonly DoctorCheck[]>;
+}

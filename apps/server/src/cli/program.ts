@@ -1,0 +1,62 @@
+/** The command tree. A new part adds its command file here, and nothing else has to know. */
+import { Command, CommanderError } from 'commander';
+import type { CliContext, RegisterCommand } from './command.ts';
+import { registerCase } from './commands/case.ts';
+import { registerConfig } from './commands/config.ts';
+import { registerDemo } from './commands/demo.ts';
+import { registerDoctor } from './commands/doctor.ts';
+import { registerMigrate } from './commands/migrate.ts';
+import { registerStatus } from './commands/status.ts';
+import { registerUp } from './commands/up.ts';
+
+const USAGE_EXIT_CODE = 2;
+
+const registrations: readonly RegisterCommand[] = [
+  registerUp,
+  registerStatus,
+  registerDemo,
+  registerCase,
+  registerConfig,
+  registerMigrate,
+  registerDoctor,
+];
+
+const epilogue = `
+Commands use the server that runs on the data folder, or else start the embedded database for the time of the command.
+
+Exit codes: 0 success, 1 internal error, 2 wrong usage or input, 3 not found, 4 conflict, 5 not permitted,
+6 try again later, 10 and up: one cause each, listed in docs/errors.md.`;
+
+export const createProgram = (context: CliContext): Command => {
+  const program = new Command('casebound')
+    .description(
+      'Self-hosted eDiscovery: carries documents between legal cases with all of their work product, and proves it.',
+    )
+    .version(context.engine.version, '-V, --version')
+    .addHelpText('after', epilogue)
+    .showHelpAfterError('(add --help for usage)')
+    .configureOutput({
+      writeOut: (text) => void context.streams.stdout.write(text),
+      writeErr: (text) => void context.streams.stderr.write(text),
+    })
+    .exitOverride();
+  for (const register of registrations) register(program, context);
+  const inherit = (command: Command): void => {
+    for (const child of command.commands) {
+      child.copyInheritedSettings(command);
+      inherit(child);
+    }
+  };
+  inherit(program);
+  return program;
+};
+
+/** Parses and runs; the exit code goes to `context.setExitCode`. */
+export const runCli = async (argv: readonly string[], context: CliContext): Promise<void> => {
+  try {
+    await createProgram(context).parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    context.setExitCode(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE);
+  }
+};
