@@ -144,9 +144,9 @@ module.exports = {
     },
     {
       name: 'nothing-stands-on-compose',
-      comment: 'Composition is the top: only main.ts, tests, benches and tools import it.',
+      comment: 'Composition is the top: only main.ts, run/, tests, benches and tools import it.',
       severity: 'error',
-      from: { path: '^(apps|packages)/', pathNot: [TEST, '^apps/server/src/(main|compose)[.]ts$'] },
+      from: { path: '^(apps|packages)/', pathNot: [TEST, '^apps/server/src/(main[.]ts|compose[.]ts|run/)'] },
       to: { path: '^apps/server/src/(main|compose)[.]ts$' },
     },
     {
