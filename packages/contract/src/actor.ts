@@ -16,5 +16,20 @@ export const Actor = z.discriminatedUnion('kind', [
   }),
   /** Casebound itself: start-up, scheduled work, the CLI on its own data folder. */
   z.object({ kind: z.literal('system'), reason: z.string() }),
+  /** Whoever calls a public operation. */
+  z.object({ kind: z.literal('anonymous') }),
 ]);
 export type Actor = z.infer<typeof Actor>;
+
+/** Whether the actor may do what the permission stands for. What is public, anybody may. */
+export const isPermitted = (actor: Actor, permission: Permission): boolean => {
+  if (permission === 'public') return true;
+  switch (actor.kind) {
+    case 'account':
+      return actor.permissions.includes(permission);
+    case 'system':
+      return true;
+    case 'anonymous':
+      return false;
+  }
+};

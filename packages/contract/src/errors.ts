@@ -1,5 +1,5 @@
 /**
- * The one table of error codes, and the one error class.
+ * The one table of error codes; the one error class is in `casebound-error.ts`.
  *
  * - Every failure that may reach a user, a log or a dead letter has a code here; HTTP status, retryability and the CLI's
  *   exit code follow from the code and are written nowhere else.
@@ -10,7 +10,7 @@
 /** What a message handler does with a failure: try later, dead-letter now, or take it as success. */
 export type FailureFamily = 'recoverable' | 'permanent' | 'already_done';
 
-interface ErrorEntry {
+export interface ErrorEntry {
   /** HTTP status of the problem+json answer. */
   readonly status: number;
   readonly family: FailureFamily;
@@ -73,6 +73,35 @@ export const errorTable = {
     6,
     'The request took too long.',
     'Try again; if it goes on, look at `/health/ready`.',
+  ),
+  malformed_request: entry(
+    400,
+    'permanent',
+    2,
+    'The request is not valid HTTP, or its address is not validly encoded.',
+    'Correct the request; `detail` says what could not be read.',
+  ),
+  headers_too_large: entry(
+    431,
+    'permanent',
+    2,
+    'The headers of the request are larger than allowed.',
+    'Send fewer or shorter headers.',
+  ),
+  uri_too_long: entry(414, 'permanent', 2, 'The address is longer than allowed.', 'Send a shorter path and query.'),
+  operation_timeout: entry(
+    503,
+    'recoverable',
+    6,
+    'The server did not finish the operation within its time limit.',
+    'Try again; if it goes on, look at `/health/ready` or raise `http.requestTimeoutMs`.',
+  ),
+  request_aborted: entry(
+    499,
+    'recoverable',
+    6,
+    'The request was given up before its answer.',
+    'Nothing, if that was intended; else send it again.',
   ),
   unauthenticated: entry(
     401,
@@ -303,48 +332,35 @@ export const errorTable = {
     'Look at the failed checks in `errors`.',
   ),
   not_running: entry(503, 'recoverable', 26, 'No server runs on this data folder.', 'Start one with `casebound up`.'),
+  server_unreachable: entry(
+    503,
+    'recoverable',
+    27,
+    'The server cannot be reached.',
+    'Check that it runs, its address and the network.',
+  ),
+  response_invalid: entry(
+    502,
+    'permanent',
+    28,
+    'The answer is not one that this version understands.',
+    'Check that the address is that of a Casebound server, and that client and server are of the same version.',
+  ),
+  registry_invalid: entry(
+    500,
+    'permanent',
+    1,
+    'The operations of this build contradict one another.',
+    'This is a defect of the build; report the problems that are named.',
+  ),
+  account_not_found: entry(404, 'permanent', 3, 'There is no such account.', 'Check the account id.'),
+  accounts_exist: entry(
+    409,
+    'permanent',
+    4,
+    'The first account has been made already.',
+    'Use the token that was printed then, or have an administrator rotate it.',
+  ),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
-
-/** One member of a request that is wrong, at its JSON path (`$.name`, `$.items[3].key`). */
-export interface FieldError {
-  readonly path: string;
-  readonly message: string;
-}
-
-interface ErrorOptions {
-  /** JSON paths of what is wrong with the input. */
-  readonly errors?: readonly FieldError[];
-  /** Seconds until a retry makes sense; sent as `Retry-After`. */
-  readonly retryAfterSeconds?: number;
-  /** The error that caused this one; logged without its text, never sent. */
-  readonly cause?: unknown;
-}
-
-/** The error of the whole product. `message` is the detail: one clear sentence about this occurrence. */
-export class CaseboundError extends Error {
-  readonly code: ErrorCode;
-  readonly errors: readonly FieldError[];
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(code: ErrorCode, detail: string, options: ErrorOptions = {}) {
-    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = 'CaseboundError';
-    this.code = code;
-    this.errors = options.errors ?? [];
-    this.retryAfterSeconds = options.retryAfterSeconds;
-  }
-
-  get family(): FailureFamily {
-    return errorTable[this.code].family;
-  }
-
-  get status(): number {
-    return errorTable[this.code].status;
-  }
-}
-
-/** True for a `CaseboundError` of the given code. */
-export const hasCode = (error: unknown, code: ErrorCode): error is CaseboundError =>
-  error instanceof CaseboundError && error.code === code;

@@ -1,5 +1,7 @@
 /**
  * An operation is declared once; its route, its OpenAPI entry, its client method and its permission check come from here.
+ *
+ * `registry-check.ts` holds what the types cannot: a server refuses to start on a registry that fails it.
  */
 import type { z } from 'zod';
 import type { Actor, Permission } from './actor.ts';
@@ -7,11 +9,37 @@ import type { ErrorCode } from './errors.ts';
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** What success looks like: a JSON body of a schema, plain text, or nothing. */
-export type Success =
-  | { readonly status: 200 | 201 | 202; readonly body: z.ZodType }
-  | { readonly status: 200; readonly contentType: string }
-  | { readonly status: 202 | 204 };
+/** A JSON body of a schema. Members that the schema does not name are not sent. */
+export interface JsonSuccess {
+  readonly status: 200 | 201 | 202;
+  readonly body: z.ZodType;
+}
+
+/** A body of text. */
+export interface TextSuccess {
+  readonly status: 200;
+  readonly contentType: string;
+}
+
+/** No body. */
+export interface EmptySuccess {
+  readonly status: 202 | 204;
+}
+
+/** What success looks like. */
+export type Success = JsonSuccess | TextSuccess | EmptySuccess;
+
+/** The kind of a success, to switch over: a new kind is a compile error wherever one is not handled. */
+export type SuccessKind =
+  | { readonly kind: 'json'; readonly success: JsonSuccess }
+  | { readonly kind: 'text'; readonly success: TextSuccess }
+  | { readonly kind: 'empty'; readonly success: EmptySuccess };
+
+export const successKind = (success: Success): SuccessKind => {
+  if ('body' in success) return { kind: 'json', success };
+  if ('contentType' in success) return { kind: 'text', success };
+  return { kind: 'empty', success };
+};
 
 export interface Operation {
   /** `/v1/cases/{caseId}/archive`: path parameters in braces, each a member of `params`. */
@@ -22,16 +50,35 @@ export interface Operation {
   readonly tag: string;
   /** Required: an operation without one is refused when the server starts. */
   readonly permission: Permission;
+  /** `z.strictObject`, as all input: a member that is not known is refused, never dropped in silence. */
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
   readonly success: Success;
-  /** Codes that this operation answers beyond those that every operation can. */
+  /** Codes that this operation answers beyond those that every operation can (`sharedErrorCodes`). */
   readonly errors: readonly ErrorCode[];
 }
 
+/** Codes that any operation may answer; an operation does not repeat them. */
+export const sharedErrorCodes = [
+  'validation_failed',
+  'malformed_request',
+  'malformed_body',
+  'unauthenticated',
+  'forbidden',
+  'request_timeout',
+  'body_too_large',
+  'uri_too_long',
+  'unsupported_media_type',
+  'headers_too_large',
+  'internal',
+  'operation_timeout',
+  'overloaded',
+  'shutting_down',
+  'database_unreachable',
+] as const satisfies readonly ErrorCode[];
+
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
-type Sent<S> = S extends z.ZodType ? z.input<S> : undefined;
 
 /** What a handler receives: validated input, who asks, and a signal that aborts when the client goes or time runs out. */
 export interface OperationRequest<O extends Operation> {
@@ -57,11 +104,25 @@ export type OperationResponse<O extends Operation> = O['success'] extends { read
     ? string
     : void;
 
+/** What an object type must accept for all its members to be optional. */
+export type NoMembers = Record<string, never>;
+
+/** A part of what a client sends; it may be left out when all its members may. */
+type SentPart<Name extends string, S> = S extends z.ZodType
+  ? NoMembers extends z.input<S>
+    ? { readonly [N in Name]?: z.input<S> }
+    : { readonly [N in Name]: z.input<S> }
+  : unknown;
+
 /** What a client sends: only the parts that the operation declares. */
-export type OperationInput<O extends Operation> = (O['params'] extends z.ZodType
-  ? { readonly params: Sent<O['params']> }
-  : unknown) &
-  (O['query'] extends z.ZodType ? { readonly query?: Sent<O['query']> } : unknown) &
-  (O['body'] extends z.ZodType ? { readonly body: Sent<O['body']> } : unknown);
+export type OperationInput<O extends Operation> = SentPart<'params', O['params']> &
+  SentPart<'query', O['query']> &
+  SentPart<'body', O['body']>;
 
 export type OperationHandler<O extends Operation> = (request: OperationRequest<O>) => Promise<OperationResult<O>>;
+
+/** Operations by name. */
+export type OperationMap = Readonly<Record<string, Operation>>;
+
+/** A handler for each operation of a map: a missing one does not compile. */
+export type HandlersOf<M extends OperationMap> = { readonly [N in keyof M]: OperationHandler<M[N]> };

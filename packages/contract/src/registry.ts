@@ -1,12 +1,12 @@
 /** All operations. A new part adds its own map here, and nothing else has to know. */
-import type { Operation, OperationHandler } from './operation.ts';
+import type { HandlersOf, OperationMap } from './operation.ts';
 import { caseOperations } from './operations/cases.ts';
 import { systemOperations } from './operations/system.ts';
 
-export const operations = { ...systemOperations, ...caseOperations } as const satisfies Record<string, Operation>;
+export const operations = { ...systemOperations, ...caseOperations } as const satisfies OperationMap;
 
 export type Operations = typeof operations;
 export type OperationName = keyof Operations;
 
 /** A handler for each operation: a missing one does not compile. */
-export type Handlers = { readonly [N in OperationName]: OperationHandler<Operations[N]> };
+export type Handlers = HandlersOf<Operations>;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { CaseId } from '../ids.ts';
 import type { Operation } from '../operation.ts';
+import { wireInteger } from './parameters.ts';
 
 /** `creating` and `deleting` are passed through; a crash in them is finished or undone at the next start. */
 export const CaseState = z.enum(['creating', 'active', 'archived', 'deleting']);
@@ -9,14 +10,11 @@ export type CaseState = z.infer<typeof CaseState>;
 
 export const CaseName = z
   .string()
-  .transform((name) => name.normalize('NFC').trim())
-  .pipe(
-    z
-      .string()
-      .min(1, 'A case needs a name.')
-      .max(200, 'A case name has at most 200 characters.')
-      .refine((name) => !/\p{Cc}/u.test(name), 'A case name has no control characters.'),
-  )
+  .normalize('NFC')
+  .trim()
+  .min(1, 'A case needs a name.')
+  .max(200, 'A case name has at most 200 characters.')
+  .regex(/^\P{Cc}*$/u, 'A case name has no control characters.')
   .describe('1 to 200 characters, unique without regard to case; normalised to NFC, outer white space removed.');
 
 export const Case = z
@@ -32,7 +30,7 @@ export const Case = z
   .meta({ id: 'Case' });
 export type Case = z.infer<typeof Case>;
 
-const caseParams = z.object({ caseId: z.coerce.number().pipe(CaseId) });
+const caseParams = z.strictObject({ caseId: wireInteger(CaseId) });
 
 export const caseOperations = {
   createCase: {
@@ -42,7 +40,7 @@ export const caseOperations = {
     description: 'Creates its schema, its database role and its object prefix. Whole or not at all.',
     tag: 'cases',
     permission: 'case.manage',
-    body: z.object({ name: CaseName }),
+    body: z.strictObject({ name: CaseName }),
     success: { status: 201, body: Case },
     errors: ['case_name_taken', 'conflict_retries_exhausted'],
   },
@@ -53,9 +51,9 @@ export const caseOperations = {
     description: 'Ordered by id; pass `next` of one page as `after` of the following one.',
     tag: 'cases',
     permission: 'case.read',
-    query: z.object({
-      after: z.coerce.number().pipe(CaseId).optional(),
-      limit: z.coerce.number().int().min(1).max(500).default(100),
+    query: z.strictObject({
+      after: wireInteger(CaseId).optional(),
+      limit: wireInteger(z.int().min(1).max(500)).default(100),
       state: CaseState.optional(),
       name: z.string().optional().describe('Only the case with exactly this name, without regard to case.'),
     }),
@@ -82,7 +80,7 @@ export const caseOperations = {
     tag: 'cases',
     permission: 'case.manage',
     params: caseParams,
-    body: z.object({ name: CaseName }),
+    body: z.strictObject({ name: CaseName }),
     success: { status: 200, body: Case },
     errors: ['case_not_found', 'case_name_taken', 'case_archived', 'case_busy'],
   },

@@ -39,7 +39,7 @@ export const systemOperations = {
     method: 'GET',
     path: '/health/ready',
     summary: 'Can the server do its work?',
-    description: 'Answers 200 with every check, or 503 `not_ready` with the same body shape in `checks`.',
+    description: 'Answers 200 with every check, or 503 `not_ready` with the failed checks in `errors`.',
     tag: 'system',
     permission: 'public',
     success: { status: 200, body: Readiness },
