@@ -1,6 +1,7 @@
 /**
  * Structured logs. Only the fields named here reach a log: document text, field values, questions, tokens and secrets have
- * no field to travel in, and what an untyped caller adds is dropped by the adapter.
+ * no field to travel in, and what an untyped caller adds is dropped by the adapter. A message is a fixed sentence, never
+ * built from values. A new field needs its shape in `field-shapes.ts`.
  */
 export interface LogFields {
   readonly caseId?: number;
