@@ -28,3 +28,13 @@ export const EventEnvelope = z
   })
   .meta({ id: 'EventEnvelope' });
 export type EventEnvelope = z.infer<typeof EventEnvelope>;
+
+/** The envelope of a fact about the installation itself, which belongs to no job and no case. */
+export const SystemEventEnvelope = EventEnvelope.omit({
+  jobId: true,
+  caseId: true,
+  batchId: true,
+  documentId: true,
+  exhibitIds: true,
+}).meta({ id: 'SystemEventEnvelope' });
+export type SystemEventEnvelope = z.infer<typeof SystemEventEnvelope>;
