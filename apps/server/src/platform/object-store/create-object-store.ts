@@ -1,0 +1,37 @@
+/** The one place that knows which adapter a configuration asks for. */
+import { CaseboundError } from '@casebound/contract';
+import { openFilesystemObjectStore } from './adapters/filesystem/filesystem-object-store.ts';
+import { openS3ObjectStore } from './adapters/s3/s3-object-store.ts';
+import type { ObjectStoreConfig } from './config.ts';
+import type { ObjectStoreDependencies, S3Credentials } from './dependencies.ts';
+import type { ObjectStore } from './Port.ts';
+
+export interface CreateObjectStoreOptions extends ObjectStoreDependencies {
+  /** Folder for a file system store whose configuration names none: `<data>/objects`. */
+  readonly defaultRoot: string;
+  /** Resolves the references of the configuration. Called again every few seconds of use, so that a rotated key takes effect. */
+  readonly s3Credentials?: () => Promise<S3Credentials>;
+}
+
+/**
+ * Opens the store and removes what dead processes left in it. The caller closes it.
+ * @throws `object_store_denied`, `object_store_full`, `object_store_unavailable`; `config_invalid` when the configuration names access
+ * keys and the caller gave nothing to resolve them.
+ */
+export const createObjectStore = async (
+  config: ObjectStoreConfig,
+  { defaultRoot, s3Credentials, ...dependencies }: CreateObjectStoreOptions,
+): Promise<ObjectStore> => {
+  switch (config.kind) {
+    case 'filesystem':
+      return openFilesystemObjectStore({ ...config, root: config.root ?? defaultRoot }, dependencies);
+    case 's3':
+      if (config.accessKeyId !== undefined && s3Credentials === undefined) {
+        throw new CaseboundError(
+          'config_invalid',
+          'objectStore.accessKeyId is set, but this process has no way to resolve it.',
+        );
+      }
+      return openS3ObjectStore(config, config.accessKeyId === undefined ? undefined : s3Credentials, dependencies);
+  }
+};
