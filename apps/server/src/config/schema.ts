@@ -1,0 +1,14 @@
+/** The whole configuration: one schema an area, each kept by the area's owner. A new area adds its line here. */
+import { z } from 'zod';
+import { httpConfigSchema } from '../http/config.ts';
+import { logConfigSchema } from '../platform/log/config.ts';
+import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
+import { secretsConfigSchema } from '../platform/secrets/config.ts';
+
+export const configSchema = z.strictObject({
+  http: httpConfigSchema,
+  objectStore: objectStoreConfigSchema.prefault({ kind: 'filesystem' }),
+  secrets: secretsConfigSchema,
+  log: logConfigSchema,
+});
+export type Config = z.output<typeof configSchema>;
