@@ -11,6 +11,8 @@ export * from './ids.ts';
 export * from './jobs/catalogue.ts';
 export * from './jobs/declare-job.ts';
 export * from './openapi/describe-openapi.ts';
+export { jsonSchemaOf } from './openapi/json-schema.ts';
+export type { JsonSchema } from './openapi/json-schema.ts';
 export * from './operation.ts';
 export * from './operations/cases.ts';
 export * from './operations/system.ts';

@@ -10,7 +10,7 @@ export type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Direction = 'input' | 'output';
 
 /** The schema as zod states it, with the patterns left out that only repeat a `format`. Throws for what JSON cannot say. */
-export const jsonSchemaOf = (schema: z.ZodType, io: Direction): JsonSchema =>
+export const jsonSchemaOf = (schema: z.core.$ZodType, io: Direction): JsonSchema =>
   z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io,

@@ -1,0 +1,55 @@
+/** One operation: validated input to its handler, and what the handler returns to an answer. */
+import { CaseboundError, successKind } from '@casebound/contract';
+import type { Actor, Operation, OperationHandler } from '@casebound/contract';
+import type { z } from 'zod';
+import { validateInput } from './validate-input.ts';
+import type { RawInput } from './validate-input.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly contentType: string | undefined;
+  readonly body: string | undefined;
+}
+
+export interface Call {
+  readonly name: string;
+  readonly operation: Operation;
+  readonly handler: OperationHandler<Operation>;
+  readonly input: RawInput;
+  readonly actor: Actor;
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+}
+
+/** Only what the schema names leaves the server; a result that does not fit it is a defect, not an answer. */
+const encodeBody = (name: string, schema: z.ZodType, result: unknown): string => {
+  const parsed = schema.safeParse(result);
+  if (parsed.success) return JSON.stringify(parsed.data);
+  throw new CaseboundError('internal', `The result of ${name} is not what the contract says.`, { cause: parsed.error });
+};
+
+const encodeAnswer = (name: string, operation: Operation, result: unknown): Answer => {
+  const answer = successKind(operation.success);
+  const { status } = answer.success;
+  switch (answer.kind) {
+    case 'json':
+      return {
+        status,
+        contentType: 'application/json; charset=utf-8',
+        body: encodeBody(name, answer.success.body, result),
+      };
+    case 'text':
+      if (typeof result !== 'string') throw new CaseboundError('internal', `The result of ${name} is not text.`);
+      return { status, contentType: answer.success.contentType, body: result };
+    case 'empty':
+      return { status, contentType: undefined, body: undefined };
+  }
+};
+
+export const serveOperation = async (call: Call): Promise<Answer> => {
+  const valid = validateInput(call.operation, call.input);
+  const { actor, requestId, signal } = call;
+  // Each part was parsed by the operation's own schema, which is where its type comes from.
+  const request = { ...valid, actor, requestId, signal } as Parameters<OperationHandler<Operation>>[0];
+  return encodeAnswer(call.name, call.operation, await call.handler(request));
+};
