@@ -649,6 +649,13 @@ export const errorTable = {
     'An image cannot be read.',
     'Get a sound copy of the image; `detail` says what is broken.',
   ),
+  load_file_value_unwritable: entry(
+    422,
+    'permanent',
+    2,
+    'A value cannot be written in the chosen load-file format.',
+    'Choose another dialect or encoding, or state what to write in place of such characters.',
+  ),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
