@@ -1,0 +1,536 @@
+/**
+ * What every adapter must do. An adapter's own test file opens a store and passes it here; failure injection, which differs, is
+ * tested there.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { CaseboundError, type ErrorCode } from '@casebound/contract';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  compareKeys,
+  objectKey,
+  objectPrefix,
+  type ListedObject,
+  type ListOptions,
+  type ObjectKey,
+  type ObjectPrefix,
+  type ObjectStore,
+} from './Port.ts';
+import { readBytes } from './read-bytes.ts';
+
+export interface ConformanceTarget {
+  readonly store: ObjectStore;
+  /** What the adapter left besides objects: temporary files, unfinished uploads. Empty when all is well. */
+  leftovers(): Promise<readonly string[]>;
+  dispose(): Promise<void>;
+}
+
+export interface ConformanceOptions {
+  /** Bytes of an object that the adapter does not hold in memory or send at once. */
+  readonly largeBytes: number;
+  readonly propertyRuns: number;
+}
+
+export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** The code of the error that a promise rejects with. */
+export const codeOf = async (promise: Promise<unknown>): Promise<ErrorCode | 'none'> => {
+  try {
+    await promise;
+    return 'none';
+  } catch (error) {
+    if (error instanceof CaseboundError) return error.code;
+    throw error;
+  }
+};
+
+/** A stream of the bytes in uneven chunks. */
+export const streamOf = (bytes: Uint8Array, chunkBytes = 70_001): Readable =>
+  Readable.from(
+    (function* chunks() {
+      for (let start = 0; start < bytes.byteLength; start += chunkBytes) {
+        yield bytes.subarray(start, start + chunkBytes);
+      }
+    })(),
+    { objectMode: false },
+  );
+
+export const listAll = async (
+  store: ObjectStore,
+  prefix: ObjectPrefix,
+  options: ListOptions = {},
+): Promise<ListedObject[]> => {
+  const all: ListedObject[] = [];
+  for await (const page of store.list(prefix, options)) all.push(...page);
+  return all;
+};
+
+const keysOf = (objects: readonly ListedObject[]): ObjectKey[] => objects.map(({ key }) => key);
+
+const segment = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom('a', 'A', 'b', 'a-b', 'a.b', 'ab', 'a0', 'B', '.a', '-') },
+  {
+    weight: 1,
+    arbitrary: fc.stringMatching(/^[A-Za-z0-9._=@+,-]{1,12}$/).filter((text) => text !== '.' && text !== '..'),
+  },
+);
+const relativeKey = fc.array(segment, { minLength: 1, maxLength: 3 }).map((segments) => segments.join('/'));
+
+type Step =
+  | { readonly do: 'put'; readonly key: string; readonly bytes: Uint8Array; readonly ifAbsent: boolean }
+  | { readonly do: 'copy'; readonly from: string; readonly to: string; readonly ifAbsent: boolean }
+  | { readonly do: 'delete'; readonly keys: readonly string[] }
+  | { readonly do: 'deletePrefix'; readonly prefix: string }
+  | { readonly do: 'list'; readonly prefix: string; readonly after: string | undefined; readonly pageSize: number }
+  | { readonly do: 'read'; readonly key: string };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('put' as const),
+      key: relativeKey,
+      bytes: fc.uint8Array({ maxLength: 40 }),
+      ifAbsent: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('copy' as const),
+      from: relativeKey,
+      to: relativeKey,
+      ifAbsent: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('delete' as const),
+      keys: fc.array(relativeKey, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('deletePrefix' as const), prefix: relativeKey }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('list' as const),
+      prefix: fc.oneof(
+        fc.constant(''),
+        relativeKey.map((key) => `${key}/`),
+      ),
+      after: fc.option(relativeKey, { nil: undefined }),
+      pageSize: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('read' as const), key: relativeKey }) },
+);
+
+/** Does a step in the store and in a Map, and expects the same of both. */
+const runStep = async (
+  store: ObjectStore,
+  model: Map<string, Uint8Array>,
+  base: ObjectPrefix,
+  { ...action }: Step,
+): Promise<void> => {
+  const at = (key: string): ObjectKey => objectKey(`${base}${key}`);
+  const create = async (
+    key: string,
+    bytes: Uint8Array,
+    ifAbsent: boolean,
+    write: () => Promise<{ created: boolean; sha256: string; size: number }>,
+  ): Promise<void> => {
+    const present = model.get(key);
+    if (ifAbsent && present !== undefined && sha256Of(present) !== sha256Of(bytes)) {
+      expect(await codeOf(write())).toBe('object_exists');
+      return;
+    }
+    const stored = await write();
+    expect(stored).toMatchObject({ sha256: sha256Of(bytes), size: bytes.byteLength });
+    expect(stored.created).toBe(!(ifAbsent && present !== undefined));
+    model.set(key, bytes);
+  };
+  switch (action.do) {
+    case 'put':
+      return create(action.key, action.bytes, action.ifAbsent, () =>
+        store.put(at(action.key), action.bytes, { ifAbsent: action.ifAbsent }),
+      );
+    case 'copy': {
+      const source = model.get(action.from);
+      const copy = () => store.copy(at(action.from), at(action.to), { ifAbsent: action.ifAbsent });
+      if (source === undefined) expect(await codeOf(copy())).toBe('object_not_found');
+      else await create(action.to, source, action.ifAbsent, copy);
+      return;
+    }
+    case 'delete':
+      await store.delete(action.keys.map(at));
+      for (const key of action.keys) model.delete(key);
+      return;
+    case 'deletePrefix': {
+      const doomed = [...model.keys()].filter((key) => key.startsWith(`${action.prefix}/`));
+      expect(await store.deletePrefix(objectPrefix(`${base}${action.prefix}/`))).toBe(doomed.length);
+      for (const key of doomed) model.delete(key);
+      return;
+    }
+    case 'list': {
+      const { after, pageSize } = action;
+      const wanted = [...model.keys()]
+        .filter((key) => key.startsWith(action.prefix) && (after === undefined || key > after))
+        .sort(compareKeys);
+      const options = { pageSize, ...(after === undefined ? {} : { after: at(after) }) };
+      const found = await listAll(store, objectPrefix(`${base}${action.prefix}`), options);
+      expect(keysOf(found)).toEqual(wanted.map(at));
+      expect(found.map(({ size }) => size)).toEqual(wanted.map((key) => model.get(key)?.byteLength));
+      return;
+    }
+    case 'read': {
+      const bytes = model.get(action.key);
+      if (bytes === undefined) {
+        expect(await store.head(at(action.key))).toBeUndefined();
+        expect(await codeOf(store.get(at(action.key)))).toBe('object_not_found');
+        return;
+      }
+      expect(new Uint8Array(await readBytes(store, at(action.key), { maxBytes: 100 }))).toEqual(bytes);
+      expect(await store.head(at(action.key))).toMatchObject({ size: bytes.byteLength, sha256: sha256Of(bytes) });
+      return;
+    }
+  }
+};
+
+export const describeObjectStore = (
+  name: string,
+  open: () => Promise<ConformanceTarget>,
+  { largeBytes, propertyRuns }: ConformanceOptions,
+): void => {
+  describe(`object store: ${name}`, () => {
+    let target: ConformanceTarget;
+    let store: ObjectStore;
+    let caseNumber = 0;
+    const newPrefix = (): ObjectPrefix => objectPrefix(`case_${(caseNumber += 1)}/`);
+    const newKey = (rest = 'a.txt'): ObjectKey => objectKey(`${newPrefix()}${rest}`);
+    beforeAll(async () => {
+      target = await open();
+      store = target.store;
+    });
+    afterAll(async () => {
+      const left = await target.leftovers();
+      await target.dispose();
+      expect(left).toEqual([]);
+    });
+
+    it('gives back what was put, with size, hash and content type', async () => {
+      for (const bytes of [Buffer.alloc(0), Buffer.from('a'), randomBytes(65_536), randomBytes(300_001)]) {
+        const key = newKey();
+        const stored = await store.put(key, bytes, { contentType: 'text/plain; charset=utf-8' });
+        expect(stored).toMatchObject({ key, size: bytes.byteLength, sha256: sha256Of(bytes), created: true });
+        const reading = await store.get(key);
+        expect(reading.info).toMatchObject({
+          key,
+          size: bytes.byteLength,
+          sha256: sha256Of(bytes),
+          contentType: 'text/plain; charset=utf-8',
+          etag: stored.etag,
+        });
+        expect(Math.abs(reading.info.lastModified.getTime() - Date.now())).toBeLessThan(60_000);
+        expect(Buffer.concat(await reading.body.toArray()).equals(bytes)).toBe(true);
+        expect(await store.head(key)).toEqual(reading.info);
+      }
+    });
+
+    it('takes streams, small, empty and large, with and without knowing their length', async () => {
+      for (const bytes of [Buffer.alloc(0), randomBytes(1_000), randomBytes(largeBytes)]) {
+        const expected = { size: bytes.byteLength, sha256: sha256Of(bytes) };
+        for (const options of [{}, { expected }, { expected: { size: expected.size } }, { expected, ifAbsent: true }]) {
+          const key = newKey();
+          expect(await store.put(key, streamOf(bytes), options)).toMatchObject({ ...expected, created: true });
+          const back = await readBytes(store, key, { maxBytes: bytes.byteLength });
+          expect(back.equals(bytes)).toBe(true);
+        }
+      }
+      const bytes = randomBytes(largeBytes);
+      const key = newKey();
+      await store.put(key, bytes);
+      expect((await readBytes(store, key, { maxBytes: largeBytes })).equals(bytes)).toBe(true);
+    });
+
+    it('takes a producer that uses its buffer again', async () => {
+      const key = newKey();
+      const buffer = Buffer.alloc(100);
+      async function* produce(): AsyncGenerator<Uint8Array> {
+        for (let i = 0; i < 50; i += 1) yield buffer.fill(i);
+      }
+      await store.put(key, produce());
+      const back = await readBytes(store, key, { maxBytes: 5_000 });
+      expect([back[0], back[100], back[4_999]]).toEqual([0, 1, 49]);
+    });
+
+    it('stores nothing when bytes are not what was expected', async () => {
+      const bytes = randomBytes(5_000);
+      const wrong = [{ size: 4_999 }, { size: 5_001 }, { sha256: sha256Of(Buffer.from('other')) }];
+      for (const expected of wrong) {
+        const key = newKey();
+        expect(await codeOf(store.put(key, bytes, { expected }))).toBe('object_corrupt');
+        expect(await codeOf(store.put(key, streamOf(bytes, 999), { expected }))).toBe('object_corrupt');
+        expect(await store.head(key)).toBeUndefined();
+      }
+      const large = randomBytes(largeBytes);
+      const key = newKey();
+      const expected = { size: largeBytes, sha256: sha256Of(bytes) };
+      expect(await codeOf(store.put(key, streamOf(large), { expected }))).toBe('object_corrupt');
+      expect(await store.head(key)).toBeUndefined();
+    });
+
+    it('keeps the old object when a put fails half-way, and passes the error of the body on', async () => {
+      for (const size of [10, largeBytes]) {
+        const key = newKey();
+        await store.put(key, Buffer.from('old'));
+        async function* broken(): AsyncGenerator<Uint8Array> {
+          yield randomBytes(size);
+          throw new RangeError('the producer failed');
+        }
+        await expect(store.put(key, broken())).rejects.toThrow(new RangeError('the producer failed'));
+        expect((await readBytes(store, key, { maxBytes: 10 })).toString()).toBe('old');
+      }
+    });
+
+    it('destroys the body of a put that fails', async () => {
+      const body = streamOf(randomBytes(100_000), 10);
+      expect(await codeOf(store.put(newKey(), body, { expected: { size: 5 } }))).toBe('object_corrupt');
+      expect(body.destroyed).toBe(true);
+    });
+
+    it('ends a put or get that is aborted, with the reason of the signal', async () => {
+      const key = newKey();
+      const controller = new AbortController();
+      const never = new Readable({ read() {} });
+      never.push(Buffer.from('some'));
+      const putting = store.put(key, never, { signal: controller.signal });
+      setTimeout(() => controller.abort(new Error('enough')), 20);
+      await expect(putting).rejects.toThrow('enough');
+      expect(never.destroyed).toBe(true);
+      expect(await store.head(key)).toBeUndefined();
+
+      await store.put(key, randomBytes(largeBytes));
+      const reader = new AbortController();
+      const { body } = await store.get(key, { signal: reader.signal });
+      const reading = (async () => {
+        for await (const chunk of body) if (chunk !== undefined) reader.abort(new Error('stop'));
+      })();
+      await expect(reading).rejects.toThrow('stop');
+      await expect(store.get(key, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
+    });
+
+    it('replaces: readers of the old object finish on the old object', async () => {
+      const key = newKey();
+      const old = randomBytes(largeBytes);
+      await store.put(key, old);
+      const reading = await store.get(key);
+      await store.put(key, Buffer.from('new'));
+      expect((await readBytes(store, key, { maxBytes: 3 })).toString()).toBe('new');
+      // The file system's reader holds the old file; one over a network may be told that the object has changed, never gets a mixture.
+      try {
+        expect(Buffer.concat(await reading.body.toArray()).equals(old)).toBe(true);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'object_store_unavailable' });
+      }
+    });
+
+    it('creates once: equal bytes are success, others are object_exists', async () => {
+      const key = newKey();
+      const first = await store.put(key, Buffer.from('one'), { ifAbsent: true });
+      expect(first.created).toBe(true);
+      const again = await store.put(key, Buffer.from('one'), { ifAbsent: true });
+      expect(again).toEqual({ ...first, created: false });
+      expect(await codeOf(store.put(key, Buffer.from('two'), { ifAbsent: true }))).toBe('object_exists');
+      expect(await codeOf(store.put(key, streamOf(randomBytes(largeBytes)), { ifAbsent: true }))).toBe('object_exists');
+      expect((await readBytes(store, key, { maxBytes: 10 })).toString()).toBe('one');
+    });
+
+    it('lets exactly one of 1,000 concurrent creators win', async () => {
+      const key = newKey();
+      const results = await Promise.allSettled(
+        Array.from({ length: 1_000 }, (_, i) => store.put(key, Buffer.from(`writer ${i}`), { ifAbsent: true })),
+      );
+      const winners = results.flatMap((result, i) => (result.status === 'fulfilled' ? [i] : []));
+      expect(winners).toHaveLength(1);
+      expect((await readBytes(store, key, { maxBytes: 100 })).toString()).toBe(`writer ${winners[0]}`);
+      const codes = new Set(
+        results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as { code?: string }).code] : [])),
+      );
+      expect([...codes]).toEqual(['object_exists']);
+    });
+
+    it('reads ranges exactly, and refuses those that are not within the object', async () => {
+      for (const size of [1_000, largeBytes]) {
+        const key = newKey();
+        const bytes = randomBytes(size);
+        await store.put(key, bytes);
+        for (const [start, end] of [
+          [0, 1],
+          [0, size],
+          [size - 1, size],
+          [10, 500],
+          [size - 700, size - 200],
+        ] as const) {
+          const part = await readBytes(store, key, { maxBytes: size, range: { start, end } });
+          expect(part.equals(bytes.subarray(start, end))).toBe(true);
+        }
+        const rest = await readBytes(store, key, { maxBytes: size, range: { start: 600 } });
+        expect(rest.equals(bytes.subarray(600))).toBe(true);
+        const bad = [
+          { start: 0, end: size + 1 },
+          { start: size },
+          { start: size + 5, end: size + 9 },
+          { start: 5, end: 5 },
+          { start: 6, end: 5 },
+          { start: -1, end: 5 },
+          { start: 0.5, end: 5 },
+        ];
+        for (const range of bad) expect(await codeOf(store.get(key, { range }))).toBe('object_range_invalid');
+      }
+      expect(await codeOf(store.get(newKey(), { range: { start: 0, end: 1 } }))).toBe('object_not_found');
+      const empty = newKey();
+      await store.put(empty, Buffer.alloc(0));
+      expect(await codeOf(store.get(empty, { range: { start: 0, end: 1 } }))).toBe('object_range_invalid');
+    });
+
+    it('copies with content type, checks what is expected, and keeps the copy when the source goes', async () => {
+      for (const size of [0, 20, largeBytes]) {
+        const bytes = randomBytes(size);
+        const source = newKey();
+        const destination = newKey('deep/er/b');
+        await store.put(source, bytes, { contentType: 'application/pdf' });
+        const expected = { size, sha256: sha256Of(bytes) };
+        expect(await store.copy(source, destination, { expected })).toMatchObject({
+          key: destination,
+          ...expected,
+          created: true,
+        });
+        await store.delete(source);
+        expect((await readBytes(store, destination, { maxBytes: size })).equals(bytes)).toBe(true);
+        expect(await store.head(destination)).toMatchObject({ ...expected, contentType: 'application/pdf' });
+      }
+      const source = newKey();
+      const destination = newKey();
+      await store.put(source, Buffer.from('source'));
+      expect(await codeOf(store.copy(source, destination, { expected: { size: 7 } }))).toBe('object_corrupt');
+      expect(await codeOf(store.copy(source, destination, { expected: { sha256: '0'.repeat(64) } }))).toBe(
+        'object_corrupt',
+      );
+      expect(await codeOf(store.copy(newKey(), destination))).toBe('object_not_found');
+      expect(await store.head(destination)).toBeUndefined();
+    });
+
+    it('copies over an object, only onto a free key when asked, and onto itself', async () => {
+      const [source, other, destination] = [newKey(), newKey(), newKey()];
+      await store.put(source, Buffer.from('source'));
+      await store.put(other, Buffer.from('other'));
+      expect((await store.copy(source, destination, { ifAbsent: true })).created).toBe(true);
+      expect((await store.copy(source, destination, { ifAbsent: true })).created).toBe(false);
+      expect(await codeOf(store.copy(other, destination, { ifAbsent: true }))).toBe('object_exists');
+      expect((await store.copy(other, destination)).created).toBe(true);
+      expect((await readBytes(store, destination, { maxBytes: 10 })).toString()).toBe('other');
+      // A second time: both names may be one file by now.
+      await store.copy(other, destination);
+      await store.copy(other, other);
+      expect((await readBytes(store, other, { maxBytes: 10 })).toString()).toBe('other');
+      await store.put(source, Buffer.from('changed'));
+      await store.copy(source, destination);
+      expect((await readBytes(store, other, { maxBytes: 10 })).toString()).toBe('other');
+    });
+
+    it('lists in byte order, in bounded pages, from where it is told', async () => {
+      const prefix = newPrefix();
+      const names = ['a', 'a-b', 'a/x', 'a/y/z', 'a0', 'A', 'B/1', 'b', 'Report.PDF', 'report.pdf', 'report.PDF', 'z'];
+      const keys = names.map((each) => objectKey(`${prefix}${each}`)).sort(compareKeys);
+      await Promise.all(keys.map((key, i) => store.put(key, Buffer.alloc(i))));
+      await store.put(objectKey(`${prefix.slice(0, -1)}0/outside`), Buffer.from('x'));
+      const all = await listAll(store, prefix);
+      expect(keysOf(all)).toEqual(keys);
+      expect(all.map(({ size }) => size)).toEqual(keys.map((_, i) => i));
+      for await (const page of store.list(prefix, { pageSize: 5 })) {
+        expect(page.length).toBeGreaterThan(0);
+        expect(page.length).toBeLessThanOrEqual(5);
+      }
+      for (const [i, after] of keys.entries()) {
+        expect(keysOf(await listAll(store, prefix, { after, pageSize: 3 }))).toEqual(keys.slice(i + 1));
+      }
+      expect(keysOf(await listAll(store, objectPrefix(`${prefix}a/`)))).toEqual(
+        ['a/x', 'a/y/z'].map((each) => `${prefix}${each}`),
+      );
+      expect(await listAll(store, newPrefix())).toEqual([]);
+      expect(await codeOf(listAll(store, prefix, { pageSize: 0 }))).toBe('validation_failed');
+    });
+
+    it('deletes one, many and all under a prefix; what is missing is success', async () => {
+      const prefix = newPrefix();
+      const neighbour = newKey('stay');
+      await store.put(neighbour, Buffer.from('stay'));
+      const keys = Array.from({ length: 1_203 }, (_, i) => objectKey(`${prefix}${i % 7}/${i}`));
+      await Promise.all(keys.map((key) => store.put(key, Buffer.from('x'))));
+      const [first, ...rest] = keys;
+      if (first === undefined) throw new Error('no keys');
+      await store.delete(first);
+      await store.delete(first);
+      expect(await store.head(first)).toBeUndefined();
+      await store.delete([...rest.slice(0, 1_101), objectKey(`${prefix}never/was`)]);
+      expect(await listAll(store, prefix)).toHaveLength(101);
+      await store.delete([]);
+      expect(await store.deletePrefix(prefix)).toBe(101);
+      expect(await store.deletePrefix(prefix)).toBe(0);
+      expect(await listAll(store, prefix)).toEqual([]);
+      expect(await store.head(neighbour)).toBeDefined();
+    });
+
+    it('takes the longest keys that are allowed', async () => {
+      const longest = 'Ab'.repeat(100);
+      const key = objectKey(`case_longest/${Array.from({ length: 5 }, () => longest).join('/')}`);
+      await store.put(key, Buffer.from('deep'));
+      expect((await readBytes(store, key, { maxBytes: 4 })).toString()).toBe('deep');
+      expect(keysOf(await listAll(store, objectPrefix('case_longest/')))).toEqual([key]);
+      await store.delete(key);
+    });
+
+    it('refuses content types that no header can carry', async () => {
+      for (const contentType of ['', 'text/plain\r\nx: y', 'é', 'x'.repeat(101), ' a']) {
+        expect(await codeOf(store.put(newKey(), Buffer.from('a'), { contentType }))).toBe('validation_failed');
+      }
+    });
+
+    it('probes, flushes and sweeps without leaving anything', async () => {
+      const report = await store.probe();
+      expect(report.address).not.toBe('');
+      for (const ms of [report.writeMs, report.readMs, report.deleteMs]) expect(ms).toBeGreaterThanOrEqual(0);
+      expect(await listAll(store, objectPrefix('casebound-probe/'))).toEqual([]);
+      await store.flush();
+      expect(await store.sweep()).toEqual({ temporary: 0, uploads: 0 });
+    });
+
+    it('frees what a read holds when its body is destroyed, read or not', async () => {
+      const key = newKey();
+      await store.put(key, randomBytes(largeBytes));
+      for (let i = 0; i < 200; i += 1) {
+        const { body } = await store.get(key);
+        if (i % 2 === 0) body.once('readable', () => body.destroy());
+        else body.destroy();
+        if (i % 2 === 0) await new Promise((resolve) => body.once('close', resolve));
+      }
+      expect((await readBytes(store, key, { maxBytes: largeBytes })).byteLength).toBe(largeBytes);
+    });
+
+    it('behaves like a Map under any sequence of operations', { timeout: 120_000 }, async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
+          const prefix = newPrefix();
+          const model = new Map<string, Uint8Array>();
+          for (const each of steps) await runStep(store, model, prefix, each);
+          const left = await listAll(store, prefix);
+          expect(keysOf(left)).toEqual([...model.keys()].sort(compareKeys).map((key) => `${prefix}${key}`));
+          expect(await store.deletePrefix(prefix)).toBe(model.size);
+        }),
+        { numRuns: propertyRuns },
+      );
+    });
+  });
+};
