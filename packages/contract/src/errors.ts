@@ -155,6 +155,13 @@ export const errorTable = {
     'The database was too contended to finish the transaction.',
     'Try again after `Retry-After`.',
   ),
+  commit_unknown: entry(
+    503,
+    'recoverable',
+    6,
+    'The connection to the database broke during a commit: the change may or may not have been made.',
+    'Look whether it was made, then repeat it if it was not.',
+  ),
   overloaded: entry(
     503,
     'recoverable',

@@ -39,6 +39,13 @@ export interface Transaction extends Queryable {
   readonly signal: AbortSignal;
 }
 
+/** A transaction of the role that owns the tables: migrations and the making of cases. */
+export interface OwnerTransaction extends Transaction {
+  /** Runs a text of several statements, without values, in one round trip. Never pass it what a user wrote. */
+  script(text: string): Promise<void>;
+  savepoint<T>(fn: (tx: OwnerTransaction) => Promise<T>): Promise<T>;
+}
+
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
 
 export interface TransactionOptions {
@@ -59,6 +66,8 @@ export interface TransactionOptions {
   readonly transactionTimeoutMs?: number;
   /** Cancels the running statement and rolls back. */
   readonly signal?: AbortSignal;
+  /** Says that this transaction is opened on purpose while another one is open; otherwise that is refused. */
+  readonly alongside?: boolean;
   /** Observes each statement; a test counts with it. The text is the statement without its values. */
   readonly onStatement?: (text: string) => void;
 }
@@ -74,7 +83,7 @@ export interface Database {
    * transaction of the same database: that would wait for a second connection while holding the first, and is refused.
    * Errors: `conflict_retries_exhausted`, `database_unreachable`, `overloaded`, what `fn` throws.
    */
-  transaction<T>(options: TransactionOptions, fn: (tx: Transaction) => Promise<T>): Promise<T>;
+  transaction<T>(options: TransactionOptions, fn: (tx: OwnerTransaction) => Promise<T>): Promise<T>;
   /**
    * `LISTEN` on a direct connection of its own, which is opened again when it breaks. Notifications sent meanwhile are
    * lost: `onConnected` is called after each connect, for the caller to look at what it may have missed.

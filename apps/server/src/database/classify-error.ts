@@ -1,0 +1,147 @@
+/**
+ * The one place that reads errors of PostgreSQL and its driver.
+ *
+ * 1. What leaves here says which rule failed, never which value: a server's message may quote document text, so it is
+ *    passed on only for classes whose messages name identifiers alone.
+ * 2. A connection that broke is told apart from a statement that failed: only the first makes a connection unusable.
+ *
+ * SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+import { CaseboundError } from '@casebound/contract';
+import pg from 'pg';
+
+/** A statement that the server refused, for the caller to decide on. */
+export class DatabaseError extends Error {
+  /** Five characters; `23505` is a violated unique constraint. */
+  readonly sqlState: string;
+  readonly constraint: string | undefined;
+  readonly schema: string | undefined;
+  readonly table: string | undefined;
+
+  constructor(error: pg.DatabaseError, sqlState: string) {
+    const place = [error.schema, error.table, error.constraint].filter((part) => part !== undefined).join('.');
+    const what = namesIdentifiersOnly(sqlState) ? `: ${error.message}` : '';
+    super(`the database refused a statement (SQLSTATE ${sqlState}${place === '' ? '' : `, ${place}`})${what}`);
+    this.name = 'DatabaseError';
+    this.sqlState = sqlState;
+    this.constraint = error.constraint;
+    this.schema = error.schema;
+    this.table = error.table;
+  }
+}
+
+/** Messages of these classes speak of names and privileges; those of the others can quote data. */
+function namesIdentifiersOnly(sqlState: string): boolean {
+  return ['0A', '25', '28', '2B', '3D', '3F', '42', '53', '54', '55', '57'].includes(sqlState.slice(0, 2));
+}
+
+/**
+ * - `conflict`: the transaction met another one; run it again from its start.
+ * - `broken`: the connection is gone or never was; nothing that was not committed has happened.
+ * - `denied`: the server does not let this role in.
+ * - `statement`: anything else that the server said.
+ * - `other`: not an error of the database.
+ */
+export type FailureKind = 'conflict' | 'broken' | 'denied' | 'statement' | 'other';
+
+const conflicts = new Set(['40001', '40P01', '55P03']);
+const denials = new Set(['28000', '28P01', '42501']);
+const networkCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+/** What the driver says, in plain errors, when a connection ends under it. */
+const brokenMessages =
+  /Connection terminated|timeout expired|Client has encountered a connection error|Client was closed|not queryable|server conn crashed|client_login_timeout|query_wait_timeout/;
+
+export function failureKind(error: unknown): FailureKind {
+  const sqlState = sqlStateOf(error);
+  if (sqlState !== undefined) {
+    if (conflicts.has(sqlState)) return 'conflict';
+    // 25P03 and 25P04: the server ended an idle or overlong transaction, and the connection with it. 53300: too many.
+    if (/^(08|57P0|25P0[34]|53300)/.test(sqlState)) return 'broken';
+    return denials.has(sqlState) ? 'denied' : 'statement';
+  }
+  if (!(error instanceof Error)) return 'other';
+  if ('code' in error && typeof error.code === 'string' && networkCodes.has(error.code)) return 'broken';
+  return brokenMessages.test(error.message) ? 'broken' : 'other';
+}
+
+/** The SQLSTATE of a driver's or our own database error. */
+export function sqlStateOf(error: unknown): string | undefined {
+  if (error instanceof DatabaseError) return error.sqlState;
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** The constraint of a unique violation (SQLSTATE 23505), else undefined. */
+export function violatedUniqueConstraint(error: unknown): string | undefined {
+  return error instanceof DatabaseError && error.sqlState === '23505' ? error.constraint : undefined;
+}
+
+/** What the caller of a transaction gets to see. Errors that are not the database's pass through. */
+export function classifyError(error: unknown): unknown {
+  const sqlState = sqlStateOf(error);
+  switch (failureKind(error)) {
+    case 'conflict':
+      return new CaseboundError(
+        'conflict_retries_exhausted',
+        `The transaction met others that hold the same rows (SQLSTATE ${sqlState ?? '?'}); try again.`,
+        { retryAfterSeconds: 1 },
+      );
+    case 'broken':
+      return describeBroken(error, sqlState);
+    case 'denied':
+    case 'statement':
+      return describeRefused(error, sqlState);
+    case 'other':
+      return error;
+  }
+}
+
+function describeBroken(error: unknown, sqlState: string | undefined): CaseboundError {
+  if (sqlState === '25P03' || sqlState === '25P04') {
+    const setting = sqlState === '25P03' ? 'idleInTransactionTimeoutMs' : 'transactionTimeoutMs';
+    return new CaseboundError(
+      'database_unreachable',
+      `The transaction was open for longer than database.timeouts.${setting} allows, so the database ended it; nothing of it was kept.`,
+    );
+  }
+  if (sqlState === '53300') {
+    return new CaseboundError(
+      'overloaded',
+      'The database accepts no further connections; lower database.pool.maxConnections or raise the max_connections of the server.',
+      { retryAfterSeconds: 5 },
+    );
+  }
+  const code = sqlState ?? (error instanceof Error && 'code' in error ? String(error.code) : 'connection lost');
+  return new CaseboundError(
+    'database_unreachable',
+    `The connection to the database broke (${code}); nothing of the transaction was kept. Check that the server runs.`,
+  );
+}
+
+function describeRefused(error: unknown, sqlState: string | undefined): unknown {
+  if (sqlState === '57014') {
+    return new CaseboundError(
+      'operation_timeout',
+      'A statement ran longer than database.timeouts.statementTimeoutMs allows, or was cancelled; nothing of its transaction was kept.',
+    );
+  }
+  if (sqlState === '53100') {
+    return new CaseboundError('overloaded', 'The disk of the database is full; free some space, then try again.');
+  }
+  if (sqlState === '28P01' || sqlState === '28000') {
+    return new CaseboundError(
+      'database_denied',
+      'The database does not accept user and password; correct database.url or the secret it refers to.',
+    );
+  }
+  return error instanceof pg.DatabaseError && sqlState !== undefined ? new DatabaseError(error, sqlState) : error;
+}

@@ -1,0 +1,234 @@
+/**
+ * Connections to any number of databases and roles under one bound.
+ *
+ * 1. At most `maxConnections` are open in all and `maxPerKey` for one key; whoever needs another waits in line, and the
+ *    first in line whose key is below its own bound is served first, so one busy case does not hold up the others.
+ * 2. At the total bound the longest unused connection of another key is closed to make room. Thousands of cases therefore
+ *    cost nothing while nobody works in them.
+ * 3. A connection that broke, or whose state is in doubt, is destroyed and never given to anybody again.
+ * 4. Unused connections are closed after `idleMs`, and every one after `maxLifetimeMs`.
+ */
+import { CaseboundError } from '@casebound/contract';
+import pg from 'pg';
+import type { PoolStatistics } from './Database.ts';
+import type { PoolSettings } from './config.ts';
+
+/** Where a connection goes and as whom. Equal ids share connections. */
+export interface ConnectionKey {
+  readonly id: string;
+  readonly maxConnections: number;
+  /** Asked at each connect, so that a rotated secret or a moved server is taken up. */
+  readonly connect: () => Promise<pg.ClientConfig>;
+}
+
+export interface Lease {
+  readonly client: pg.Client;
+  /** Aborts when the connection is lost. */
+  readonly lost: AbortSignal;
+  /** Gives the connection back; `destroy` when its state is in doubt. Further calls do nothing. */
+  release(destroy: boolean): void;
+}
+
+interface Connection {
+  readonly key: ConnectionKey;
+  readonly client: pg.Client;
+  readonly lost: AbortController;
+  readonly openedAt: number;
+  idleSince: number;
+}
+
+interface Waiter {
+  readonly key: ConnectionKey;
+  readonly serve: () => void;
+}
+
+export class ConnectionPool {
+  readonly #settings: PoolSettings;
+  readonly #connectTimeoutMs: number;
+  /** Oldest use first. */
+  readonly #idle = new Set<Connection>();
+  readonly #openByKey = new Map<string, number>();
+  readonly #waiting = new Set<Waiter>();
+  #open = 0;
+  #sweep: NodeJS.Timeout | undefined;
+  #closed = false;
+  #onDrained: (() => void) | undefined;
+
+  constructor(settings: PoolSettings, connectTimeoutMs: number) {
+    this.#settings = settings;
+    this.#connectTimeoutMs = connectTimeoutMs;
+  }
+
+  statistics(): PoolStatistics {
+    return { open: this.#open, inUse: this.#open - this.#idle.size, waiting: this.#waiting.size };
+  }
+
+  /**
+   * A connection for the key, an unused one when there is one.
+   * Errors: `overloaded` when none gets free in time, `shutting_down`, the driver's own when it cannot connect.
+   */
+  async acquire(key: ConnectionKey, signal?: AbortSignal): Promise<Lease> {
+    const deadline = performance.now() + this.#settings.acquireTimeoutMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
+      const idle = this.#takeIdle(key);
+      if (idle !== undefined) return this.#lease(idle);
+      if (this.#mayOpen(key)) return this.#lease(await this.#connect(key));
+      await this.#wait(key, deadline, signal);
+    }
+  }
+
+  /** Closes unused connections of the key; those in use are closed when they come back. */
+  evict(keyId: string): void {
+    for (const connection of this.#idle) if (connection.key.id === keyId) this.#destroy(connection);
+  }
+
+  /** Refuses new work, waits for what is in use, closes everything. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#sweep);
+    for (const waiter of this.#waiting) waiter.serve();
+    for (const connection of this.#idle) this.#destroy(connection);
+    if (this.#open > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onDrained = resolve;
+      });
+    }
+  }
+
+  #takeIdle(key: ConnectionKey): Connection | undefined {
+    // The most recently used is the last: it has the warmest caches, and the others age out.
+    const found = [...this.#idle].findLast((connection) => connection.key.id === key.id);
+    if (found !== undefined) this.#idle.delete(found);
+    return found;
+  }
+
+  #mayOpen(key: ConnectionKey): boolean {
+    if ((this.#openByKey.get(key.id) ?? 0) >= key.maxConnections) return false;
+    if (this.#open < this.#settings.maxConnections) return true;
+    const [oldest] = this.#idle;
+    if (oldest === undefined) return false;
+    this.#destroy(oldest);
+    return true;
+  }
+
+  async #connect(key: ConnectionKey): Promise<Connection> {
+    this.#count(key, 1);
+    let client: pg.Client | undefined;
+    try {
+      const config = await key.connect();
+      client = new pg.Client({ connectionTimeoutMillis: this.#connectTimeoutMs, keepAlive: true, ...config });
+      const lost = new AbortController();
+      // Errors of an unused connection have no other listener, and an unheard one would end the process.
+      client.on('error', (error) => {
+        lost.abort(error);
+      });
+      const connection: Connection = { key, client, lost, openedAt: performance.now(), idleSince: 0 };
+      client.on('end', () => {
+        lost.abort(new Error('Connection terminated'));
+        if (this.#idle.has(connection)) this.#destroy(connection);
+      });
+      await client.connect();
+      this.#sweep ??= setInterval(() => {
+        this.#closeUnused();
+      }, 1000).unref();
+      return connection;
+    } catch (error) {
+      client?.end().catch(() => undefined);
+      this.#count(key, -1);
+      throw error;
+    }
+  }
+
+  #lease(connection: Connection): Lease {
+    let released = false;
+    return {
+      client: connection.client,
+      lost: connection.lost.signal,
+      release: (destroy) => {
+        if (released) return;
+        released = true;
+        const worn = performance.now() - connection.openedAt > this.#settings.maxLifetimeMs;
+        if (destroy || worn || this.#closed || connection.lost.signal.aborted) {
+          this.#destroy(connection);
+          return;
+        }
+        connection.idleSince = performance.now();
+        this.#idle.add(connection);
+        this.#serveNext();
+      },
+    };
+  }
+
+  #destroy(connection: Connection): void {
+    this.#idle.delete(connection);
+    connection.client.end().catch(() => undefined);
+    this.#count(connection.key, -1);
+  }
+
+  #count(key: ConnectionKey, change: 1 | -1): void {
+    this.#open += change;
+    const open = (this.#openByKey.get(key.id) ?? 0) + change;
+    if (open === 0) this.#openByKey.delete(key.id);
+    else this.#openByKey.set(key.id, open);
+    if (change === 1) return;
+    this.#serveNext();
+    if (this.#open === 0) this.#onDrained?.();
+  }
+
+  #serveNext(): void {
+    for (const waiter of this.#waiting) {
+      const open = this.#openByKey.get(waiter.key.id) ?? 0;
+      const hasIdle = [...this.#idle].some((connection) => connection.key.id === waiter.key.id);
+      const hasRoom = this.#open < this.#settings.maxConnections || this.#idle.size > 0;
+      if (hasIdle || (open < waiter.key.maxConnections && hasRoom)) {
+        waiter.serve();
+        return;
+      }
+    }
+  }
+
+  async #wait(key: ConnectionKey, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const finish = (settle: () => void): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        this.#waiting.delete(waiter);
+        settle();
+      };
+      const waiter: Waiter = {
+        key,
+        serve: () => {
+          finish(resolve);
+        },
+      };
+      const onAbort = (): void => {
+        finish(() => {
+          reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+        });
+      };
+      const timer = setTimeout(() => {
+        finish(() => {
+          reject(
+            new CaseboundError(
+              'overloaded',
+              `No database connection got free within database.pool.acquireTimeoutMs (${this.#settings.acquireTimeoutMs} ms).`,
+              { retryAfterSeconds: 2 },
+            ),
+          );
+        });
+      }, deadline - performance.now());
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.add(waiter);
+    });
+  }
+
+  #closeUnused(): void {
+    const now = performance.now();
+    for (const connection of this.#idle) {
+      const unused = now - connection.idleSince > this.#settings.idleMs;
+      if (unused || now - connection.openedAt > this.#settings.maxLifetimeMs) this.#destroy(connection);
+    }
+  }
+}
