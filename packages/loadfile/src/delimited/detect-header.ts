@@ -23,6 +23,8 @@ export const detectHeader = (rows: readonly Row[]): HeaderDetection => {
   const first = rows[0];
   if (first === undefined) return { header: false, reason: 'There is no row.' };
   const cells = first.cells.map((cell) => cell.trim());
+  // An empty last cell is a trailing delimiter rather than a column without a name.
+  if (cells.length > 1 && cells.at(-1) === '') cells.pop();
   const filled = cells.filter((cell) => cell !== '');
   const coreFieldOf = createCoreFieldIndex();
   const known = filled.filter((cell) => coreFieldOf(cell) !== undefined).length;

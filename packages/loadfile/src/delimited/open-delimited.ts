@@ -8,6 +8,7 @@
  */
 import type { DecodedText } from '../input/decode-text.ts';
 import type { ByteSource } from '../input/byte-input.ts';
+import type { TextSample } from '../input/text-input.ts';
 import { TextInput } from '../input/text-input.ts';
 import type { LoadFileLimits } from '../limits.ts';
 import { completeLimits } from '../limits.ts';
@@ -91,7 +92,8 @@ export class DelimitedReader {
 
   private constructor(
     text: TextInput,
-    sample: Awaited<ReturnType<TextInput['sample']>>,
+    sample: TextSample,
+    lineBreak: '\n' | '\r',
     detection: DialectDetection,
     headerDetection: HeaderDetection,
     limits: LoadFileLimits,
@@ -104,8 +106,8 @@ export class DelimitedReader {
     this.#text = text;
     this.#report = report;
     const firstRecord = headerDetection.header ? 0 : 1;
-    this.#splitter = new RecordSplitter(detection.dialect, limits, sample.lineBreak, firstRecord);
-    this.#pieces = text.pieces(sample.lineBreak);
+    this.#splitter = new RecordSplitter(detection.dialect, limits, lineBreak, firstRecord);
+    this.#pieces = text.pieces(lineBreak);
     this.#sampleWidth = widthOf(detection.rows.slice(firstRecord === 0 ? 1 : 0));
   }
 
@@ -120,12 +122,14 @@ export class DelimitedReader {
     const report = options.onProblem ?? (() => undefined);
     const sample = await text.sample();
     const choice = options.dialect ?? {};
-    const detection = detectDialect(sample.text, sample.complete, sample.lineBreak, limits, choice);
+    const stated = choice.lineEnding === '\r' ? '\r' : '\n';
+    const lineBreak = choice.lineEnding === undefined ? sample.lineBreak : stated;
+    const detection = detectDialect(sample.text, sample.complete, lineBreak, limits, choice);
     const headerDetection =
       options.header === undefined
         ? detectHeader(detection.rows)
         : { header: options.header, reason: options.header ? 'A header was stated.' : 'No header was stated.' };
-    const reader = new DelimitedReader(text, sample, detection, headerDetection, limits, report);
+    const reader = new DelimitedReader(text, sample, lineBreak, detection, headerDetection, limits, report);
     if (sample.guess.binary) {
       const message = 'The file is not text; a load file is expected.';
       report(problemAt('binary_file', 0, message));

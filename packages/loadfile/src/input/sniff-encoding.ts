@@ -67,7 +67,7 @@ const looksBinary = (bytes: Uint8Array): boolean => {
     const byte = bytes[index] ?? 0;
     if (byte < 0x20 && !isOrdinaryControl(byte)) odd++;
   }
-  return odd > end / 20;
+  return odd > 8 && odd > end / 20;
 };
 
 /** Decides on the first bytes of a file. `stated` is a label by which the caller overrides everything but the mark's length. */

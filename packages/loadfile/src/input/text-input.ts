@@ -52,8 +52,11 @@ export class TextInput {
     const { bytes, complete } = await this.#bytes.peek(this.#limits.sniffBytes);
     const guess = sniffEncoding(bytes, this.#stated);
     const body = bytes.subarray(guess.bomBytes);
-    const rough = guess.encoding.startsWith('utf-16') ? body.filter((byte) => byte !== 0) : body;
-    const lineBreak = lineBreakIn(Buffer.from(rough).toString('latin1'));
+    const lineBreak = lineBreakIn(
+      guess.encoding.startsWith('utf-16')
+        ? this.#createDecoder(guess, '\n').decode(body, complete).text
+        : body.toString('latin1'),
+    );
     const decoder = this.#createDecoder(guess, lineBreak);
     let { text } = decoder.decode(body, complete);
     // One line longer than the sample: its end may be half a character, which must not count against the encoding.

@@ -1,0 +1,243 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { LoadFileEncoding } from '../input/sniff-encoding.ts';
+import type { LoadFileProblem } from '../problems.ts';
+import type { DelimitedDialect } from './dialect.ts';
+import { dialects } from './dialect.ts';
+import type { DelimitedOptions } from './open-delimited.ts';
+import { DelimitedReader } from './open-delimited.ts';
+import { joinMultiValue, splitMultiValue } from './split-values.ts';
+import type { DelimitedWriteOptions } from './write-delimited.ts';
+import { writeDelimited } from './write-delimited.ts';
+
+const collect = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+};
+
+const write = async (rows: readonly string[][], options: DelimitedWriteOptions): Promise<Buffer> =>
+  Buffer.concat(await collect(writeDelimited(rows, options)));
+
+const readAll = async (source: Iterable<Uint8Array>, options: DelimitedOptions) => {
+  const problems: LoadFileProblem[] = [];
+  const reader = await DelimitedReader.open(source, { ...options, onProblem: (problem) => problems.push(problem) });
+  const rows = await collect(reader.rows());
+  return { rows, problems, columns: reader.columns, encoding: reader.encoding };
+};
+
+/** Text rich in what makes formats break. */
+const text = (without = ''): fc.Arbitrary<string> => {
+  const special = [...',;|^\t"\'\u0014\u00FE\u00AE\u00B6\r\n\0\u001A\uFEFF\\~ a0é€😀日'].filter(
+    (c) => !without.includes(c),
+  );
+  const unit = fc.oneof(
+    { weight: 5, arbitrary: fc.constantFrom(...special) },
+    { weight: 1, arbitrary: fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }) },
+  );
+  return fc
+    .array(unit, { maxLength: 12 })
+    .map((units) => [...units.join('')].filter((character) => !without.includes(character)).join(''));
+};
+
+const table = (cell: fc.Arbitrary<string>): fc.Arbitrary<string[][]> =>
+  fc
+    .integer({ min: 1, max: 5 })
+    .chain((width) => fc.array(fc.array(cell, { minLength: width, maxLength: width }), { minLength: 1, maxLength: 8 }));
+
+const encodings: readonly LoadFileEncoding[] = ['utf-8', 'utf-16le', 'utf-16be'];
+const lineEndings = ['\r\n', '\n', '\r'] as const;
+
+describe('what is written reads back', () => {
+  it.each(Object.values(dialects))('$format, every encoding, line ending and way of qualifying', async (usual) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...lineEndings).chain((lineEnding) =>
+          fc.record({
+            lineEnding: fc.constant(lineEnding),
+            rows: table(text((usual.newline ?? '') + (lineEnding === '\r' && usual.newline === null ? '\n' : ''))),
+          }),
+        ),
+        fc.constantFrom(...encodings),
+        fc.constantFrom('all' as const, 'needed' as const),
+        fc.boolean(),
+        async ({ lineEnding, rows }, encoding, qualify, bom) => {
+          const dialect: DelimitedDialect = { ...usual, lineEnding };
+          const bytes = await write(rows, { dialect, encoding, qualify, bom });
+          const back = await readAll([bytes], { dialect, encoding, header: false });
+          expect(back.rows.map((row) => row.cells)).toEqual(rows);
+          expect(back.problems.filter(({ code }) => code !== 'nul_character')).toEqual([]);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it('without a qualifier, what is not refused', async () => {
+    const dialect: DelimitedDialect = { ...dialects.pipe, qualifier: null, newline: '\u00AE' };
+    await fc.assert(
+      fc.asyncProperty(table(text('|\r\u00AE\0\u001A\uFEFF')), async (rows) => {
+        fc.pre(rows.every((row) => row.length > 1 || row[0] !== ''));
+        const back = await readAll([await write(rows, { dialect })], { dialect, header: false });
+        expect(back.rows.map((row) => row.cells)).toEqual(rows);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('in Windows-1252, what it has characters for', async () => {
+    const cell = fc
+      .array(fc.constantFrom(...'aé€“”–þ"\u0014\n\r;\u0081'), { maxLength: 10 })
+      .map((units) => units.join(''));
+    await fc.assert(
+      fc.asyncProperty(table(cell), async (rows) => {
+        const bytes = await write(rows, { dialect: dialects.dat, encoding: 'windows-1252' });
+        const back = await readAll([bytes], { dialect: dialects.dat, encoding: 'windows-1252', header: false });
+        expect(back.rows.map((row) => row.cells)).toEqual(rows);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('with a header of any different names, detected dialect and encoding', async () => {
+    const header = ['BEGDOC', 'CUSTODIAN', 'Eigene Größe'];
+    const word = fc.string({ unit: fc.constantFrom(...'abcdefgé '), minLength: 1, maxLength: 12 });
+    const rows3 = fc.array(fc.tuple(word, word, word), { minLength: 2, maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(rows3, fc.constantFrom(...Object.values(dialects)), async (rows, dialect) => {
+        const bytes = await write(rows, { dialect, header });
+        const back = await readAll([bytes], {});
+        expect(back.columns.map((column) => column.name)).toEqual(header);
+        expect(back.rows.map((row) => row.cells)).toEqual(rows);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('what cannot be written', () => {
+  const dialect = dialects.dat;
+
+  it('is refused with the row and the character', async () => {
+    await expect(write([['a', 'Acme®']], { dialect })).rejects.toThrow(/Row 1, cell 2: U\+00AE cannot be written/u);
+    await expect(write([['a\uD800']], { dialect })).rejects.toMatchObject({ code: 'load_file_value_unwritable' });
+    await expect(write([['日本']], { dialect, encoding: 'windows-1252' })).rejects.toThrow(/U\+65E5/u);
+    await expect(write([['a|b']], { dialect: { ...dialects.pipe, qualifier: null } })).rejects.toThrow(/U\+007C/u);
+    await expect(write([['']], { dialect: { ...dialects.pipe, qualifier: null } })).rejects.toThrow(/blank line/u);
+    await expect(write([['a'], ['a', 'b']], { dialect })).rejects.toMatchObject({ code: 'validation_failed' });
+  });
+
+  it('is replaced where that is asked for, and told', async () => {
+    const told: unknown[] = [];
+    const unrepresentable = { kind: 'replace', with: '(R)', onReplaced: (value: unknown) => told.push(value) } as const;
+    const bytes = await write(
+      [
+        ['1', 'Acme® and Emca®'],
+        ['2', 'x'],
+      ],
+      { dialect, unrepresentable },
+    );
+    const back = await readAll([bytes], { dialect, header: false });
+    expect(back.rows[0]?.cells).toEqual(['1', 'Acme(R) and Emca(R)']);
+    expect(told).toEqual([{ record: 1, cell: 2, reason: 'the character stands for a line break in this dialect' }]);
+    const bad = { ...unrepresentable, with: '®' };
+    await expect(write([['®']], { dialect, unrepresentable: bad })).rejects.toThrow(/U\+00AE/u);
+  });
+
+  it('multi-values with the separator in them are refused, others read back', () => {
+    const value = fc.string({ minLength: 1 }).filter((v) => !v.includes(';') && v.trim() === v);
+    fc.assert(
+      fc.property(fc.array(value), (values) => {
+        expect(splitMultiValue(joinMultiValue(values, dialect), dialect)).toEqual(values);
+      }),
+    );
+    expect(() => joinMultiValue(['a;b'], dialect)).toThrow(/separator/u);
+  });
+});
+
+/** Cuts bytes at arbitrary places. */
+const cut = (bytes: Buffer, places: readonly number[]): Buffer[] => {
+  const at = [...new Set(places.map((place) => place % (bytes.length + 1)))].toSorted((a, b) => a - b);
+  return [0, ...at].map((start, index) => bytes.subarray(start, at[index] ?? bytes.length));
+};
+
+const hostile = fc
+  .array(
+    fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.constantFrom('"', ',', '\n', '\r\n', 'a', '""', ',"', '"\n', 'x,y\n', '\0', '\uFEFF', 'é', '😀'),
+      },
+      { weight: 1, arbitrary: fc.constant(null) },
+    ),
+    { maxLength: 120 },
+  )
+  .map((units) => Buffer.concat(units.map((unit) => (unit === null ? Buffer.from([0xe9]) : Buffer.from(unit)))));
+
+describe('the result depends on the bytes alone', () => {
+  it.each([
+    ['usual limits', {}],
+    ['rows beyond the limit', { maxRecordChars: 20 }],
+  ])('for any cut of the source and any chunk size: %s', async (_, limits) => {
+    const dialect = { format: 'csv', column: ',', qualifier: '"' } as const;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          hostile,
+          hostile.map((bytes) => Buffer.from(bytes.toString('latin1'), 'utf16le')),
+        ),
+        fc.array(fc.nat(2000), { maxLength: 6 }),
+        fc.integer({ min: 1, max: 20 }),
+        async (bytes, places, chunkBytes) => {
+          const options = { dialect, header: true } as const;
+          const whole = await readAll([bytes], { ...options, limits });
+          // The line length up to which encodings are told apart follows the larger of the two limits: keep it the same.
+          const parts = await readAll(cut(bytes, places), { ...options, limits: { ...limits, chunkBytes } });
+          const plain = (result: typeof whole) => ({
+            ...result,
+            problems: result.problems.map(({ code, line }) => `${line}:${code}`).toSorted(),
+          });
+          if (!('maxRecordChars' in limits)) expect(plain(parts)).toEqual(plain(whole));
+          else {
+            const again = await readAll([bytes], { ...options, limits: { ...limits, chunkBytes } });
+            expect(plain(parts)).toEqual(plain(again));
+          }
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});
+
+describe('content never throws', () => {
+  it('for any bytes, with any choice of dialect, and every row is counted', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
+          hostile,
+        ),
+        fc.constantFrom(undefined, 'dat', 'csv', 'tsv', 'pipe', 'caret' as const),
+        fc.constantFrom(undefined, 'utf-8', 'utf-16le', 'utf-16be', 'windows-1252', 'shift_jis'),
+        fc.constantFrom(3, 50, 100_000),
+        async (bytes, format, encoding, maxRecordChars) => {
+          const problems: LoadFileProblem[] = [];
+          const reader = await DelimitedReader.open([bytes], {
+            ...(format === undefined ? {} : { dialect: { format: format as 'csv' } }),
+            ...(encoding === undefined ? {} : { encoding }),
+            limits: { maxRecordChars },
+            onProblem: (problem) => problems.push(problem),
+          });
+          const rows = await collect(reader.rows());
+          expect(rows.map((row) => row.record)).toEqual(rows.map((_, index) => index + 1));
+          expect(reader.rowsRead).toBe(rows.length);
+          for (const row of rows) {
+            const rejected = row.problems.some((problem) => problem.severity === 'error');
+            expect(rejected || row.cells.length === reader.columns.length).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 600 },
+    );
+  });
+});
