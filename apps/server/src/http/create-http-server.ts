@@ -78,7 +78,8 @@ const sendProblem = (reply: FastifyReply, exchange: Exchange, thrown: unknown): 
   const error = mapError(thrown);
   exchange.failure = error;
   const { status, headers, body } = problemAnswer(error, exchange.requestId, reply.request.raw.url);
-  return reply.code(status).headers(headers).send(body);
+  // As bytes: to text Fastify adds a charset, which this media type does not have.
+  return reply.code(status).headers(headers).send(Buffer.from(body));
 };
 
 const sendAnswer = (reply: FastifyReply, answer: Answer): FastifyReply => {
@@ -171,6 +172,10 @@ export const createHttpServer = async <const M extends OperationMap>(
     const { operation, permission } = routeConfig(routes, request);
     exchange.operation = operation;
     exchange.quiet = permission === 'public';
+    if (request.raw.httpVersionMinor >= 1 && request.raw.headers.host === undefined) {
+      reply.raw.setHeader('connection', 'close');
+      throw new CaseboundError('malformed_request', 'A request of HTTP/1.1 has a Host header.');
+    }
     if ((request.raw.url ?? '').length > config.maxUrlLength) {
       throw new CaseboundError('uri_too_long', `The path and query are longer than ${config.maxUrlLength} characters.`);
     }
@@ -236,6 +241,8 @@ const buildServer = (config: HttpConfig): Server => {
     keepAliveTimeout: config.keepAliveTimeoutMs,
     connectionsCheckingInterval: Math.min(1000, config.headersTimeoutMs),
     maxHeaderSize: config.maxHeaderBytes,
+    // Checked with the other rules, so that its absence is answered with a problem document too.
+    requireHostHeader: false,
   });
   server.timeout = config.idleTimeoutMs;
   server.maxConnections = config.maxConnections;
