@@ -268,7 +268,7 @@ describe('CSV and its kin', () => {
   it('reports files with nothing in them, and files that are no text', async () => {
     expect((await read('')).codes).toEqual(['empty_file@0']);
     expect((await read('\n\n\0\0')).codes).toContain('empty_file@0');
-    expect((await read('BEGDOC,TITLE\n')).codes).toEqual(['header_only@1']);
+    expect((await read('BEGDOC,TITLE\n')).codes).toEqual(['header_only@0']);
     expect((await read(Buffer.from('%PDF-1.7\n'))).codes).toEqual(['binary_file@0']);
   });
 

@@ -84,7 +84,6 @@ export class DelimitedReader {
   readonly #report: ProblemSink;
   readonly #sampleWidth: number;
   #columns: readonly Column[] | undefined;
-  #headerLine = 0;
   #trailingDelimiter = false;
   #first: Row[] = [];
   #rowsRead = 0;
@@ -218,7 +217,6 @@ export class DelimitedReader {
   }
 
   #setColumns(first: Row): void {
-    this.#headerLine = first.line;
     if (!this.hasHeader) {
       const width = isRejected(first.problems) || this.#sampleWidth > 0 ? this.#sampleWidth : first.cells.length;
       const cells = Array.from({ length: Math.max(width, 1) }, () => '');
@@ -259,8 +257,7 @@ export class DelimitedReader {
     if (this.#columns === undefined && delivered === 0) {
       this.#report(problemAt('empty_file', 0, 'The file holds no row.'));
     } else if (this.hasHeader && delivered === (this.#columns === undefined ? 1 : 0)) {
-      const line = this.#headerLine === 0 ? 1 : this.#headerLine;
-      this.#report(problemAt('header_only', line, 'The file has a header and no row.'));
+      this.#report(problemAt('header_only', 0, 'The file has a header and no row.'));
     }
   }
 

@@ -47,6 +47,10 @@ interface Obstacle {
   readonly reason: string;
 }
 
+/** What readers skip at the start of a row: padding of joined or preallocated files. */
+const startsLikePadding = (value: string): boolean =>
+  value.startsWith('\0') || value.startsWith('\u001A') || value.startsWith('\uFEFF');
+
 /** Writes cells of one dialect; knows nothing of bytes. */
 class CellWriter {
   readonly #dialect: DelimitedDialect;
@@ -80,7 +84,7 @@ class CellWriter {
     for (const character of newline === null ? [column, '\n', '\r'] : [column, '\r']) {
       if (value.includes(character)) return { character, reason: 'the dialect has no qualifier to protect it' };
     }
-    if (first && /^[\0\u001A\uFEFF]/u.test(value)) {
+    if (first && startsLikePadding(value)) {
       return { character: value.charAt(0), reason: 'at the start of an unqualified row it is padding' };
     }
     if (only && value === '') return { character: '', reason: 'an empty row of one unqualified cell is a blank line' };
@@ -97,7 +101,7 @@ class CellWriter {
       body.includes(qualifier) ||
       body.includes('\n') ||
       body.includes('\r') ||
-      (first && /^[\0\u001A\uFEFF]/u.test(body)) ||
+      (first && startsLikePadding(body)) ||
       (only && body === '');
     return needed ? qualifier + body.replaceAll(qualifier, qualifier + qualifier) + qualifier : body;
   }
