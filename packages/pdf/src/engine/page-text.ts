@@ -1,0 +1,155 @@
+/** Sizes and text of pages, with boxes, as PDFium reads them. Coordinates are display space; see `geometry.ts`. */
+import { CaseboundError } from '@casebound/contract';
+import {
+  type Box,
+  boxToRect,
+  createGeometry,
+  type PageGeometry,
+  type Point,
+  type Rect,
+  type Rotation,
+} from '../geometry.ts';
+import type { OpenDocument } from './open-document.ts';
+
+/** A character of a page. Generated characters (spaces and line ends between runs) have no box. */
+export interface PageChar {
+  /** One code point; empty for a hyphen that only joins two lines. */
+  readonly text: string;
+  readonly generated: boolean;
+  /** The ink, user space. */
+  readonly box: Box;
+  /** The cell: advance by ascent and descent, user space. */
+  readonly cell: Box;
+  /** Where the glyph starts on its baseline, user space. */
+  readonly origin: Point;
+}
+
+export interface TextLine {
+  readonly text: string;
+  readonly rect: Rect;
+}
+
+export interface PageText {
+  readonly pageIndex: number;
+  readonly width: number;
+  readonly height: number;
+  readonly text: string;
+  readonly lines: readonly TextLine[];
+}
+
+const rotations: readonly Rotation[] = [0, 90, 180, 270];
+
+/** The visible box and rotation of a page. */
+export const readGeometry = (document: OpenDocument, pageIndex: number): PageGeometry => {
+  const page = document.page(pageIndex);
+  return document.engine.call('measure a page', (native, heap) =>
+    heap.scope((allocate) => {
+      const target = allocate(16);
+      if (!native.FPDF_GetPageBoundingBox(page, target))
+        throw new CaseboundError('pdf_damaged', `The page with index ${pageIndex} has no size.`);
+      // FS_RECTF { left, top, right, bottom }
+      const [left, top, right, bottom] = [0, 4, 8, 12].map((offset) => heap.float32(target + offset));
+      if (left === undefined || top === undefined || right === undefined || bottom === undefined)
+        throw new CaseboundError('pdf_damaged', `The page with index ${pageIndex} has no size.`);
+      return createGeometry({ left, bottom, right, top }, rotations[native.FPDFPage_GetRotation(page) % 4] ?? 0);
+    }),
+  );
+};
+
+const SOFT_HYPHEN_MARK = 2;
+const nowhere: Box = { left: 0, bottom: 0, right: 0, top: 0 };
+
+/** All characters of a page in reading order of the content, with their boxes. */
+export const readChars = (document: OpenDocument, pageIndex: number): readonly PageChar[] => {
+  const text = document.textPage(pageIndex);
+  return document.engine.call('read the text of a page', (native, heap) =>
+    heap.scope((allocate) => {
+      const count = native.FPDFText_CountChars(text);
+      const target = allocate(32);
+      const chars: PageChar[] = [];
+      for (let index = 0; index < count; index += 1) {
+        const unicode = native.FPDFText_GetUnicode(text, index);
+        const generated = native.FPDFText_IsGenerated(text, index) === 1;
+        // PDFium marks the hyphen of a word broken across lines with the code 2.
+        const shown =
+          unicode === SOFT_HYPHEN_MARK ? '' : unicode === 0 ? '\uFFFD' : String.fromCodePoint(unicode & 0x1fffff);
+        if (generated) {
+          chars.push({ text: shown, generated, box: nowhere, cell: nowhere, origin: { x: 0, y: 0 } });
+          continue;
+        }
+        // FPDFText_GetCharBox(left, right, bottom, top) in doubles.
+        native.FPDFText_GetCharBox(text, index, target, target + 8, target + 16, target + 24);
+        const box: Box = {
+          left: heap.float64(target),
+          right: heap.float64(target + 8),
+          bottom: heap.float64(target + 16),
+          top: heap.float64(target + 24),
+        };
+        native.FPDFText_GetCharOrigin(text, index, target, target + 8);
+        const origin = { x: heap.float64(target), y: heap.float64(target + 8) };
+        // FS_RECTF { left, top, right, bottom } in floats.
+        const hasCell = native.FPDFText_GetLooseCharBox(text, index, target);
+        const cell: Box = hasCell
+          ? {
+              left: heap.float32(target),
+              top: heap.float32(target + 4),
+              right: heap.float32(target + 8),
+              bottom: heap.float32(target + 12),
+            }
+          : box;
+        chars.push({ text: shown, generated, box, cell, origin });
+      }
+      return chars;
+    }),
+  );
+};
+
+const union = (one: Box, other: Box): Box => ({
+  left: Math.min(one.left, other.left),
+  bottom: Math.min(one.bottom, other.bottom),
+  right: Math.max(one.right, other.right),
+  top: Math.max(one.top, other.top),
+});
+
+/** The cell of a character, or its ink where the font gives no usable cell. */
+export const solidCell = ({ cell, box }: PageChar): Box =>
+  cell.right - cell.left > 0.01 && cell.top - cell.bottom > 0.01 ? cell : box;
+
+/** Groups characters into lines, as PDFium breaks them. */
+const readLines = (geometry: PageGeometry, chars: readonly PageChar[]): readonly TextLine[] => {
+  const lines: TextLine[] = [];
+  let text = '';
+  let bounds: Box | undefined;
+  const finish = (): void => {
+    if (bounds !== undefined && text.trim() !== '')
+      lines.push({ text: text.trimEnd(), rect: boxToRect(geometry, bounds) });
+    text = '';
+    bounds = undefined;
+  };
+  for (const char of chars) {
+    if (char.generated && (char.text === '\r' || char.text === '\n')) {
+      finish();
+      continue;
+    }
+    text += char.text;
+    if (!char.generated) bounds = bounds === undefined ? solidCell(char) : union(bounds, solidCell(char));
+  }
+  finish();
+  return lines;
+};
+
+/** The text of a page with the boxes of its lines. Lines end with `\n`. Throws `pdf_page_out_of_range`. */
+export const readPageText = (document: OpenDocument, pageIndex: number): PageText => {
+  const geometry = readGeometry(document, pageIndex);
+  const chars = readChars(document, pageIndex);
+  return {
+    pageIndex,
+    width: geometry.width,
+    height: geometry.height,
+    text: chars
+      .map((char) => char.text)
+      .join('')
+      .replaceAll('\r\n', '\n'),
+    lines: readLines(geometry, chars),
+  };
+};

@@ -1,0 +1,41 @@
+/**
+ * Rewrites a document in PDFium's plain dialect: repaired, without encryption, without object streams, one cross-reference
+ * table, no earlier revision. The rest of the package edits this dialect only, so damaged and exotic files are PDFium's concern.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { OpenDocument } from './open-document.ts';
+
+/** `FPDF_REMOVE_SECURITY` of fpdf_save.h; it also writes the file whole. */
+const REMOVE_SECURITY = 3;
+
+/** The document's bytes, rewritten. Throws `pdf_damaged` when the engine refuses. */
+export const savePlain = (document: OpenDocument): Uint8Array =>
+  document.engine.call('rewrite a document', (native, heap, runtime) => {
+    const chunks: Uint8Array[] = [];
+    let total = 0;
+    const writeBlock = runtime.addFunction((_self, pointer = 0, size = 0) => {
+      const chunk = heap.bytes(pointer, size >>> 0);
+      chunks.push(chunk);
+      total += chunk.length;
+      return 1;
+    }, 'iiii');
+    try {
+      return heap.scope((allocate) => {
+        // FPDF_FILEWRITE { int version; int (*WriteBlock)(...); }
+        const writer = allocate(8);
+        heap.writeInt32(writer, 1);
+        heap.writeInt32(writer + 4, writeBlock);
+        if (!native.FPDF_SaveAsCopy(document.handle, writer, REMOVE_SECURITY))
+          throw new CaseboundError('pdf_damaged', 'The document cannot be rewritten.');
+        const out = new Uint8Array(total);
+        let at = 0;
+        for (const chunk of chunks) {
+          out.set(chunk, at);
+          at += chunk.length;
+        }
+        return out;
+      });
+    } finally {
+      runtime.removeFunction(writeBlock);
+    }
+  });
