@@ -10,7 +10,7 @@ import { CaseboundError } from '@casebound/contract';
 import { checkExpected } from '../../checked-body.ts';
 import type { CopyOptions, ObjectKey, Stored } from '../../Port.ts';
 import type { Written } from './conditional-writes.ts';
-import { abortUpload, beginUpload, completeUpload, copyIntoUpload } from './multi-part.ts';
+import { abortUpload, beginUpload, completeUpload, confirmed, copyIntoUpload } from './multi-part.ts';
 import { toMetadata, type WriteRecord } from './object-metadata.ts';
 import { aborting, bucketKey } from './s3-client.ts';
 import { isStatus } from './s3-errors.ts';
@@ -54,9 +54,9 @@ export const copyWithin = async (
           aborting(options.signal),
         ),
       );
-      const etag = answer.CopyObjectResult?.ETag;
+      const etag = confirmed(connection, answer.CopyObjectResult?.ETag, `copying to ${destination}`);
       sameEtag = etag === source.etag;
-      return etag ?? '';
+      return etag;
     });
     if (written.created && !sameEtag) await checkWritten(writing, destination, record, options.signal);
     return written;

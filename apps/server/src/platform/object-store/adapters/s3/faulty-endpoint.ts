@@ -5,7 +5,7 @@
  *   access keys. Each can be taken away again, as endpoints of that kind exist.
  * - A test sets `fault`; it is asked for each request and says what goes wrong with it.
  */
-import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { startFauxqs } from 'fauxqs';
 
@@ -94,22 +94,38 @@ const xml = (text: string): Answer => ({
   body: Buffer.from(`<?xml version="1.0" encoding="UTF-8"?>${text}`),
 });
 
-const forward = (port: number, request: IncomingMessage, path: string, body: Buffer, extra = {}): Promise<Answer> =>
+const forward = (
+  upstream: { readonly port: number; readonly agent: Agent },
+  request: IncomingMessage,
+  path: string,
+  body: Buffer,
+  extra = {},
+): Promise<Answer> =>
   new Promise((resolve, reject) => {
-    const headers = { ...request.headers, 'content-length': String(body.byteLength), connection: 'close', ...extra };
-    const outgoing = httpRequest({ port, host: '127.0.0.1', method: request.method, path, headers }, (incoming) => {
-      readAll(incoming).then(
-        (answer) =>
-          resolve({
-            status: incoming.statusCode ?? 500,
-            headers: Object.fromEntries(
-              Object.entries(incoming.headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-            ),
-            body: answer,
-          }),
-        reject,
-      );
-    });
+    const headers = {
+      ...request.headers,
+      'content-length': String(body.byteLength),
+      connection: 'keep-alive',
+      ...extra,
+    };
+    const outgoing = httpRequest(
+      { ...upstream, host: '127.0.0.1', method: request.method, path, headers },
+      (incoming) => {
+        readAll(incoming).then(
+          (answer) =>
+            resolve({
+              status: incoming.statusCode ?? 500,
+              headers: Object.fromEntries(
+                Object.entries(incoming.headers).flatMap(([name, value]) =>
+                  value === undefined ? [] : [[name, value]],
+                ),
+              ),
+              body: answer,
+            }),
+          reject,
+        );
+      },
+    );
     outgoing.on('error', reject);
     outgoing.end(body);
   });
@@ -183,6 +199,7 @@ export const startFaultyEndpoint = async (): Promise<FaultyEndpoint> => {
     relaxedRules: { disableMinCopySourceSize: true },
   });
   fauxqs.createBucket(bucket);
+  const upstream = { port: fauxqs.port, agent: new Agent({ keepAlive: true }) };
 
   const locks = new Map<string, Promise<unknown>>();
   const oneAtATime = async <T>(name: string, task: () => Promise<T>): Promise<T> => {
@@ -195,7 +212,7 @@ export const startFaultyEndpoint = async (): Promise<FaultyEndpoint> => {
 
   const listInOrder = async (request: IncomingMessage, query: URLSearchParams): Promise<Answer> => {
     const all = await forward(
-      fauxqs.port,
+      upstream,
       request,
       `/${bucket}?list-type=2&max-keys=1000000&prefix=${encodeURIComponent(query.get('prefix') ?? '')}`,
       Buffer.alloc(0),
@@ -234,13 +251,13 @@ export const startFaultyEndpoint = async (): Promise<FaultyEndpoint> => {
     }
     if (method === 'GET' && name === '' && endpoint.listsInOrder) return listInOrder(request, query);
     const send = (): Promise<Answer> =>
-      forward(fauxqs.port, request, request.url ?? '/', body, fault?.kind === 'ignoreRange' ? { range: '' } : {});
+      forward(upstream, request, request.url ?? '/', body, fault?.kind === 'ignoreRange' ? { range: '' } : {});
     const isWrite = (method === 'PUT' && !query.has('partNumber')) || (method === 'POST' && query.has('uploadId'));
     const answer = await (isWrite && endpoint.honoursConditions
       ? oneAtATime(name, async () => {
           if (headers['if-none-match'] === '*') {
             const present = await forward(
-              fauxqs.port,
+              upstream,
               Object.assign(Object.create(request), { method: 'HEAD', headers: { host: headers.host } }),
               (request.url ?? '/').split('?')[0] ?? '/',
               Buffer.alloc(0),
@@ -330,6 +347,7 @@ export const startFaultyEndpoint = async (): Promise<FaultyEndpoint> => {
     stop: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
+      upstream.agent.destroy();
       await fauxqs.stop();
     },
   };

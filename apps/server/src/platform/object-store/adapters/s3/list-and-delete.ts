@@ -51,6 +51,13 @@ async function* listNames(
         aborting(signal),
       ),
     );
+    // A page of some proxy parses as an empty listing; a listing always says whether it goes on.
+    if (answer.IsTruncated === undefined) {
+      throw new CaseboundError(
+        'object_store_unavailable',
+        `${connection.address} did not answer a listing with a listing. Check that the endpoint is an object store.`,
+      );
+    }
     const page: ListedName[] = [];
     for (const { Key: name, Size: size, LastModified: lastModified } of answer.Contents ?? []) {
       if (name === undefined || !name.startsWith(prefix)) continue;
@@ -106,7 +113,7 @@ const deleteName = async (connection: S3Connection, name: string, signal: AbortS
   }
 };
 
-/** Deletes one batch and returns the names that the endpoint could not delete, with the error of the first. */
+/** Deletes one batch and returns the names that the endpoint could not delete, with the error of one. */
 const deleteBatch = async (
   connection: S3Connection,
   names: readonly string[],
@@ -117,19 +124,19 @@ const deleteBatch = async (
       client.send(
         new DeleteObjectsCommand({
           Bucket: connection.config.bucket,
-          Delete: { Objects: names.map((Key) => ({ Key })), Quiet: true },
+          Delete: { Objects: names.map((Key) => ({ Key })) },
         }),
         aborting(signal),
       ),
     );
-    const failed = (answer.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey');
-    const error = failed[0];
-    if (error === undefined) return { left: [] };
-    const left = failed.map(({ Key }) => Key).filter((name) => name !== undefined);
-    return {
-      left,
-      error: connection.classify({ name: error.Code ?? 'Error', $metadata: { httpStatusCode: 500 } }, 'delete objects'),
-    };
+    const deleted = new Set((answer.Deleted ?? []).map(({ Key }) => Key));
+    const failed = new Map((answer.Errors ?? []).map(({ Key, Code }) => [Key, Code]));
+    // What is neither reported as deleted nor as missing is not taken for deleted.
+    const left = names.filter((name) => !deleted.has(name) && failed.get(name) !== 'NoSuchKey');
+    if (left.length === 0) return { left };
+    const code = left.map((name) => failed.get(name)).find((each) => each !== undefined) ?? 'no confirmation';
+    const error = connection.classify({ name: code, $metadata: { httpStatusCode: 500 } }, 'delete objects');
+    return { left, error };
   } catch (error) {
     const { name, status } = describeEndpointError(error);
     if (name !== 'NotImplemented' && status !== 501) throw connection.classify(error, 'delete objects');
@@ -146,10 +153,7 @@ const deleteBatchWithRetry = async (
   let left = names;
   for (let attempt = 1; ; attempt += 1) {
     const result = await deleteBatch(connection, left, signal);
-    if (result.left.length === 0) {
-      if (result.error !== undefined) throw result.error;
-      return;
-    }
+    if (result.left.length === 0) return;
     const again = result.error instanceof CaseboundError && result.error.code === 'object_store_unavailable';
     if (!again || attempt >= connection.config.maxAttempts) throw result.error;
     left = result.left;
@@ -195,6 +199,7 @@ export const sweepLeftovers = async (
     );
     for (const { Key: target, UploadId: id, Initiated: begun } of answer.Uploads ?? []) {
       if (target === undefined || id === undefined || begun === undefined || begun.getTime() >= oldest) continue;
+      if (!target.startsWith(config.keyPrefix)) continue;
       const key = target.slice(config.keyPrefix.length);
       if (!key.startsWith(ownPrefix) && !ObjectKey.safeParse(key).success) continue;
       await abortUpload(connection, { target, id, parts: [] });

@@ -20,6 +20,15 @@ import { aborting, type S3Connection } from './s3-client.ts';
 /** The limit of S3. */
 export const mostParts = 10_000;
 
+/** @throws `object_store_unavailable` when the answer to a write lacks the ETag that confirms it: then something else answered. */
+export const confirmed = (connection: S3Connection, etag: string | undefined, doing: string): string => {
+  if (etag !== undefined) return etag;
+  throw new CaseboundError(
+    'object_store_unavailable',
+    `${connection.address} did not confirm ${doing}. Check that the endpoint is an object store, and try again.`,
+  );
+};
+
 export interface Upload {
   /** Name in the bucket. */
   readonly target: string;
@@ -54,16 +63,6 @@ export const beginUpload = async (
   return { target, id: answer.UploadId, parts: [] };
 };
 
-const addPart = (upload: Upload, number: number, etag: string | undefined): void => {
-  if (etag === undefined) {
-    throw new CaseboundError(
-      'object_store_unavailable',
-      'The endpoint took a part of an upload without giving its ETag. Try again.',
-    );
-  }
-  upload.parts.push({ PartNumber: number, ETag: etag });
-};
-
 export const uploadPart = async (
   connection: S3Connection,
   upload: Upload,
@@ -84,7 +83,7 @@ export const uploadPart = async (
       aborting(signal),
     ),
   );
-  addPart(upload, number, answer.ETag);
+  upload.parts.push({ PartNumber: number, ETag: confirmed(connection, answer.ETag, 'storing a part') });
 };
 
 export interface CopySource {
@@ -121,7 +120,8 @@ export const copyIntoUpload = async (
         aborting(signal),
       ),
     );
-    addPart(upload, number, answer.CopyPartResult?.ETag);
+    const etag = confirmed(connection, answer.CopyPartResult?.ETag, 'copying a part');
+    upload.parts.push({ PartNumber: number, ETag: etag });
   });
 };
 
@@ -145,7 +145,7 @@ export const completeUpload = async (
       aborting(signal),
     ),
   );
-  return answer.ETag ?? '';
+  return confirmed(connection, answer.ETag, 'completing an upload');
 };
 
 /** Takes an upload back. What cannot be taken back now is left to the sweep. */

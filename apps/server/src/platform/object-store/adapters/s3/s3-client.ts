@@ -3,8 +3,7 @@
  *
  * - At most `maxConnections` requests are on their way; the others wait here and not in the agent, where the request timeout would
  *   count their waiting. The bodies of open reads are not counted: a caller that reads while it writes cannot lock itself out.
- * - Requests are repeated by the SDK's standard strategy: transient failures only, full jitter, at most `maxAttempts`, and less under
- *   a lasting outage (its token bucket). Every body that is sent is in memory, so all of them can be repeated.
+ * - Requests are repeated by repeat-requests.ts, not by the SDK.
  * - The SDK's default CRC-32 trailers are off: many endpoints cannot read them. Bodies are covered by the signature's SHA-256.
  */
 import { createHash } from 'node:crypto';
@@ -12,6 +11,7 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { S3ObjectStoreConfig } from '../../config.ts';
 import type { ObjectStoreDependencies, S3Credentials } from '../../dependencies.ts';
 import { limitConcurrency } from '../../limit-concurrency.ts';
+import { repeatRequest } from './repeat-requests.ts';
 import { classifyEndpointError } from './s3-errors.ts';
 
 /** The SDK asks for credentials again when they end within five minutes; so these live for five seconds. */
@@ -71,8 +71,7 @@ export const connect = (
   const clientConfig: S3ClientConfig = {
     region: config.region,
     forcePathStyle: config.pathStyle ?? config.endpoint !== undefined,
-    maxAttempts: config.maxAttempts,
-    retryMode: 'standard',
+    maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     logger: silent,
@@ -94,7 +93,8 @@ export const connect = (
   const limit = limitConcurrency(config.maxConnections);
   const address = `${config.endpoint ?? `S3 in ${config.region}`}, bucket ${config.bucket}`;
   const classify = (error: unknown, doing: string): unknown => classifyEndpointError(error, doing, address);
-  const sendRaw: S3Connection['sendRaw'] = (request) => limit(() => request(client));
+  const sendRaw: S3Connection['sendRaw'] = (request) =>
+    repeatRequest(config.maxAttempts, () => limit(() => request(client)));
   return {
     config,
     address,

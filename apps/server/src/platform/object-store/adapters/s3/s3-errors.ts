@@ -75,6 +75,20 @@ export const describeEndpointError = (error: unknown): EndpointError => {
   };
 };
 
+/** Worth another try at once: nobody has to do anything first. */
+export const isTransient = (error: unknown): boolean => {
+  if (error instanceof CaseboundError) return false;
+  const { name, status, networkCode } = describeEndpointError(error);
+  if (name === 'AbortError' || name === 'CredentialsProviderError' || fullNames.has(name)) return false;
+  // The SDK has learned the endpoint's time from this answer and signs the next request by it.
+  if (name === 'RequestTimeTooSkewed') return true;
+  // Whoever sent the condition decides.
+  if (name === 'ConditionalRequestConflict') return false;
+  if (unavailableNames.has(name)) return true;
+  if (status === undefined) return networkCode !== undefined && !certificateProblem.test(networkCode);
+  return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 507);
+};
+
 /** 404 of an object, not of its bucket. A HEAD has no body, so there the two look the same. */
 export const isMissing = (error: unknown): boolean => {
   const { name, status } = describeEndpointError(error);

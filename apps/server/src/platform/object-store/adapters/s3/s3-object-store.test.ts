@@ -33,7 +33,7 @@ const openTarget = async (settings: Record<string, unknown>): Promise<Conformanc
   };
 };
 
-const options = { largeBytes: 5 * 1024 * 1024 + 70_001, propertyRuns: 25 };
+const options = { largeBytes: 5 * 1024 * 1024 + 70_001, propertyRuns: 25, abandonedReads: 60 };
 
 describeObjectStore('S3, conditional writes', () => openTarget({}), options);
 describeObjectStore(

@@ -14,7 +14,15 @@ import { checkExpected, checkNotLonger, chunksOf, sha256Hex } from '../../checke
 import type { ObjectBody, ObjectKey, PutOptions, Stored } from '../../Port.ts';
 import type { ConditionalWrites, IfNoneMatch, Written } from './conditional-writes.ts';
 import { copyWithin } from './copy-object.ts';
-import { abortUpload, beginUpload, completeUpload, mostParts, uploadPart, type Upload } from './multi-part.ts';
+import {
+  abortUpload,
+  beginUpload,
+  completeUpload,
+  confirmed,
+  mostParts,
+  uploadPart,
+  type Upload,
+} from './multi-part.ts';
 import { toMetadata, type S3ObjectInfo, type WriteRecord } from './object-metadata.ts';
 import { aborting, bucketKey, ownPrefix, type S3Connection } from './s3-client.ts';
 import { splitParts, type Part } from './split-parts.ts';
@@ -86,7 +94,7 @@ const putWhole = async (
         `${connection.address} stored the object ${key} with another SHA-256 than its bytes have.`,
       );
     }
-    return answer.ETag ?? '';
+    return confirmed(connection, answer.ETag, `writing ${key}`);
   });
 };
 
