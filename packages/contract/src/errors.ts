@@ -141,6 +141,13 @@ export const errorTable = {
     'The case is being created or deleted.',
     'Wait for the operation to finish, then try again.',
   ),
+  case_not_together: entry(
+    409,
+    'permanent',
+    4,
+    'The two cases lie in different databases.',
+    'Use an operation that copies between databases.',
+  ),
   precondition_failed: entry(
     412,
     'permanent',
@@ -361,12 +368,14 @@ export const errorTable = {
     'This is a defect of the build; report the problems that are named.',
   ),
   account_not_found: entry(404, 'permanent', 3, 'There is no such account.', 'Check the account id.'),
-  accounts_exist: entry(
+  account_name_taken: entry(409, 'permanent', 4, 'Another account has this name.', 'Choose another name.'),
+  account_disabled: entry(409, 'permanent', 4, 'The account is disabled.', 'Create another account.'),
+  last_administrator: entry(
     409,
     'permanent',
     4,
-    'The first account has been made already.',
-    'Use the token that was printed then, or have an administrator rotate it.',
+    'No other account could administer this installation.',
+    'Give another account the permission `system.manage` first.',
   ),
   schema_invalid: entry(
     400,

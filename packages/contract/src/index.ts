@@ -14,6 +14,7 @@ export * from './openapi/describe-openapi.ts';
 export { jsonSchemaOf } from './openapi/json-schema.ts';
 export type { JsonSchema } from './openapi/json-schema.ts';
 export * from './operation.ts';
+export * from './operations/accounts.ts';
 export * from './operations/cases.ts';
 export * from './operations/system.ts';
 export * from './problem.ts';

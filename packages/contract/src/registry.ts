@@ -1,9 +1,14 @@
 /** All operations. A new part adds its own map here, and nothing else has to know. */
 import type { HandlersOf, OperationMap } from './operation.ts';
+import { accountOperations } from './operations/accounts.ts';
 import { caseOperations } from './operations/cases.ts';
 import { systemOperations } from './operations/system.ts';
 
-export const operations = { ...systemOperations, ...caseOperations } as const satisfies OperationMap;
+export const operations = {
+  ...systemOperations,
+  ...caseOperations,
+  ...accountOperations,
+} as const satisfies OperationMap;
 
 export type Operations = typeof operations;
 export type OperationName = keyof Operations;

@@ -24,8 +24,10 @@ const classOf = (error: Error): string => {
   return typeof name === 'string' && className.test(name) ? name : 'Error';
 };
 
-const codeOf = (error: Error): string | undefined =>
-  'code' in error && typeof error.code === 'string' && codeShape.test(error.code) ? error.code : undefined;
+const codeOf = (error: Error): string | undefined => {
+  const code = 'code' in error ? error.code : 'sqlState' in error ? error.sqlState : undefined;
+  return typeof code === 'string' && codeShape.test(code) ? code : undefined;
+};
 
 /**
  * The frames of a stack. V8 writes the message above them, and a message of several lines can look like frames itself: so
