@@ -57,10 +57,16 @@ export const columnForeignKey = (model: Model, schema: string, table: Table, col
 };
 
 /** Index that a foreign key's checks and a filter on the column use; null where a key of the table begins with the column. */
-export const columnIndex = (schema: string, table: Table, column: Column, leading: ReadonlySet<string>): string | null => {
+export const columnIndex = (
+  schema: string,
+  table: Table,
+  column: Column,
+  leading: ReadonlySet<string>,
+): string | null => {
   if (!column.indexed || leading.has(column.name)) return null;
   const name = quoteIdentifier(limitIdentifier(`${table.name}__${column.name}__ix`));
-  const partial = column.required && column.kind !== 'scalar' ? '' : ` WHERE ${quoteIdentifier(column.name)} IS NOT NULL`;
+  const partial =
+    column.required && column.kind !== 'scalar' ? '' : ` WHERE ${quoteIdentifier(column.name)} IS NOT NULL`;
   return `CREATE INDEX ${name} ON ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (${quoteIdentifier(column.name)})${partial}`;
 };
 
@@ -69,9 +75,11 @@ export const identityColumns = (resource: Resource): readonly string[] => [
   ...new Set(resource.identity.map((element) => element.source.column.name)),
 ];
 
-export const identityConstraintName = (resource: Resource): string => limitIdentifier(`${resource.root.name}__identity`);
+export const identityConstraintName = (resource: Resource): string =>
+  limitIdentifier(`${resource.root.name}__identity`);
 
-export const uniqueName = (table: Table, index: number): string => limitIdentifier(`${table.name}__unique_${index + 1}`);
+export const uniqueName = (table: Table, index: number): string =>
+  limitIdentifier(`${table.name}__unique_${index + 1}`);
 
 const uniqueDdl = (schema: string, resource: Resource): readonly string[] => {
   const s = quoteIdentifier(schema);
@@ -98,7 +106,9 @@ export const resourceConstraints = (model: Model, schema: string, resource: Reso
   ...resource.tables.map((table) => parentForeignKey(schema, table)),
   ...uniqueDdl(schema, resource),
   ...resource.tables.flatMap((table) =>
-    table.columns.map((column) => columnIndex(schema, table, column, leadingColumns(resource, table))).filter((sql) => sql !== null),
+    table.columns
+      .map((column) => columnIndex(schema, table, column, leadingColumns(resource, table)))
+      .filter((sql) => sql !== null),
   ),
   ...resource.tables.flatMap((table) =>
     table.columns.map((column) => columnForeignKey(model, schema, table, column)).filter((sql) => sql !== null),
@@ -122,7 +132,8 @@ const viewDdl = (model: Model, schema: string): readonly string[] => {
     };
   });
   // A view whose subclasses refer to another abstract resource needs that one's view first.
-  const uses = (from: string, to: string): boolean => from.includes(`${quoteIdentifier(schema)}.${quoteIdentifier(to)} `);
+  const uses = (from: string, to: string): boolean =>
+    from.includes(`${quoteIdentifier(schema)}.${quoteIdentifier(to)} `);
   return views
     .sort((a, b) => (uses(a.sql, b.view.viewName) ? 1 : uses(b.sql, a.view.viewName) ? -1 : 0))
     .map((entry) => entry.sql);
@@ -146,7 +157,8 @@ export const resourceKeyRows = (model: Model): readonly { project: string; resou
 const seedDdl = (model: Model, schema: string): readonly string[] => {
   const s = quoteIdentifier(schema);
   const keys = resourceKeyRows(model).map(
-    (row, index) => `(${index + 1}, ${quoteLiteral(row.project)}, ${quoteLiteral(row.resource)}, ${quoteLiteral(row.version)})`,
+    (row, index) =>
+      `(${index + 1}, ${quoteLiteral(row.project)}, ${quoteLiteral(row.resource)}, ${quoteLiteral(row.version)})`,
   );
   const components = model.components.map(
     (item) => `(${quoteLiteral(item.projectName)}, ${quoteLiteral(item.version)}, ${quoteLiteral(item.fingerprint)})`,

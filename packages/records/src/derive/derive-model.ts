@@ -66,7 +66,10 @@ const checkTableNames = (resources: readonly Resource[], views: readonly Abstrac
   const claim = (name: string, owner: string): void => {
     const other = owners.get(name);
     if (other !== undefined) {
-      problems.add(owner, `needs the table name ${name}, which ${other} has; set relational.rootTableNameOverride or nameOverrides`);
+      problems.add(
+        owner,
+        `needs the table name ${name}, which ${other} has; set relational.rootTableNameOverride or nameOverrides`,
+      );
     }
     owners.set(name, owner);
   };
@@ -81,7 +84,9 @@ const constraintPaths = (constraint: UniquenessConstraint): readonly (readonly s
   if (!('paths' in constraint) && !('nestedConstraints' in constraint)) return [];
   const own = constraint.paths ?? [];
   const nested = (constraint.nestedConstraints ?? []).map((inner) =>
-    inner.paths.map((path) => (inner.basePath === undefined || path.startsWith(inner.basePath) ? path : `${inner.basePath}${path.slice(1)}`)),
+    inner.paths.map((path) =>
+      inner.basePath === undefined || path.startsWith(inner.basePath) ? path : `${inner.basePath}${path.slice(1)}`,
+    ),
   );
   return [...(own.length > 0 ? [own] : []), ...nested];
 };
@@ -102,7 +107,8 @@ const applyUniqueness = (at: string, derived: DerivedTables, paths: readonly str
   const [first] = found;
   if (first === undefined || first === null) return;
   if (found.some((entry) => entry?.table !== first.table)) {
-    if (found.every((entry) => entry !== null)) problems.add(`${at}.arrayUniquenessConstraints`, `spans several collections: ${paths.join(', ')}`);
+    if (found.every((entry) => entry !== null))
+      problems.add(`${at}.arrayUniquenessConstraints`, `spans several collections: ${paths.join(', ')}`);
     return;
   }
   const columns = [...new Set(found.flatMap((entry) => (entry === null ? [] : [entry.column])))];
@@ -124,7 +130,11 @@ interface Draft {
   readonly derived: DerivedTables;
 }
 
-const aliasOf = (draft: Draft, abstracts: ReadonlyMap<string, readonly string[]>, problems: Problems): SuperclassAlias | null => {
+const aliasOf = (
+  draft: Draft,
+  abstracts: ReadonlyMap<string, readonly string[]>,
+  problems: Problems,
+): SuperclassAlias | null => {
   const { source } = draft;
   if (!source.isSubclass) return null;
   const at = `${source.projectName}.${source.endpoint}`;
@@ -154,7 +164,10 @@ const aliasOf = (draft: Draft, abstracts: ReadonlyMap<string, readonly string[]>
   return { target, elements };
 };
 
-const identityGraph = (drafts: readonly Draft[], aliases: ReadonlyMap<Draft, SuperclassAlias | null>): Map<string, string[]> => {
+const identityGraph = (
+  drafts: readonly Draft[],
+  aliases: ReadonlyMap<Draft, SuperclassAlias | null>,
+): Map<string, string[]> => {
   const graph = new Map<string, string[]>();
   const link = (from: ResourceName, to: ResourceName): void => {
     const list = graph.get(displayName(from)) ?? [];
@@ -176,8 +189,10 @@ const identityGraph = (drafts: readonly Draft[], aliases: ReadonlyMap<Draft, Sup
 
 /** Names that can change because they, or what they contain, may: fixed point over the (acyclic) identity graph. */
 const mutableNames = (drafts: readonly Draft[], graph: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> => {
-  const mutable = new Set(drafts.filter((draft) => draft.source.allowIdentityUpdates).map((draft) => displayName(draft.source)));
-  for (let grew = true; grew; ) {
+  const mutable = new Set(
+    drafts.filter((draft) => draft.source.allowIdentityUpdates).map((draft) => displayName(draft.source)),
+  );
+  for (let grew = true; grew;) {
     grew = false;
     for (const [name, targets] of graph) {
       if (!mutable.has(name) && targets.some((target) => mutable.has(target))) {
@@ -194,7 +209,8 @@ const queryFieldsOf = (draft: Draft, at: string, problems: Problems): Map<string
   for (const [field, targets] of Object.entries(draft.source.queryFieldMapping)) {
     const list = targets.flatMap((target) => {
       const resolved = resolveQueryTarget(target.path, draft.derived.tables);
-      if (resolved === null) problems.add(`${at}.queryFieldMapping.${field}`, `names ${target.path}, which has no column`);
+      if (resolved === null)
+        problems.add(`${at}.queryFieldMapping.${field}`, `names ${target.path}, which has no column`);
       return resolved === null ? [] : [resolved];
     });
     fields.set(field, list);
@@ -204,7 +220,8 @@ const queryFieldsOf = (draft: Draft, at: string, problems: Problems): Map<string
 
 const checkDescriptor = (root: Table, at: string, problems: Problems): void => {
   for (const member of root.members) {
-    if (!descriptorMembers.has(member.name)) problems.add(`${at} $.${member.name}`, 'is no member that a descriptor can have');
+    if (!descriptorMembers.has(member.name))
+      problems.add(`${at} $.${member.name}`, 'is no member that a descriptor can have');
   }
   for (const name of ['namespace', 'codeValue']) {
     if (!root.columns.some((column) => column.path === `$.${name}` && column.type.kind === 'text' && column.required)) {
@@ -275,7 +292,8 @@ export const deriveModel = (schema: LoadedSchema): Model => {
     else if (source.identityJsonPaths.length === 0) problems.add(`${at}.identityJsonPaths`, 'is empty');
     const identity = source.identityJsonPaths.flatMap((path) => {
       const element = resolveIdentityElement(path, derived.root);
-      if (element === null) problems.add(`${at}.identityJsonPaths`, `names ${path}, which is no single value of the document`);
+      if (element === null)
+        problems.add(`${at}.identityJsonPaths`, `names ${path}, which is no single value of the document`);
       return element === null ? [] : [element];
     });
     const columns = derived.tables.flatMap((table) => table.columns);
@@ -303,7 +321,9 @@ export const deriveModel = (schema: LoadedSchema): Model => {
   resources.sort((a, b) => (resourceId(a.name) < resourceId(b.name) ? -1 : 1));
 
   const abstracts: AbstractView[] = schema.abstracts.map((entry) => {
-    const subclasses = resources.filter((resource) => resource.alias !== null && resourceId(resource.alias.target) === resourceId(entry));
+    const subclasses = resources.filter(
+      (resource) => resource.alias !== null && resourceId(resource.alias.target) === resourceId(entry),
+    );
     const [sample] = subclasses;
     if (sample === undefined) problems.add(displayName(entry), 'is abstract and has no subclass');
     const columns = entry.identityJsonPaths.map((path, index) => {
@@ -340,4 +360,5 @@ const elementType = (source: Resource['identity'][number]['source']): Column['ty
 };
 
 /** All tables of the model, parents before children, in a stable order. */
-export const allTables = (model: Model): readonly Table[] => [...model.resources.values()].flatMap((resource) => resource.tables);
+export const allTables = (model: Model): readonly Table[] =>
+  [...model.resources.values()].flatMap((resource) => resource.tables);

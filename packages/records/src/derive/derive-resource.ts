@@ -25,7 +25,9 @@ export interface DeriveInput {
   readonly resource: LoadedResource;
   readonly rootTableName: string;
   /** Identity paths of any resource or abstract resource, or null when there is none of that name. */
-  readonly identityOf: (name: ResourceName) => { readonly paths: readonly string[]; readonly isAbstract: boolean } | null;
+  readonly identityOf: (
+    name: ResourceName,
+  ) => { readonly paths: readonly string[]; readonly isAbstract: boolean } | null;
   readonly isDescriptor: (name: ResourceName) => boolean;
   readonly problems: Problems;
 }
@@ -57,7 +59,8 @@ class ResourceDeriver {
     const indexed = new Set<string>();
     for (const field of resource.relational?.indexedQueryFields ?? []) {
       const targets = resource.queryFieldMapping[field];
-      if (targets === undefined) problems.add(`${this.at}.relational.indexedQueryFields`, `names no query field: ${field}`);
+      if (targets === undefined)
+        problems.add(`${this.at}.relational.indexedQueryFields`, `names no query field: ${field}`);
       for (const target of targets ?? []) indexed.add(target.path);
     }
     this.indexedPaths = indexed;
@@ -72,7 +75,11 @@ class ResourceDeriver {
       const name = { projectName: mapping.projectName, resourceName: mapping.resourceName };
       if ('path' in mapping) {
         if (this.input.isDescriptor(name)) this.descriptors.set(mapping.path, name);
-        else problems.add(place, `refers to the descriptor ${name.projectName}.${name.resourceName}, which no project has`);
+        else
+          problems.add(
+            place,
+            `refers to the descriptor ${name.projectName}.${name.resourceName}, which no project has`,
+          );
         continue;
       }
       if (this.input.isDescriptor(name) || this.input.identityOf(name) === null) {
@@ -86,7 +93,9 @@ class ResourceDeriver {
         continue;
       }
       if (this.references.has(path)) problems.add(place, `shares the object ${path} with another reference`);
-      const members = new Map(mapping.referenceJsonPaths.map((pair) => [pair.identityJsonPath, pair.referenceJsonPath]));
+      const members = new Map(
+        mapping.referenceJsonPaths.map((pair) => [pair.identityJsonPath, pair.referenceJsonPath]),
+      );
       this.references.set(path, { mapping, members });
     }
   }
@@ -112,10 +121,12 @@ class ResourceDeriver {
     }
     root.members.push(...this.walkObject(resource.jsonSchemaForInsert, '$', '', root, 0));
     for (const path of this.references.keys()) {
-      if (!this.met.has(path)) problems.add(this.at, `maps a reference at ${path}, which the JSON schema does not have`);
+      if (!this.met.has(path))
+        problems.add(this.at, `maps a reference at ${path}, which the JSON schema does not have`);
     }
     for (const path of this.descriptors.keys()) {
-      if (!this.met.has(path)) problems.add(this.at, `maps a descriptor at ${path}, which the JSON schema does not have`);
+      if (!this.met.has(path))
+        problems.add(this.at, `maps a descriptor at ${path}, which the JSON schema does not have`);
     }
     for (const key of this.overrides.keys()) {
       if (!this.usedOverrides.has(key)) {
@@ -147,7 +158,10 @@ class ResourceDeriver {
       const child = asSchema(value);
       // eslint-disable-next-line no-control-regex
       if (child === null || name === '' || /[.[\]\u0000]/.test(name)) {
-        problems.add(`${this.at} ${path}.${name}`, child === null ? 'is no JSON schema' : 'is a name that no JSON path can hold');
+        problems.add(
+          `${this.at} ${path}.${name}`,
+          child === null ? 'is no JSON schema' : 'is a name that no JSON path can hold',
+        );
         continue;
       }
       if (child['$ref'] !== undefined) {
@@ -208,7 +222,10 @@ class ResourceDeriver {
     const decimal = this.input.resource.decimalPropertyValidationInfos.find((info) => info.path === path);
     const type = scalarType(schema, decimal);
     if (type === null) {
-      this.input.problems.add(`${this.at} ${path}`, `has the type ${JSON.stringify(schema['type'])}, which no column can hold`);
+      this.input.problems.add(
+        `${this.at} ${path}`,
+        `has the type ${JSON.stringify(schema['type'])}, which no column can hold`,
+      );
       return null;
     }
     const column = this.addColumn(table, {
@@ -241,16 +258,24 @@ class ResourceDeriver {
     const elements = identity.paths.flatMap((identityPath) => {
       const referencePath = reference.members.get(identityPath);
       if (referencePath === undefined) {
-        problems.add(`${this.at} ${path}`, `gives no value for ${identityPath} of ${target.projectName}.${target.resourceName}`);
+        problems.add(
+          `${this.at} ${path}`,
+          `gives no value for ${identityPath} of ${target.projectName}.${target.resourceName}`,
+        );
         return [];
       }
       const member = lastMember(referencePath);
-      const type = scalarType(asSchema(properties[member]) ?? { type: 'string' }, undefined) ?? { kind: 'text' as const };
+      const type = scalarType(asSchema(properties[member]) ?? { type: 'string' }, undefined) ?? {
+        kind: 'text' as const,
+      };
       return [{ identityPath, member, type, sourceType: type, isDescriptor: false }];
     });
     for (const identityPath of reference.members.keys()) {
       if (!identity.paths.includes(identityPath)) {
-        problems.add(`${this.at} ${path}`, `maps ${identityPath}, which is not in the identity of ${target.projectName}.${target.resourceName}`);
+        problems.add(
+          `${this.at} ${path}`,
+          `maps ${identityPath}, which is not in the identity of ${target.projectName}.${target.resourceName}`,
+        );
       }
     }
     const isIdentity = [...reference.members.values()].some((item) => resource.identityJsonPaths.includes(item));
@@ -287,7 +312,10 @@ class ResourceDeriver {
     const items = asSchema(schema['items']);
     const itemKind = items === null ? null : nodeKind(items);
     if (items === null || itemKind === 'array') {
-      this.input.problems.add(`${this.at} ${path}`, items === null ? 'is an array without items' : 'is an array of arrays');
+      this.input.problems.add(
+        `${this.at} ${path}`,
+        items === null ? 'is an array without items' : 'is an array of arrays',
+      );
       return null;
     }
     const full = `${parent.name}__${this.named(path, `${prefix}${snakeCase(name)}`)}`;
@@ -298,7 +326,10 @@ class ResourceDeriver {
       kind: 'collection',
       parent,
       path: `${path}[*]`,
-      ordinals: [...parentOrdinals, limitIdentifier(parentOrdinals.includes(own) ? `${own}_${parentOrdinals.length}` : own)],
+      ordinals: [
+        ...parentOrdinals,
+        limitIdentifier(parentOrdinals.includes(own) ? `${own}_${parentOrdinals.length}` : own),
+      ],
       valueKey: null,
       columns: [],
       members: [],

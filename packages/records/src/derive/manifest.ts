@@ -44,7 +44,9 @@ const tableManifest = (table: Table): TableManifest => ({
 
 /** The manifest of a model; key order is that of the model, which is stable. */
 export const modelManifest = (model: Model): ModelManifest => ({
-  components: Object.fromEntries(model.components.map((item) => [item.projectName, `${item.version} ${item.fingerprint}`])),
+  components: Object.fromEntries(
+    model.components.map((item) => [item.projectName, `${item.version} ${item.fingerprint}`]),
+  ),
   resources: Object.fromEntries(
     [...model.resources.values()].map((resource) => [
       displayName(resource.name),
@@ -57,6 +59,9 @@ export const modelManifest = (model: Model): ModelManifest => ({
     ]),
   ),
   abstracts: Object.fromEntries(
-    [...model.abstracts.values()].map((view) => [displayName(view.name), view.subclasses.map((subclass) => displayName(subclass.name))]),
+    [...model.abstracts.values()].map((view) => [
+      displayName(view.name),
+      view.subclasses.map((subclass) => displayName(subclass.name)),
+    ]),
   ),
 });

@@ -25,7 +25,9 @@ export const nodeKind = (schema: JsonSchema): NodeKind => {
 /** Column type of a leaf; null for a JSON type there is none for. Decimal bounds come from `decimalPropertyValidationInfos`. */
 export const scalarType = (
   schema: JsonSchema,
-  decimal: { readonly totalDigits?: number | null | undefined; readonly decimalPlaces?: number | null | undefined } | undefined,
+  decimal:
+    | { readonly totalDigits?: number | null | undefined; readonly decimalPlaces?: number | null | undefined }
+    | undefined,
 ): ScalarType | null => {
   switch (plainType(schema)) {
     case 'integer':

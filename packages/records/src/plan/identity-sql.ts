@@ -57,14 +57,19 @@ export class IdentityJoins {
     if (concrete !== undefined) return this.element(concrete, this.join(concrete.root.name, column), index);
     const view = this.model.abstracts.get(resourceId(binding.target));
     const viewColumn = view?.columns[index];
-    if (view === undefined || viewColumn === undefined) return { sql: 'NULL', type: { kind: 'text' }, isDescriptor: false };
+    if (view === undefined || viewColumn === undefined)
+      return { sql: 'NULL', type: { kind: 'text' }, isDescriptor: false };
     const alias = this.join(view.viewName, column);
     const isDescriptor = binding.elements[index]?.isDescriptor ?? false;
     return { sql: `${alias}.${quoteIdentifier(viewColumn.name)}`, type: viewColumn.type, isDescriptor };
   }
 
   /** `path=value#path=value`, the text that a referential id hashes after the names of project and resource. */
-  identityText(resource: Resource, alias: string, labels: readonly { readonly path: string; readonly ownIndex: number }[]): string {
+  identityText(
+    resource: Resource,
+    alias: string,
+    labels: readonly { readonly path: string; readonly ownIndex: number }[],
+  ): string {
     const parts = labels.map(({ path, ownIndex }) => {
       const element = this.element(resource, alias, ownIndex);
       const text = identityTextSql(element.sql, element.type);

@@ -50,7 +50,8 @@ export const identityTextSql = (sql: string, type: ScalarType): string => {
 };
 
 /** `"name":value` as SQL text. */
-export const jsonMemberSql = (name: string, value: string): string => `${quoteLiteral(`${JSON.stringify(name)}:`)} || ${value}`;
+export const jsonMemberSql = (name: string, value: string): string =>
+  `${quoteLiteral(`${JSON.stringify(name)}:`)} || ${value}`;
 
 /** A function takes 100 arguments at most. */
 const argumentsPerCall = 80;

@@ -43,9 +43,7 @@ const uniqueness = z.union([
   z.object({
     basePath: jsonPath.optional(),
     paths: z.array(jsonPath).optional(),
-    nestedConstraints: z
-      .array(z.object({ basePath: jsonPath.optional(), paths: z.array(jsonPath).min(1) }))
-      .optional(),
+    nestedConstraints: z.array(z.object({ basePath: jsonPath.optional(), paths: z.array(jsonPath).min(1) })).optional(),
   }),
 ]);
 
@@ -104,9 +102,7 @@ export const projectSchemaForm = z.object({
     .regex(/^[A-Za-z0-9_-]+$/, 'may hold letters, digits, - and _ only'),
   projectVersion: z.string().max(50),
   isExtensionProject: z.boolean(),
-  abstractResources: z
-    .record(identifierName, z.object({ identityJsonPaths: z.array(jsonPath).min(1) }))
-    .default({}),
+  abstractResources: z.record(identifierName, z.object({ identityJsonPaths: z.array(jsonPath).min(1) })).default({}),
   resourceNameMapping: z.record(z.string(), z.string()).default({}),
   caseInsensitiveEndpointNameMapping: z.record(z.string(), z.string()).default({}),
   resourceSchemas: z.record(

@@ -61,7 +61,8 @@ const mergeJsonSchema = (base: JsonSchema, extension: JsonSchema, path: string, 
       if (ourItems !== null && theirItems !== null) {
         properties[name] = { ...ours, items: mergeJsonSchema(ourItems, theirItems, `${path}.${name}[*]`, problems) };
       }
-    } else problems.add(`${path}.${name}`, 'is declared by the extension although the extended resource has it already');
+    } else
+      problems.add(`${path}.${name}`, 'is declared by the extension although the extended resource has it already');
   }
   return { ...base, properties };
 };
@@ -74,7 +75,11 @@ const mergeExtension = (base: LoadedResource, extension: LoadedResource, problem
   const queryFieldMapping = { ...base.queryFieldMapping };
   for (const [field, targets] of Object.entries(extension.queryFieldMapping)) {
     if (queryFieldMapping[field] === undefined) queryFieldMapping[field] = targets;
-    else problems.add(`${extension.endpoint}.queryFieldMapping.${field}`, 'is a query field of the extended resource already');
+    else
+      problems.add(
+        `${extension.endpoint}.queryFieldMapping.${field}`,
+        'is a query field of the extended resource already',
+      );
   }
   return {
     ...base,
@@ -171,7 +176,9 @@ const readProject = (input: unknown, position: number, problems: Problems): Read
  */
 export const loadSchema = (inputs: readonly unknown[]): LoadedSchema => {
   const problems = new Problems();
-  const projects = inputs.map((input, position) => readProject(input, position, problems)).filter((read) => read !== null);
+  const projects = inputs
+    .map((input, position) => readProject(input, position, problems))
+    .filter((read) => read !== null);
   problems.throwIfAny();
   if (projects.filter((project) => !project.isExtension).length !== 1) {
     problems.add('schema', 'needs exactly one core project (isExtensionProject false) beside its extensions');
@@ -192,7 +199,10 @@ export const loadSchema = (inputs: readonly unknown[]): LoadedSchema => {
     const at = resources.findIndex((resource) => resource.resourceName === extension.resourceName);
     const base = resources[at];
     if (base === undefined) {
-      problems.add(`${extension.projectName}.${extension.endpoint}`, `extends ${extension.resourceName}, which no project has`);
+      problems.add(
+        `${extension.projectName}.${extension.endpoint}`,
+        `extends ${extension.resourceName}, which no project has`,
+      );
     } else resources[at] = mergeExtension(base, extension, problems);
   }
   problems.throwIfAny();
@@ -200,7 +210,9 @@ export const loadSchema = (inputs: readonly unknown[]): LoadedSchema => {
     .map((project) => project.component)
     .sort((a, b) => (a.projectName < b.projectName ? -1 : 1));
   return {
-    fingerprint: combineFingerprints(components.map((component) => `${component.projectName} ${component.fingerprint}`)),
+    fingerprint: combineFingerprints(
+      components.map((component) => `${component.projectName} ${component.fingerprint}`),
+    ),
     components,
     resources,
     abstracts: projects.flatMap((project) => project.abstracts),

@@ -1,0 +1,59 @@
+/**
+ * Makes a store: the DDL of a model, applied once, in one transaction.
+ *
+ * - A store that exists with this schema is left as it is; with another one it is refused, because that is a migration.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { Model } from '../derive/model.ts';
+import { quoteIdentifier } from '../derive/naming.ts';
+import type { RecordDatabase, RecordTransaction } from '../session.ts';
+import { settleAll } from '../session.ts';
+import { emitDdl } from './emit-ddl.ts';
+import type { InfrastructureOptions } from './infrastructure.ts';
+
+/** What a store says of itself; null when there is none in the schema. */
+export const readEffectiveSchema = async (
+  tx: RecordTransaction,
+  schema: string,
+): Promise<{ readonly fingerprint: string; readonly manifest: unknown; readonly tokenSecret: string } | null> => {
+  const { rows: tables } = await tx.query(`SELECT to_regclass($1) IS NOT NULL AS present`, [
+    `${quoteIdentifier(schema)}.effective_schema`,
+  ]);
+  if (tables[0]?.['present'] !== true) return null;
+  const { rows } = await tx.query(
+    `SELECT fingerprint, manifest, token_secret FROM ${quoteIdentifier(schema)}.effective_schema`,
+  );
+  const [row] = rows;
+  if (row === undefined) return null;
+  return {
+    fingerprint: String(row['fingerprint']),
+    manifest: row['manifest'],
+    tokenSecret: String(row['token_secret']),
+  };
+};
+
+/**
+ * Provisions a store in a database schema, which is created when it is missing.
+ * @returns `created`, or `present` when the store is there with the same fingerprint
+ * @throws `schema_mismatch` when it is there with another
+ */
+export const provisionStore = async (
+  database: RecordDatabase,
+  model: Model,
+  schema: string,
+  options: InfrastructureOptions = { edgePartitions: 1 },
+): Promise<'created' | 'present'> =>
+  database.transaction(async (tx) => {
+    await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`records provision ${schema}`]);
+    const current = await readEffectiveSchema(tx, schema);
+    if (current !== null) {
+      if (current.fingerprint === model.fingerprint) return 'present';
+      throw new CaseboundError(
+        'schema_mismatch',
+        `The store ${schema} has the schema ${current.fingerprint.slice(0, 12)}, not ${model.fingerprint.slice(0, 12)}.`,
+      );
+    }
+    await tx.query(`CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(schema)}`);
+    await settleAll([tx.query(emitDdl(model, schema, options).join(';\n'))]);
+    return 'created';
+  });

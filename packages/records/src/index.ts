@@ -1,0 +1,33 @@
+/** The public face of the record store. */
+export { type AuthorizationRules, type Claims, parseAuthorization } from './auth/claim-set.ts';
+export { emitDdl } from './ddl/emit-ddl.ts';
+export { provisionStore } from './ddl/provision.ts';
+export { deriveModel } from './derive/derive-model.ts';
+export { type ModelManifest, modelManifest } from './derive/manifest.ts';
+export { displayName, type Model, type Resource, resourceId, type ResourceName } from './derive/model.ts';
+export { applyDeferredBumps } from './identity/change-identity.ts';
+export { referentialId, descriptorReferentialId, uuidV5 } from './identity/referential-id.ts';
+export { openStore, type OpenStoreOptions } from './open-store.ts';
+export type { Filter } from './query/filter-sql.ts';
+export {
+  getDocument,
+  listDocuments,
+  type ListOptions,
+  type Page,
+  type ReadOptions,
+  type StoredDocument,
+} from './read/read-documents.ts';
+export { loadSchema, type LoadedSchema } from './schema/load-schema.ts';
+export { type RecordDatabase, type RecordTransaction, sqlFailureOf } from './session.ts';
+export {
+  type CacheMode,
+  defaultLimits,
+  type Incident,
+  type RecordMetrics,
+  type StoreContext,
+  type StoreLimits,
+} from './store-context.ts';
+export { deleteDocument, type DeleteOptions } from './write/delete-document.ts';
+export { checkJsonValue, defaultJsonLimits, type JsonValue, parseJson } from './write/parse-json.ts';
+export { matchesWeakly } from './write/preconditions.ts';
+export { putDocument, upsertDocument, type WriteOptions, type WriteResult } from './write/write-document.ts';

@@ -1,0 +1,79 @@
+/**
+ * Opens a provisioned store.
+ *
+ * - Refuses a store whose fingerprint is not the model's, and says what differs.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { AuthorizationRules } from './auth/claim-set.ts';
+import { readEffectiveSchema } from './ddl/provision.ts';
+import { modelManifest } from './derive/manifest.ts';
+import { type Model, type Resource, resourceId } from './derive/model.ts';
+import { quoteIdentifier } from './derive/naming.ts';
+import { describeDifference } from './migrate/compare-manifests.ts';
+import { defaultRetry, type RetryOptions } from './retry.ts';
+import type { RecordDatabase } from './session.ts';
+import {
+  type CacheMode,
+  createContext,
+  defaultLimits,
+  type RecordMetrics,
+  type StoreContext,
+  type StoreLimits,
+} from './store-context.ts';
+
+export interface OpenStoreOptions {
+  readonly model: Model;
+  readonly database: RecordDatabase;
+  /** PostgreSQL schema that holds the store. */
+  readonly schema: string;
+  readonly limits?: StoreLimits;
+  readonly retry?: RetryOptions;
+  readonly metrics?: RecordMetrics;
+  readonly cacheMode?: CacheMode;
+  readonly authorization?: AuthorizationRules | null;
+  readonly crashPoint?: (name: string) => void;
+  readonly afterCommit?: (resource: Resource, documentIds: readonly number[]) => void;
+}
+
+const silentMetrics: RecordMetrics = { count: () => undefined, observe: () => undefined };
+
+/** Opens a store. Throws `store_not_provisioned` or `schema_mismatch`. */
+export const openStore = async (options: OpenStoreOptions): Promise<StoreContext> => {
+  const { database, model, schema } = options;
+  const { effective, keys } = await database.transaction(async (tx) => {
+    const effective = await readEffectiveSchema(tx, schema);
+    if (effective === null)
+      throw new CaseboundError('store_not_provisioned', `There is no record store in the database schema ${schema}.`);
+    const { rows } = await tx.query(
+      `SELECT resource_key_id, project_name, resource_name FROM ${quoteIdentifier(schema)}.resource_key`,
+    );
+    const keys = new Map(
+      rows.map((row) => [
+        resourceId({ projectName: String(row['project_name']), resourceName: String(row['resource_name']) }),
+        Number(row['resource_key_id']),
+      ]),
+    );
+    return { effective, keys };
+  });
+  if (effective.fingerprint !== model.fingerprint) {
+    const differences = describeDifference(effective.manifest, modelManifest(model));
+    throw new CaseboundError(
+      'schema_mismatch',
+      `The store ${schema} was provisioned with another schema: ${differences.slice(0, 5).join('; ')}${differences.length > 5 ? ` and ${differences.length - 5} more differences` : ''}.`,
+    );
+  }
+  return createContext({
+    model,
+    schema,
+    database,
+    limits: options.limits ?? defaultLimits,
+    retry: options.retry ?? defaultRetry,
+    metrics: options.metrics ?? silentMetrics,
+    cacheMode: options.cacheMode ?? 'off',
+    authorization: options.authorization ?? null,
+    tokenSecret: effective.tokenSecret,
+    crashPoint: options.crashPoint ?? (() => undefined),
+    afterCommit: options.afterCommit ?? (() => undefined),
+    resourceKeys: keys,
+  });
+};

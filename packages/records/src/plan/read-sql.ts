@@ -1,0 +1,148 @@
+/**
+ * Compiles the SQL that renders documents of a resource as JSON text, whole pages in one statement.
+ *
+ * - The text is complete: `id`, members in schema order, `_etag`, `_lastModifiedDate`. It goes to the client as it is.
+ * - Every collection is one correlated subselect on the leading columns of its primary key; every reference is one on the
+ *   primary key of its target.
+ */
+import { documentColumn } from '../ddl/emit-ddl.ts';
+import type { Column, Member, Model, ReferenceBinding, Resource, Table } from '../derive/model.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { IdentityJoins } from './identity-sql.ts';
+import { identityTextSql, jsonMemberSql, jsonValueSql, joinPartsSql } from './json-sql.ts';
+
+export class ReadSql {
+  private readonly model: Model;
+  private readonly schema: string;
+  private aliases = 0;
+
+  constructor(model: Model, schema: string) {
+    this.model = model;
+    this.schema = schema;
+  }
+
+  private nextAlias(): string {
+    this.aliases += 1;
+    return `c${this.aliases}`;
+  }
+
+  private qualified(table: string): string {
+    return `${quoteIdentifier(this.schema)}.${quoteIdentifier(table)}`;
+  }
+
+  /** Comma-joined members of a row without braces; '' when there are none. */
+  private membersSql(members: readonly Member[], alias: string, table: Table): string {
+    const parts = members.map((member) => this.memberSql(member, alias, table));
+    return parts.length === 0 ? `''` : joinPartsSql(parts);
+  }
+
+  private memberSql(member: Member, alias: string, table: Table): string {
+    switch (member.kind) {
+      case 'scalar':
+        return jsonMemberSql(
+          member.name,
+          jsonValueSql(`${alias}.${quoteIdentifier(member.column.name)}`, member.column.type),
+        );
+      case 'descriptor':
+        return jsonMemberSql(member.name, this.descriptorSql(member.column, alias));
+      case 'reference':
+        return jsonMemberSql(member.name, this.referenceSql(member.column, member.binding, alias));
+      case 'object':
+        if (member.members.length === 0) return 'NULL';
+        return jsonMemberSql(
+          member.name,
+          `('{' || nullif(${this.membersSql(member.members, alias, table)}, '') || '}')`,
+        );
+      case 'extension':
+        return jsonMemberSql(member.name, this.extensionSql(member.table, alias, table));
+      case 'collection':
+        return jsonMemberSql(member.name, this.collectionSql(member.table, member.scalarItems, alias, table));
+    }
+  }
+
+  private descriptorSql(column: Column, alias: string): string {
+    const x = this.nextAlias();
+    return `(SELECT to_json(${x}.uri)::text FROM ${this.qualified('descriptor')} ${x} WHERE ${x}.document_id = ${alias}.${quoteIdentifier(column.name)})`;
+  }
+
+  private referenceSql(column: Column, binding: ReferenceBinding, alias: string): string {
+    const scope = new IdentityJoins(this.model, this.schema, `${this.nextAlias()}_`);
+    const reference = `${alias}.${quoteIdentifier(column.name)}`;
+    const parts = binding.elements.map((element, index) => {
+      const source = scope.targetElement(binding, reference, index);
+      const declaredText = element.type.kind === 'text' && source.type.kind !== 'text';
+      return jsonMemberSql(
+        element.member,
+        declaredText
+          ? `to_json(${identityTextSql(source.sql, source.type)})::text`
+          : jsonValueSql(source.sql, source.type),
+      );
+    });
+    const [first = '', ...others] = scope.joins;
+    // The first join's table is what the reference points to; it becomes the FROM of the subselect.
+    const match = /^LEFT JOIN (.+) (\S+) ON (.+)$/.exec(first);
+    const from = match === null ? '' : `FROM ${match[1]} ${match[2]} ${others.join(' ')} WHERE ${match[3]}`;
+    return `(SELECT '{' || ${joinPartsSql(parts)} || '}' ${from})`;
+  }
+
+  private extensionSql(table: Table, alias: string, parent: Table): string {
+    const x = this.nextAlias();
+    return `(SELECT '{' || ${this.membersSql(table.members, x, table)} || '}' FROM ${this.qualified(table.name)} ${x} WHERE ${this.sameRow(table, x, parent, alias)})`;
+  }
+
+  private sameRow(table: Table, alias: string, parent: Table, parentAlias: string): string {
+    const document = `${alias}.${quoteIdentifier(documentColumn(table))} = ${parentAlias}.${quoteIdentifier(documentColumn(parent))}`;
+    const ordinals = parent.ordinals.map(
+      (name) => `${alias}.${quoteIdentifier(name)} = ${parentAlias}.${quoteIdentifier(name)}`,
+    );
+    return [document, ...ordinals].join(' AND ');
+  }
+
+  private collectionSql(table: Table, scalarItems: boolean, alias: string, parent: Table): string {
+    const x = this.nextAlias();
+    const order = quoteIdentifier(table.ordinals.at(-1) ?? '');
+    const [only] = table.members;
+    const item =
+      scalarItems && only !== undefined && (only.kind === 'scalar' || only.kind === 'descriptor')
+        ? only.kind === 'scalar'
+          ? jsonValueSql(`${x}.${quoteIdentifier(only.column.name)}`, only.column.type)
+          : this.descriptorSql(only.column, x)
+        : `'{' || ${this.membersSql(table.members, x, table)} || '}'`;
+    const tieBreak = table.valueKey === null ? '' : `, ${x}.${quoteIdentifier(table.valueKey.name)}`;
+    return `(SELECT '[' || string_agg(${item}, ',' ORDER BY ${x}.${order}${tieBreak}) || ']' FROM ${this.qualified(table.name)} ${x} WHERE ${this.sameRow(table, x, parent, alias)})`;
+  }
+
+  /** JSON text of a document; `d` is the alias of `document`, `t` of the root table. */
+  body(resource: Resource): string {
+    const meta = [
+      `'"_etag":"' || d.etag || '"'`,
+      jsonMemberSql('_lastModifiedDate', jsonValueSql('d.last_modified_at', { kind: 'timestamp' })),
+    ];
+    const members = resource.root.members.map((member) => this.memberSql(member, 't', resource.root));
+    return `'{"id":"' || d.document_uuid || '",' || ${joinPartsSql([...members, ...meta])} || '}'`;
+  }
+
+  /** The same, taken from the cache where it was built at the document's etag. */
+  cachedBody(resource: Resource): string {
+    return `coalesce((SELECT k.body FROM ${this.qualified('document_cache')} k WHERE k.document_id = d.document_id AND k.etag = d.etag), ${this.body(resource)})`;
+  }
+
+  /** `FROM root t JOIN document d`; for a descriptor restricted to its own type by the key in `keyParameter`. */
+  from(resource: Resource): string {
+    return `FROM ${this.qualified(resource.root.name)} t JOIN ${this.qualified('document')} d ON d.document_id = t.document_id`;
+  }
+
+  /** Text that the referential id of a row `t` hashes, with the joins it needs; for a superclass with its own labels. */
+  identity(resource: Resource, which: 'own' | 'alias'): { readonly text: string; readonly joins: string } {
+    if (resource.isDescriptor) {
+      return { text: `${quoteLiteral('$.descriptor=')} || lower(t.namespace || '#' || t.code_value)`, joins: '' };
+    }
+    const scope = new IdentityJoins(this.model, this.schema, which === 'own' ? 'i' : 'a');
+    const labels =
+      which === 'alias' && resource.alias !== null
+        ? resource.alias.elements
+        : resource.identity.map((element, ownIndex) => ({ path: element.path, ownIndex }));
+    const text = scope.identityText(resource, 't', labels);
+    return { text, joins: scope.joins.join(' ') };
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The statements of writes, all set-based: one statement per table and kind of change, however many documents.
+ *
+ * - Values travel as one array per column. Columns that hold references are document ids by the time they get here.
+ * - Texts are compiled once per table and cached; they depend on the model and the schema's name alone.
+ */
+import { documentColumn, keyColumns } from '../ddl/emit-ddl.ts';
+import type { ScalarType, Table } from '../derive/model.ts';
+import { quoteIdentifier } from '../derive/naming.ts';
+import { sqlType } from '../derive/scalar-type.ts';
+import type { Cell } from '../write/flatten-document.ts';
+import { arrayLiteral } from './array-literal.ts';
+
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** A row ready to be written: its document, its place, its cells. */
+export interface BoundRow {
+  readonly documentId: number;
+  readonly ordinals: readonly number[];
+  readonly cells: readonly Cell[];
+}
+
+/** What the shared descriptor table holds beyond the members of a descriptor document. */
+export interface DescriptorExtra {
+  readonly resourceKeyId: number;
+  readonly discriminator: string;
+}
+
+const arrayType = (type: ScalarType): string => `${type.kind === 'numeric' ? 'numeric' : sqlType(type)}[]`;
+
+interface TableTexts {
+  readonly insert: string;
+  readonly update: string | null;
+  readonly remove: string;
+}
+
+export class WriteSql {
+  readonly schema: string;
+  private readonly texts = new Map<Table, TableTexts>();
+
+  constructor(schema: string) {
+    this.schema = schema;
+  }
+
+  qualified(table: string): string {
+    return `${quoteIdentifier(this.schema)}.${quoteIdentifier(table)}`;
+  }
+
+  private textsOf(table: Table): TableTexts {
+    const known = this.texts.get(table);
+    if (known !== undefined) return known;
+    const isDescriptor = table.name === 'descriptor';
+    const keyNames = [documentColumn(table), ...table.ordinals];
+    const names = [...keyNames, ...table.columns.map((column) => column.name)];
+    const types = [
+      'bigint[]',
+      ...table.ordinals.map(() => 'int[]'),
+      ...table.columns.map((column) => arrayType(column.type)),
+    ];
+    const list = names.map(quoteIdentifier).join(', ');
+    const arrays = types.map((type, index) => `$${index + 1}::${type}`).join(', ');
+    const next = types.length + 1;
+    const target = this.qualified(table.name);
+    const insert = isDescriptor
+      ? `INSERT INTO ${target} (${list}, resource_key_id, discriminator, uri) SELECT u.*, $${next}::smallint, $${next + 1}::text, u.namespace || '#' || u.code_value FROM unnest(${arrays}) AS u(${list})`
+      : `INSERT INTO ${target} (${list}) SELECT * FROM unnest(${arrays})`;
+    const key = keyColumns(table);
+    const where = key.map((name) => `t.${quoteIdentifier(name)} = u.${quoteIdentifier(name)}`).join(' AND ');
+    const changed = names.filter((name) => !key.includes(name));
+    const sets = changed.map((name) => `${quoteIdentifier(name)} = u.${quoteIdentifier(name)}`);
+    if (isDescriptor) sets.push(`uri = u.namespace || '#' || u.code_value`);
+    const keyTypes = key.map((name) => types[names.indexOf(name)] ?? 'bigint[]');
+    const keyArrays = keyTypes.map((type, index) => `$${index + 1}::${type}`).join(', ');
+    const texts = {
+      insert,
+      update:
+        sets.length === 0
+          ? null
+          : `UPDATE ${target} t SET ${sets.join(', ')} FROM unnest(${arrays}) AS u(${list}) WHERE ${where}`,
+      remove: `DELETE FROM ${target} t USING unnest(${keyArrays}) AS u(${key.map(quoteIdentifier).join(', ')}) WHERE ${where}`,
+    };
+    this.texts.set(table, texts);
+    return texts;
+  }
+
+  private columnsOf(table: Table, rows: readonly BoundRow[]): string[] {
+    const arrays = [arrayLiteral(rows.map((row) => row.documentId))];
+    for (let at = 0; at < table.ordinals.length; at += 1)
+      arrays.push(arrayLiteral(rows.map((row) => row.ordinals[at] ?? 0)));
+    for (let at = 0; at < table.columns.length; at += 1)
+      arrays.push(arrayLiteral(rows.map((row) => row.cells[at] ?? null)));
+    return arrays;
+  }
+
+  insertRows(table: Table, rows: readonly BoundRow[], extra: DescriptorExtra | null): Statement {
+    const values: unknown[] = this.columnsOf(table, rows);
+    if (extra !== null) values.push(extra.resourceKeyId, extra.discriminator);
+    return { text: this.textsOf(table).insert, values };
+  }
+
+  /** Null for a table of key columns alone, where no row can change. */
+  updateRows(table: Table, rows: readonly BoundRow[]): Statement | null {
+    const text = this.textsOf(table).update;
+    return text === null ? null : { text, values: this.columnsOf(table, rows) };
+  }
+
+  deleteRows(table: Table, rows: readonly BoundRow[]): Statement {
+    const all = this.columnsOf(table, rows);
+    const names = [documentColumn(table), ...table.ordinals, ...table.columns.map((column) => column.name)];
+    return { text: this.textsOf(table).remove, values: keyColumns(table).map((name) => all[names.indexOf(name)]) };
+  }
+
+  insertDocuments(ids: readonly number[], uuids: readonly string[], resourceKeyId: number): Statement {
+    return {
+      text: `INSERT INTO ${this.qualified('document')} (document_id, document_uuid, resource_key_id) SELECT u.i, u.u, $3::smallint FROM unnest($1::bigint[], $2::uuid[]) AS u(i, u)`,
+      values: [arrayLiteral(ids), arrayLiteral(uuids), resourceKeyId],
+    };
+  }
+
+  /** Bumps the etags of documents that still have the etag they were read with; raises the guard when one has not. */
+  bumpGuarded(ids: readonly number[], etags: readonly number[]): Statement {
+    return {
+      text: `WITH bumped AS (UPDATE ${this.qualified('document')} d SET etag = d.etag + 1, last_modified_at = now() FROM unnest($1::bigint[], $2::bigint[]) AS u(i, e) WHERE d.document_id = u.i AND d.etag = u.e RETURNING 1) SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM bumped), $3::bigint, 'etag')`,
+      values: [arrayLiteral(ids), arrayLiteral(etags), ids.length],
+    };
+  }
+
+  insertIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
+    return {
+      text: `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])`,
+      values: [
+        arrayLiteral(rows.map((row) => row.referentialId)),
+        arrayLiteral(rows.map((row) => row.documentId)),
+        arrayLiteral(rows.map((row) => row.resourceKeyId)),
+      ],
+    };
+  }
+
+  updateIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
+    return {
+      text: `UPDATE ${this.qualified('referential_identity')} r SET referential_id = u.r FROM unnest($1::uuid[], $2::bigint[], $3::smallint[]) AS u(r, d, k) WHERE r.document_id = u.d AND r.resource_key_id = u.k AND r.referential_id <> u.r`,
+      values: [
+        arrayLiteral(rows.map((row) => row.referentialId)),
+        arrayLiteral(rows.map((row) => row.documentId)),
+        arrayLiteral(rows.map((row) => row.resourceKeyId)),
+      ],
+    };
+  }
+
+  insertEdges(edges: readonly Edge[]): Statement {
+    return {
+      text: `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[])`,
+      values: edgeValues(edges),
+    };
+  }
+
+  /** Makes the edges of the parents be exactly these; a row that is right already is not touched. */
+  replaceEdges(parents: readonly number[], edges: readonly Edge[]): readonly Statement[] {
+    const table = this.qualified('reference_edge');
+    return [
+      {
+        text: `DELETE FROM ${table} e WHERE e.parent_document_id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(p, c) WHERE u.p = e.parent_document_id AND u.c = e.child_document_id)`,
+        values: [arrayLiteral(parents), ...edgeValues(edges).slice(0, 2)],
+      },
+      {
+        text: `INSERT INTO ${table} AS e (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) ON CONFLICT (parent_document_id, child_document_id) DO UPDATE SET is_identity_component = excluded.is_identity_component WHERE e.is_identity_component <> excluded.is_identity_component`,
+        values: edgeValues(edges),
+      },
+    ];
+  }
+
+  /**
+   * Locks what is referred to before anything of one's own, in ascending order: a changer of an identity locks in that order too, so
+   * the two cannot wait for each other in a circle.
+   */
+  lockReferenced(ids: readonly number[]): Statement {
+    return {
+      text: `SELECT count(*) FROM (SELECT 1 FROM ${this.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR KEY SHARE) AS locked`,
+      values: [arrayLiteral(ids)],
+    };
+  }
+
+  /**
+   * Looks again, after the foreign keys have locked their targets, whether what was resolved still has the identity it was found by.
+   * A statement of its own: its snapshot is taken after the lock waits, not before.
+   */
+  recheck(referentialIds: readonly string[], documentIds: readonly number[]): Statement {
+    return {
+      text: `SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM unnest($1::uuid[], $2::bigint[]) AS u(r, d) JOIN ${this.qualified('referential_identity')} i ON i.referential_id = u.r AND i.document_id = u.d), $3::bigint, 'reference')`,
+      values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), referentialIds.length],
+    };
+  }
+}
+
+export interface Edge {
+  readonly parent: number;
+  readonly child: number;
+  readonly isIdentity: boolean;
+}
+
+const edgeValues = (edges: readonly Edge[]): string[] => [
+  arrayLiteral(edges.map((edge) => edge.parent)),
+  arrayLiteral(edges.map((edge) => edge.child)),
+  arrayLiteral(edges.map((edge) => edge.isIdentity)),
+];

@@ -1,0 +1,89 @@
+/**
+ * The store's database port over a plain `pg` pool, for this package's tests and benchmarks. The server has its own.
+ *
+ * - Pipelines: statements are written without waiting, BEGIN goes with the first and COMMIT with the last.
+ * - Counts flushes of a transaction (`roundTrips`): how often it had to wait for the server before it could send more.
+ */
+import pg from 'pg';
+import type { RecordDatabase, RecordTransaction } from '../session.ts';
+
+export interface TestRecordDatabase extends RecordDatabase {
+  readonly pool: pg.Pool;
+  /** Waits for the server in all transactions so far. */
+  roundTrips(): number;
+  statements(): number;
+  close(): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly max?: number;
+  /** Named statements: the plan is kept by the connection. Off behind a transaction pooler. */
+  readonly prepare?: boolean;
+  readonly pipeline?: boolean;
+  readonly onStatement?: (text: string) => void;
+}
+
+/** Opens a pool on a connection string or target. */
+export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions = {}): TestRecordDatabase => {
+  const pool = new pg.Pool({ ...target, max: options.max ?? 10, pipeline: options.pipeline ?? true });
+  pool.on('error', () => undefined);
+  const names = new Map<string, string>();
+  const counts = { roundTrips: 0, statements: 0 };
+
+  const nameOf = (text: string): string => {
+    const known = names.get(text);
+    if (known !== undefined) return known;
+    const name = `r${names.size + 1}`;
+    names.set(text, name);
+    return name;
+  };
+
+  const transaction = async <T>(fn: (tx: RecordTransaction) => Promise<T>): Promise<T> => {
+    const client = await pool.connect();
+    let open = 0;
+    let committing: Promise<unknown> | null = null;
+    let failed: unknown = null;
+    const send = async (text: string, values?: readonly unknown[]): Promise<pg.QueryResult> => {
+      if (open === 0) counts.roundTrips += 1;
+      open += 1;
+      counts.statements += 1;
+      options.onStatement?.(text);
+      try {
+        return values !== undefined && values.length > 0 && options.prepare !== false
+          ? await client.query({ name: nameOf(text), text, values: [...values] })
+          : await client.query(text, values === undefined ? undefined : [...values]);
+      } finally {
+        open -= 1;
+      }
+    };
+    const begin = send('BEGIN');
+    begin.catch(() => undefined);
+    try {
+      const result = await fn({
+        query: async (text, values) => send(text, values),
+        sendCommit: () => {
+          committing = send('COMMIT').then((ended) => {
+            if (ended.command === 'ROLLBACK') failed = new Error('rolled back');
+          });
+          committing.catch(() => undefined);
+        },
+      });
+      await (committing ?? send('COMMIT'));
+      if (failed !== null) throw failed;
+      return result;
+    } catch (error) {
+      if (committing === null) await send('ROLLBACK').catch(() => undefined);
+      else await committing;
+      throw error;
+    } finally {
+      client.release();
+    }
+  };
+  return {
+    pool,
+    transaction,
+    roundTrips: () => counts.roundTrips,
+    statements: () => counts.statements,
+    close: async () => pool.end(),
+  };
+};

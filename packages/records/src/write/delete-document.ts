@@ -1,0 +1,168 @@
+/**
+ * DELETE of one document.
+ *
+ * - The foreign keys of referrers decide; edges are asked only afterwards, for the names of the referring types.
+ * - Within a caller's transaction the delete runs in a savepoint, so that the question can still be asked after it failed.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { Claims } from '../auth/claim-set.ts';
+import { forgetHierarchy } from '../auth/maintain-closure.ts';
+import { rowPredicate } from '../auth/row-predicate.ts';
+import { displayName, type Resource, resourceId } from '../derive/model.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { isUuid } from '../identity/uuid-v7.ts';
+import { resourcesByKey } from '../identity/change-identity.ts';
+import { transactionWithRetry } from '../retry.ts';
+import { type RecordTransaction, settleAll, sqlFailureOf } from '../session.ts';
+import type { StoreContext } from '../store-context.ts';
+import { checkPreconditions, type Preconditions } from './preconditions.ts';
+
+export interface DeleteOptions extends Preconditions {
+  readonly claims?: Claims | null;
+  readonly tx?: RecordTransaction;
+}
+
+/** Which tables hold the descriptor `$1`; descriptors have no edges. */
+const descriptorUsersSql = (ctx: StoreContext, resource: Resource): string =>
+  ctx.memo(`descriptor users ${resource.projectEndpoint}/${resource.endpoint}`, () => {
+    const tests = [...ctx.model.resources.values()].flatMap((user) =>
+      user.tables.flatMap((table) =>
+        table.columns
+          .filter((column) => column.descriptor !== null && resourceId(column.descriptor) === resourceId(resource.name))
+          .map(
+            (column) =>
+              `SELECT ${quoteLiteral(displayName(user.name))} AS name WHERE EXISTS (SELECT 1 FROM ${ctx.writes.qualified(table.name)} WHERE ${quoteIdentifier(column.name)} = $1)`,
+          ),
+      ),
+    );
+    return tests.length === 0 ? `SELECT NULL AS name WHERE $1::bigint IS NULL` : tests.join(' UNION ');
+  });
+
+const referringTypes = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  resource: Resource,
+  documentId: number,
+): Promise<readonly string[]> => {
+  if (resource.isDescriptor) {
+    const { rows } = await tx.query(descriptorUsersSql(ctx, resource), [documentId]);
+    return rows.map((row) => String(row['name']));
+  }
+  const { rows } = await tx.query(
+    `SELECT DISTINCT p.resource_key_id FROM ${ctx.writes.qualified('reference_edge')} e JOIN ${ctx.writes.qualified('document')} p ON p.document_id = e.parent_document_id WHERE e.child_document_id = $1 AND e.parent_document_id <> $1`,
+    [documentId],
+  );
+  const byKey = resourcesByKey(ctx);
+  return rows.map((row) => {
+    const found = byKey.get(Number(row['resource_key_id']));
+    return found === undefined ? 'a resource of another schema' : displayName(found.name);
+  });
+};
+
+const referenced = (resource: Resource, types: readonly string[]): CaseboundError => {
+  const names = [...types].sort();
+  return new CaseboundError(
+    'record_referenced',
+    names.length === 0
+      ? `The ${displayName(resource.name)} is referred to by other records.`
+      : `The ${displayName(resource.name)} is referred to by records of ${names.join(', ')}.`,
+    { errors: names.map((name) => ({ path: '$', message: `is referred to by ${name}` })) },
+  );
+};
+
+const sendDelete = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  resource: Resource,
+  documentId: number,
+  own: boolean,
+): Promise<void> => {
+  const document = ctx.writes.qualified('document');
+  const statements = [
+    ...forgetHierarchy(ctx, resource, [documentId]),
+    {
+      text: `DELETE FROM ${ctx.writes.qualified('reference_edge')} WHERE parent_document_id = $1`,
+      values: [documentId],
+    },
+    {
+      text: `WITH gone AS (DELETE FROM ${document} WHERE document_id = $1 RETURNING 1) SELECT ${ctx.writes.qualified('records_guard')}((SELECT count(*) FROM gone), 1, 'gone')`,
+      values: [documentId],
+    },
+  ];
+  const sent = statements.map(async (statement) => tx.query(statement.text, statement.values));
+  if (own) tx.sendCommit?.();
+  await settleAll(sent);
+};
+
+const runDelete = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  resource: Resource,
+  uuid: string,
+  options: DeleteOptions,
+  own: boolean,
+): Promise<void> => {
+  const predicate = rowPredicate(ctx, resource, 'delete', options.claims ?? null, 3);
+  const { rows } = await tx.query(
+    `SELECT d.document_id, d.etag ${ctx.reads.from(resource)} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}${options.ifMatch === undefined ? '' : ' FOR UPDATE OF d'}`,
+    [uuid, ctx.resourceKey(resource.name), ...predicate.values],
+  );
+  const [row] = rows;
+  if (row === undefined)
+    throw new CaseboundError(
+      'record_not_found',
+      `There is no ${displayName(resource.name)} with the id ${uuid.slice(0, 40)}.`,
+    );
+  checkPreconditions(options, Number(row['etag']));
+  const documentId = Number(row['document_id']);
+  if (!own) await tx.query('SAVEPOINT records_delete');
+  try {
+    await sendDelete(ctx, tx, resource, documentId, own);
+    if (!own) await tx.query('RELEASE SAVEPOINT records_delete');
+  } catch (error) {
+    if (sqlFailureOf(error)?.sqlState !== '23503') throw error;
+    if (own) throw new ReferencedSignal(documentId);
+    await tx.query('ROLLBACK TO SAVEPOINT records_delete');
+    throw referenced(resource, await referringTypes(ctx, tx, resource, documentId));
+  }
+};
+
+/** Carries the id out of the failed transaction; never leaves this file. */
+class ReferencedSignal extends Error {
+  readonly documentId: number;
+  constructor(documentId: number) {
+    super('referenced');
+    this.documentId = documentId;
+  }
+}
+
+/**
+ * Deletes the document with an id.
+ * @throws `record_not_found`, `record_referenced` naming the referring types, `precondition_failed`, `conflict_retries_exhausted`
+ */
+export const deleteDocument = async (
+  ctx: StoreContext,
+  resource: Resource,
+  uuid: string,
+  options: DeleteOptions = {},
+): Promise<void> => {
+  if (!isUuid(uuid))
+    throw new CaseboundError(
+      'record_not_found',
+      `There is no ${displayName(resource.name)} with the id ${uuid.slice(0, 40)}.`,
+    );
+  if (options.tx !== undefined) {
+    await runDelete(ctx, options.tx, resource, uuid, options, false);
+    return;
+  }
+  try {
+    await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx) =>
+      runDelete(ctx, tx, resource, uuid, options, true),
+    );
+    ctx.metrics.count('records_deletes', { resource: resource.endpoint });
+  } catch (error) {
+    if (!(error instanceof ReferencedSignal)) throw error;
+    const types = await ctx.database.transaction((tx) => referringTypes(ctx, tx, resource, error.documentId));
+    throw referenced(resource, types);
+  }
+};

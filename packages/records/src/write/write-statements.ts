@@ -1,0 +1,196 @@
+/**
+ * The second round trip of a write: from decided changes to the list of statements, for one document or thousands.
+ *
+ * - Single writes and the bulk path come through here with the same items, so they cannot differ.
+ * - Order: locks on what is referred to; guarded etags; documents; identities; deleted rows; rows, parents before children;
+ *   edges; the second look at what was resolved. Foreign keys are checked by the statement that writes them.
+ */
+import type { Resource, Table } from '../derive/model.ts';
+import type { BoundRow, DescriptorExtra, Edge, Statement } from '../plan/write-sql.ts';
+import type { StoreContext } from '../store-context.ts';
+import { diffDocuments, edgesDiffer } from './diff-rows.ts';
+import { type Cell, type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
+import type { ExistingDocument } from './look-up.ts';
+
+/** One document to write, decided: new, or a changed one with what it was. */
+export interface WriteItem {
+  readonly flat: FlatDocument;
+  readonly documentId: number;
+  readonly uuid: string;
+  readonly existing: ExistingDocument | null;
+}
+
+/** Referential id -> document id, for everything the items refer to. */
+export type Resolution = ReadonlyMap<string, number>;
+
+interface TableRows {
+  readonly inserts: BoundRow[];
+  readonly updates: BoundRow[];
+  readonly deletes: BoundRow[];
+}
+
+const bindRow = (table: Table, documentId: number, row: FlatRow, resolution: Resolution): BoundRow => ({
+  documentId,
+  ordinals: row.ordinals,
+  cells: row.cells.map((cell, index): Cell => {
+    if (cell === null || table.columns[index]?.kind === 'scalar') return cell;
+    const resolved = resolution.get(String(cell));
+    return resolved ?? null;
+  }),
+});
+
+const collectRows = (
+  resource: Resource,
+  items: readonly WriteItem[],
+  resolution: Resolution,
+): ReadonlyMap<Table, TableRows> => {
+  const byTable = new Map<Table, TableRows>(
+    flatTables(resource).map((table) => [table, { inserts: [], updates: [], deletes: [] }]),
+  );
+  for (const item of items) {
+    const before = item.existing?.before ?? null;
+    if (before === null) {
+      for (const [table, rows] of item.flat.rows) {
+        const target = byTable.get(table);
+        // An unreadable old form is overwritten: its root row is updated, its collections were deleted by `staleDocuments`.
+        const list = item.existing !== null && table.kind === 'root' ? target?.updates : target?.inserts;
+        for (const row of rows) list?.push(bindRow(table, item.documentId, row, resolution));
+      }
+      continue;
+    }
+    for (const change of diffDocuments(before, item.flat)) {
+      const target = byTable.get(change.table);
+      for (const row of change.inserts) target?.inserts.push(bindRow(change.table, item.documentId, row, resolution));
+      for (const row of change.updates) target?.updates.push(bindRow(change.table, item.documentId, row, resolution));
+      for (const row of change.deletes) target?.deletes.push(bindRow(change.table, item.documentId, row, resolution));
+    }
+  }
+  return byTable;
+};
+
+const edgesOf = (items: readonly WriteItem[], resolution: Resolution): Edge[] => {
+  const edges = new Map<string, Edge>();
+  for (const item of items) {
+    for (const reference of item.flat.references) {
+      const child = resolution.get(reference.referentialId);
+      if (reference.kind === 'descriptor' || child === undefined) continue;
+      const key = `${item.documentId} ${child}`;
+      const isIdentity = reference.isIdentity || edges.get(key)?.isIdentity === true;
+      edges.set(key, { parent: item.documentId, child, isIdentity });
+    }
+  }
+  return [...edges.values()];
+};
+
+const identityRows = (
+  ctx: StoreContext,
+  items: readonly WriteItem[],
+): { referentialId: string; documentId: number; resourceKeyId: number }[] =>
+  items.flatMap(({ flat, documentId }) => {
+    const own = { referentialId: flat.referentialId, documentId, resourceKeyId: ctx.resourceKey(flat.resource.name) };
+    const { alias } = flat.resource;
+    if (alias === null || flat.aliasId === null) return [own];
+    return [own, { referentialId: flat.aliasId, documentId, resourceKeyId: ctx.resourceKey(alias.target) }];
+  });
+
+/** What the items refer to and could have been renamed or replaced since it was resolved. */
+const recheckOf = (ctx: StoreContext, items: readonly WriteItem[], resolution: Resolution): Statement | null => {
+  const own = new Set(items.map((item) => item.documentId));
+  const seen = new Map<string, number>();
+  for (const item of items) {
+    for (const reference of item.flat.references) {
+      const documentId = resolution.get(reference.referentialId);
+      if (reference.isMutable && documentId !== undefined && !own.has(documentId))
+        seen.set(reference.referentialId, documentId);
+    }
+  }
+  return seen.size === 0 ? null : ctx.writes.recheck([...seen.keys()], [...seen.values()]);
+};
+
+/** Deletes the collection rows of documents whose stored form cannot be compared. */
+const staleDocuments = (ctx: StoreContext, resource: Resource, items: readonly WriteItem[]): Statement[] => {
+  const ids = items
+    .filter((item) => item.existing !== null && item.existing.before === null)
+    .map((item) => item.documentId);
+  if (ids.length === 0) return [];
+  return resource.tables
+    .filter((table) => table.kind !== 'root' && table.parent?.kind === 'root')
+    .map((table) => ({
+      text: `DELETE FROM ${ctx.writes.qualified(table.name)} WHERE root_document_id = ANY($1::bigint[])`,
+      values: [ids],
+    }));
+};
+
+export interface BuildOptions {
+  /** The documents are locked already and their etags are bumped by the cascade. */
+  readonly skipEtags?: boolean;
+}
+
+/** The statements that write items of one resource. Every item has a change. */
+export const buildStatements = (
+  ctx: StoreContext,
+  resource: Resource,
+  items: readonly WriteItem[],
+  resolution: Resolution,
+  options: BuildOptions = {},
+): readonly Statement[] => {
+  const { writes } = ctx;
+  const statements: Statement[] = [];
+  const created = items.filter((item) => item.existing === null);
+  const updated = items.filter((item) => item.existing !== null);
+  const rewired = updated.filter(
+    (item) => item.existing?.before == null || edgesDiffer(item.existing.before, item.flat),
+  );
+  const edges = edgesOf([...created, ...rewired], resolution);
+
+  if (rewired.length > 0 || created.length > 1) {
+    const own = new Set(created.map((item) => item.documentId));
+    const hubs = [...new Set(edges.map((edge) => edge.child))].filter((id) => !own.has(id)).sort((a, b) => a - b);
+    if (hubs.length > 0) statements.push(writes.lockReferenced(hubs));
+  }
+  if (updated.length > 0 && options.skipEtags !== true) {
+    statements.push(
+      writes.bumpGuarded(
+        updated.map((item) => item.documentId),
+        updated.map((item) => item.existing?.etag ?? 0),
+      ),
+    );
+  }
+  if (created.length > 0) {
+    statements.push(
+      writes.insertDocuments(
+        created.map((item) => item.documentId),
+        created.map((item) => item.uuid),
+        ctx.resourceKey(resource.name),
+      ),
+      writes.insertIdentities(identityRows(ctx, created)),
+    );
+  }
+  statements.push(...staleDocuments(ctx, resource, updated));
+  const rows = collectRows(resource, items, resolution);
+  const extra: DescriptorExtra | null = resource.isDescriptor
+    ? { resourceKeyId: ctx.resourceKey(resource.name), discriminator: resource.name.resourceName }
+    : null;
+  for (const [table, change] of [...rows].reverse()) {
+    if (change.deletes.length > 0) statements.push(writes.deleteRows(table, change.deletes));
+  }
+  for (const [table, change] of rows) {
+    const update = change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
+    if (update !== null) statements.push(update);
+    if (change.inserts.length > 0) statements.push(writes.insertRows(table, change.inserts, extra));
+  }
+  const createdIds = new Set(created.map((item) => item.documentId));
+  const newEdges = edges.filter((edge) => createdIds.has(edge.parent));
+  if (newEdges.length > 0) statements.push(writes.insertEdges(newEdges));
+  if (rewired.length > 0) {
+    statements.push(
+      ...writes.replaceEdges(
+        rewired.map((item) => item.documentId),
+        edges.filter((edge) => !createdIds.has(edge.parent)),
+      ),
+    );
+  }
+  const recheck = recheckOf(ctx, items, resolution);
+  if (recheck !== null) statements.push(recheck);
+  return statements;
+};
