@@ -6,9 +6,12 @@ create schema if not exists messaging;
 
 create table messaging.outbox (
   outbox_id bigint generated always as identity primary key,
-  topic text not null,
-  delay_ms bigint not null default 0,
-  envelope jsonb not null,
+  -- An event for a topic, or a message for a queue.
+  kind text not null check (kind in ('event', 'message')),
+  destination text not null,
+  fairness_key bigint not null,
+  delay_ms bigint not null,
+  body text not null,
   written_at timestamptz not null default clock_timestamp()
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
@@ -21,10 +24,11 @@ create table messaging.effect (
 );
 create index effect_age on messaging.effect (made_at);
 
-create function messaging.append_outbox(p_topic text, p_delays_ms bigint[], p_envelopes text[]) returns void
+create function messaging.append_outbox(p_kind text, p_destination text, p_keys bigint[], p_delays_ms bigint[], p_bodies text[]) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  insert into messaging.outbox (topic, delay_ms, envelope)
-  select p_topic, delay_ms, envelope::jsonb from unnest(p_delays_ms, p_envelopes) with ordinality as u (delay_ms, envelope, ord) order by ord
+  insert into messaging.outbox (kind, destination, fairness_key, delay_ms, body)
+  select p_kind, p_destination, key, delay_ms, body
+  from unnest(p_keys, p_delays_ms, p_bodies) with ordinality as u (key, delay_ms, body, ord) order by ord
 $$;
 
 -- Claims a key for the caller's transaction. Waits for another transaction that holds the claim. fresh: the caller is to make the effect;
@@ -46,4 +50,4 @@ $$;
 
 grant usage on schema messaging to public;
 revoke all on all functions in schema messaging from public;
-grant execute on function messaging.append_outbox(text, bigint[], text[]), messaging.claim_effect(text, bigint), messaging.record_effect(text, bigint, text) to public;
+grant execute on function messaging.append_outbox(text, text, bigint[], bigint[], text[]), messaging.claim_effect(text, bigint), messaging.record_effect(text, bigint, text) to public;

@@ -18,6 +18,8 @@ create table messaging.queue (
   max_receive_count int not null check (max_receive_count > 0),
   -- Why fewer than five receives are allowed; null when five or more are.
   max_receive_reason text,
+  -- Nothing is received from a paused queue, by whatever process.
+  paused boolean not null default false,
   created_at timestamptz not null default clock_timestamp()
 );
 
@@ -25,7 +27,7 @@ create table messaging.message (
   message_id bigint generated always as identity,
   queue_id int not null,
   -- The tenant whose share the message takes; 0 for none.
-  fairness_key bigint not null,
+  fairness_key bigint not null check (fairness_key >= 0),
   visible_at timestamptz not null,
   sent_at timestamptz not null,
   lease_token bigint not null default 0,
@@ -153,29 +155,39 @@ language sql as $$
   from dead d join messaging.queue q using (queue_id)
 $$;
 
--- Lanes of the given queues with a visible message, with the oldest visible_at of each. A loose index scan: its cost grows with the
+-- Lanes of the named queues with a visible message, with the oldest visible_at of each; of each queue at most p_limit, looking from the key
+-- p_from upwards and then from the start, so that a caller who moves p_from sees all in turn. A loose index scan: its cost grows with the
 -- lanes that exist, not with the messages in them.
-create function messaging.lanes(p_queue_ids int[], p_limit int) returns table (queue_id int, fairness_key bigint, oldest timestamptz)
+create function messaging.lanes(p_names text[], p_from bigint, p_limit int)
+returns table (queue_name text, queue_id int, fairness_key bigint, oldest timestamptz)
 language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
-  v_queue int;
-  v_key bigint;
   v_oldest timestamptz;
+  v_key bigint;
   v_now timestamptz := clock_timestamp();
-  v_found int := 0;
+  v_found int;
+  v_wrapped boolean;
 begin
-  foreach v_queue in array p_queue_ids loop
-    select m.fairness_key, m.visible_at into v_key, v_oldest from messaging.message m
-    where m.queue_id = v_queue order by m.fairness_key, m.visible_at limit 1;
-    while v_key is not null loop
+  for queue_name, queue_id in select q.name, q.queue_id from unnest(p_names) as n join messaging.queue q on q.name = n where not q.paused loop
+    v_found := 0;
+    v_wrapped := false;
+    v_key := p_from - 1;
+    loop
+      select m.fairness_key, m.visible_at into v_key, v_oldest from messaging.message m
+      where m.queue_id = lanes.queue_id and m.fairness_key > v_key order by m.fairness_key, m.visible_at limit 1;
+      if v_key is null then
+        exit when v_wrapped or p_from <= 0;
+        v_wrapped := true;
+        v_key := -1;
+        continue;
+      end if;
+      exit when v_wrapped and v_key >= p_from;
       if v_oldest <= v_now then
-        queue_id := v_queue; fairness_key := v_key; oldest := v_oldest;
+        fairness_key := v_key; oldest := v_oldest;
         return next;
         v_found := v_found + 1;
-        if v_found >= p_limit then return; end if;
+        exit when v_found >= p_limit;
       end if;
-      select m.fairness_key, m.visible_at into v_key, v_oldest from messaging.message m
-      where m.queue_id = v_queue and m.fairness_key > v_key order by m.fairness_key, m.visible_at limit 1;
     end loop;
   end loop;
 end $$;
@@ -186,7 +198,7 @@ create function messaging.receive(
   p_queue_ids int[], p_keys bigint[], p_floors timestamptz[], p_shares int[], p_total int, p_worker text, p_cap int
 ) returns table (
   queue_id int, message_id bigint, lease_token bigint, receive_count int, fairness_key bigint, lane_floor timestamptz, sent_at timestamptz,
-  body text, attributes jsonb, lease_ms bigint
+  body text, attributes jsonb, lease_ms bigint, max_receive_count int
 ) language plpgsql set synchronous_commit = off set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   v_now timestamptz := clock_timestamp();
@@ -202,7 +214,8 @@ declare
 begin
   for v_lane in 1 .. cardinality(p_queue_ids) loop
     exit when v_left <= 0;
-    select q.max_receive_count, q.visibility_timeout_ms into v_max, v_lease from messaging.queue q where q.queue_id = p_queue_ids[v_lane];
+    select q.max_receive_count, q.visibility_timeout_ms into v_max, v_lease from messaging.queue q
+    where q.queue_id = p_queue_ids[v_lane] and not q.paused;
     continue when not found;
     v_want := least(p_shares[v_lane], v_left);
     if p_cap is not null and p_keys[v_lane] <> 0 then
@@ -232,7 +245,7 @@ begin
             history = case when m.worker is null then m.history
                            else coalesce(m.history, '[]') || messaging.silent_attempt(m.worker, m.receive_count, m.received_at, v_now) end
         where m.ctid = any (v_live)
-        returning m.queue_id, m.message_id, m.lease_token, m.receive_count, m.fairness_key, v_since, m.sent_at, m.body, m.attributes, v_lease;
+        returning m.queue_id, m.message_id, m.lease_token, m.receive_count, m.fairness_key, v_since, m.sent_at, m.body, m.attributes, v_lease, v_max;
     end if;
   end loop;
 end $$;
@@ -309,28 +322,13 @@ begin
   return case when found then 'deleted' else 'missing' end;
 end $$;
 
--- Puts up to p_limit dead letters of a queue back into it, oldest first. Raises CB404 when the queue is gone.
-create function messaging.redrive(p_queue text, p_ids bigint[], p_limit int) returns int language plpgsql as $$
-declare
-  v_queue_id int;
-  v_moved int;
-begin
-  select queue_id into v_queue_id from messaging.queue where name = p_queue;
-  if v_queue_id is not null then
-    perform messaging.lock_queue_shared(v_queue_id);
-    perform 1 from messaging.queue where queue_id = v_queue_id;
-  end if;
-  if v_queue_id is null or not found then
-    raise exception 'There is no queue of this name.' using errcode = 'CB404';
-  end if;
-  with moved as (
-    delete from messaging.dead_letter where dead_letter_id in (
-      select dead_letter_id from messaging.dead_letter where queue_name = p_queue and dead_letter_id = any (p_ids)
-      order by dead_letter_id limit p_limit for update skip locked
-    ) returning fairness_key, sent_at, body, attributes, history
-  )
-  insert into messaging.message (queue_id, fairness_key, visible_at, sent_at, body, attributes, history)
-  select v_queue_id, fairness_key, clock_timestamp(), sent_at, body, attributes, history from moved;
-  get diagnostics v_moved = row_count;
-  return v_moved;
-end $$;
+-- Workers that processes are to run; every process of the role looks here.
+create table messaging.worker (
+  name text primary key,
+  queue_name text not null,
+  handler text not null,
+  concurrency int not null check (concurrency > 0),
+  batch_size int not null check (batch_size > 0),
+  batch_window_ms bigint not null check (batch_window_ms >= 0),
+  created_at timestamptz not null default clock_timestamp()
+);

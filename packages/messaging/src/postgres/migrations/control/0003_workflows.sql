@@ -4,7 +4,7 @@ create table messaging.workflow (
   name text not null,
   version int not null,
   fairness_key bigint not null,
-  -- At most one workflow for a key, whatever the timing: a repeated start finds the first one.
+  -- At most one workflow of a name for a key, whatever the timing: a repeated start finds the first one.
   start_key text not null,
   state text not null check (state in ('running', 'compensating', 'succeeded', 'failed', 'cancelled', 'stuck')),
   -- Index of the step that is next to run, or next to compensate.
@@ -17,6 +17,7 @@ create table messaging.workflow (
   results jsonb not null default '{}',
   -- What went wrong, newest last: [{step, phase, attempt, at, worker, code, error}]; the newest 100.
   errors jsonb not null default '[]',
+  -- Who drives it now, as far as is known; null while it waits or has ended.
   worker text,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
