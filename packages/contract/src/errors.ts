@@ -331,6 +331,13 @@ export const errorTable = {
     'A migration that was applied is not the one in this version.',
     'Use the version that wrote the database; never edit an applied migration.',
   ),
+  migration_pending: entry(
+    500,
+    'permanent',
+    28,
+    'The database is of an older version.',
+    'Run `casebound migrate`, or start one process with the role `all` or `migrate`.',
+  ),
   migration_failed: entry(
     500,
     'recoverable',
@@ -671,6 +678,13 @@ export const errorTable = {
     2,
     'A value cannot be written in the chosen load-file format.',
     'Choose another dialect or encoding, or state what to write in place of such characters.',
+  ),
+  bulk_rejected: entry(
+    409,
+    'permanent',
+    4,
+    'A row of a bulk write failed, so nothing was written.',
+    'Correct the rows that `errors` names, or write without all-or-nothing.',
   ),
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -31,3 +31,28 @@ export { deleteDocument, type DeleteOptions } from './write/delete-document.ts';
 export { checkJsonValue, defaultJsonLimits, type JsonValue, parseJson } from './write/parse-json.ts';
 export { matchesWeakly } from './write/preconditions.ts';
 export { putDocument, upsertDocument, type WriteOptions, type WriteResult } from './write/write-document.ts';
+export {
+  auditDocuments,
+  type AuditOptions,
+  auditStore,
+  type AuditSummary,
+  locateDocuments,
+} from './audit/audit-store.ts';
+export type { Damage, DamageKind } from './audit/audit-documents.ts';
+export {
+  createWatchdog,
+  defaultWatchdog,
+  requireHealthy,
+  type Watchdog,
+  type WatchdogOptions,
+} from './audit/watchdog.ts';
+export { bulkWrite, type BulkOptions, type BulkRow, type BulkSummary } from './bulk/bulk-write.ts';
+export type { RowOutcome } from './bulk/plan-batch.ts';
+export {
+  finishOnline,
+  migrateStore,
+  migrateStores,
+  type AutocommitSession,
+  type StoreToMigrate,
+} from './migrate/migrate-store.ts';
+export { expectedEdgesSql } from './audit/expected-edges.ts';

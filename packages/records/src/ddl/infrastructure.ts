@@ -97,6 +97,7 @@ export const infrastructureDdl = (schema: string, options: InfrastructureOptions
   fingerprint text NOT NULL,
   manifest jsonb NOT NULL,
   token_secret uuid NOT NULL DEFAULT gen_random_uuid(),
+  pending text[] NOT NULL DEFAULT '{}',
   applied_at timestamptz NOT NULL DEFAULT now()
 )`,
     `CREATE TABLE ${s}.schema_component (

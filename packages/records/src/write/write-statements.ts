@@ -122,8 +122,10 @@ const staleDocuments = (ctx: StoreContext, resource: Resource, items: readonly W
 };
 
 export interface BuildOptions {
-  /** The documents are locked already and their etags are bumped by the cascade. */
+  /** The document is locked already and its etag is guarded by the change of identity. */
   readonly skipEtags?: boolean;
+  /** The batch has locked what its items refer to. */
+  readonly skipLocks?: boolean;
 }
 
 /** The statements that write items of one resource. Every item has a change. */
@@ -143,7 +145,7 @@ export const buildStatements = (
   );
   const edges = edgesOf([...created, ...rewired], resolution);
 
-  if (rewired.length > 0 || created.length > 1) {
+  if (options.skipLocks !== true && (rewired.length > 0 || created.length > 1)) {
     const own = new Set(created.map((item) => item.documentId));
     const hubs = [...new Set(edges.map((edge) => edge.child))].filter((id) => !own.has(id)).sort((a, b) => a - b);
     if (hubs.length > 0) statements.push(writes.lockReferenced(hubs));

@@ -1,0 +1,305 @@
+/**
+ * The bulk path: a stream of documents, written in chunks of thousands by the statements of single writes.
+ *
+ * - Same result as writing the rows one by one: rows that share an identity within a chunk fall into successive batches.
+ * - A row that fails is reported and the others are written; when a batch fails as a whole it is halved until the failing rows
+ *   stand alone. With `allOrNothing` the whole stream is one transaction.
+ * - While the database works on a chunk, the next is parsed and validated. Memory is two chunks.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { Claims } from '../auth/claim-set.ts';
+import { maintainHierarchy } from '../auth/maintain-closure.ts';
+import { rowPredicate } from '../auth/row-predicate.ts';
+import type { Resource } from '../derive/model.ts';
+import type { Statement } from '../plan/write-sql.ts';
+import { fillCacheStatement } from '../read/document-cache.ts';
+import { transactionWithRetry } from '../retry.ts';
+import { type RecordTransaction, settleAll } from '../session.ts';
+import type { StoreContext } from '../store-context.ts';
+import { type LookUp, lookUp } from '../write/look-up.ts';
+import { mapWriteFailure } from '../write/map-failure.ts';
+import { type JsonValue, parseJson } from '../write/parse-json.ts';
+import { invalidDocument, tryPrepare } from '../write/prepare-document.ts';
+import { idsToLookUp, requireAllowed } from '../write/write-document.ts';
+import { buildStatements } from '../write/write-statements.ts';
+import { type BatchPlan, planBatch, type PreparedRow, type RowOutcome } from './plan-batch.ts';
+
+/** One row of a bulk write: a document, or its JSON text. */
+export interface BulkRow {
+  readonly resource: Resource;
+  readonly document: JsonValue | { readonly text: string };
+}
+
+export interface BulkOptions {
+  readonly claims?: Claims | null;
+  /** Documents per transaction. Default 2,000. */
+  readonly chunkSize?: number;
+  /** One transaction for the stream; the first chunk with a failed row undoes everything. */
+  readonly allOrNothing?: boolean;
+  /** Called for every row, in stream order within a chunk. With `allOrNothing`, `created` rows are final only when the call returns. */
+  readonly onRow?: (outcome: RowOutcome) => void;
+}
+
+export interface BulkSummary {
+  readonly created: number;
+  readonly updated: number;
+  readonly unchanged: number;
+  readonly failed: number;
+}
+
+const isText = (document: BulkRow['document']): document is { readonly text: string } =>
+  typeof document === 'object' &&
+  document !== null &&
+  !Array.isArray(document) &&
+  typeof document['text'] === 'string' &&
+  Object.keys(document).length === 1;
+
+const prepareRow = (ctx: StoreContext, row: BulkRow, index: number): PreparedRow | RowOutcome => {
+  try {
+    const value = isText(row.document) ? parseJson(row.document.text, ctx.limits.json) : row.document;
+    const prepared = tryPrepare(ctx, row.resource, value);
+    if (prepared.ok) return { index, flat: prepared.flat };
+    return { index, outcome: 'failed', error: invalidDocument(row.resource, prepared.errors) };
+  } catch (error) {
+    if (error instanceof CaseboundError) return { index, outcome: 'failed', error };
+    throw error;
+  }
+};
+
+/** Cuts rows where an identity repeats: each batch then names every identity once, and batches follow each other in order. */
+const cutAtRepeats = (rows: readonly PreparedRow[]): readonly (readonly PreparedRow[])[] => {
+  const batches: PreparedRow[][] = [[]];
+  let taken = new Set<string>();
+  for (const row of rows) {
+    const own = [row.flat.referentialId, ...(row.flat.aliasId === null ? [] : [row.flat.aliasId])];
+    if (own.some((id) => taken.has(id))) {
+      batches.push([]);
+      taken = new Set();
+    }
+    for (const id of own) taken.add(id);
+    batches.at(-1)?.push(row);
+  }
+  return batches.filter((batch) => batch.length > 0);
+};
+
+const lookUpBatch = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  rows: readonly PreparedRow[],
+  claims: Claims | null,
+): Promise<Map<Resource, LookUp>> => {
+  const byResource = Map.groupBy(rows, (row) => row.flat.resource);
+  const parts = await settleAll(
+    [...byResource].map(async ([resource, group]): Promise<readonly [Resource, LookUp]> => [
+      resource,
+      await lookUp(ctx, tx, {
+        resource,
+        referentialIds: new Set(group.flatMap((row) => idsToLookUp(row.flat))),
+        find: { by: 'referentialId', keys: group.map((row) => row.flat.referentialId) },
+        newIds: group.length,
+        allowed: rowPredicate(ctx, resource, 'update', claims, 3),
+      }),
+    ]),
+  );
+  return new Map(parts);
+};
+
+const hubLock = (ctx: StoreContext, plan: BatchPlan): readonly Statement[] => {
+  const own = new Set(plan.groups.flatMap((group) => group.items.map((item) => item.documentId)));
+  const hubs = new Set<number>();
+  for (const group of plan.groups) {
+    for (const item of group.items) {
+      for (const reference of item.flat.references) {
+        const id = plan.resolution.get(reference.referentialId);
+        if (reference.kind === 'reference' && id !== undefined && !own.has(id)) hubs.add(id);
+      }
+    }
+  }
+  return hubs.size === 0 ? [] : [ctx.writes.lockReferenced([...hubs].sort((a, b) => a - b))];
+};
+
+const batchStatements = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): readonly Statement[] => {
+  const statements = [...hubLock(ctx, plan)];
+  for (const { resource, items } of plan.groups) {
+    const ids = items.map((item) => item.documentId);
+    statements.push(
+      ...buildStatements(ctx, resource, items, plan.resolution, { skipLocks: true }),
+      ...maintainHierarchy(ctx, resource, ids),
+    );
+    for (const action of ['create', 'update'] as const) {
+      const part = items
+        .filter((item) => (item.existing === null) === (action === 'create'))
+        .map((item) => item.documentId);
+      const required = part.length === 0 ? null : requireAllowed(ctx, resource, action, claims, part);
+      if (required !== null) statements.push(required);
+    }
+    if (ctx.cacheMode === 'on-write') statements.push(fillCacheStatement(ctx, resource, ids));
+  }
+  return statements;
+};
+
+const runBatch = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  rows: readonly PreparedRow[],
+  claims: Claims | null,
+  commit: boolean,
+): Promise<BatchPlan> => {
+  const plan = planBatch(rows, await lookUpBatch(ctx, tx, rows, claims));
+  const sent = batchStatements(ctx, plan, claims).map(async (statement) => tx.query(statement.text, statement.values));
+  if (commit && sent.length > 0) {
+    ctx.crashPoint('records.bulk.before-commit');
+    tx.sendCommit?.();
+  }
+  await settleAll(sent);
+  return plan;
+};
+
+/** Writes one batch in a transaction of its own; halves it when it fails for a reason that lies in a row. */
+const writeBatch = async (
+  ctx: StoreContext,
+  rows: readonly PreparedRow[],
+  claims: Claims | null,
+): Promise<readonly RowOutcome[]> => {
+  try {
+    const plan = await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx) =>
+      runBatch(ctx, tx, rows, claims, true),
+    );
+    for (const group of plan.groups)
+      ctx.afterCommit(
+        group.resource,
+        group.items.map((item) => item.documentId),
+      );
+    ctx.crashPoint('records.bulk.after-commit');
+    return plan.outcomes;
+  } catch (error) {
+    const [first] = rows;
+    if (first === undefined) throw error;
+    const mapped = mapWriteFailure(error, first.flat.resource);
+    if (!(mapped instanceof CaseboundError) || mapped.family !== 'permanent' || mapped.status >= 500) throw mapped;
+    if (rows.length === 1) return [{ index: first.index, outcome: 'failed', error: mapped }];
+    const half = Math.ceil(rows.length / 2);
+    return [
+      ...(await writeBatch(ctx, rows.slice(0, half), claims)),
+      ...(await writeBatch(ctx, rows.slice(half), claims)),
+    ];
+  }
+};
+
+interface Chunk {
+  readonly rows: readonly PreparedRow[];
+  readonly failed: readonly RowOutcome[];
+}
+
+async function* chunksOf(
+  ctx: StoreContext,
+  rows: AsyncIterable<BulkRow> | Iterable<BulkRow>,
+  size: number,
+): AsyncGenerator<Chunk> {
+  let prepared: PreparedRow[] = [];
+  let failed: RowOutcome[] = [];
+  let index = 0;
+  for await (const row of rows) {
+    const result = prepareRow(ctx, row, index);
+    index += 1;
+    if ('flat' in result) prepared.push(result);
+    else failed.push(result);
+    if (prepared.length + failed.length >= size) {
+      yield { rows: prepared, failed };
+      prepared = [];
+      failed = [];
+    }
+  }
+  if (prepared.length + failed.length > 0) yield { rows: prepared, failed };
+}
+
+class Tally {
+  private readonly counts = { created: 0, updated: 0, unchanged: 0, failed: 0 };
+  private readonly onRow: ((outcome: RowOutcome) => void) | undefined;
+
+  constructor(onRow: ((outcome: RowOutcome) => void) | undefined) {
+    this.onRow = onRow;
+  }
+
+  add(outcomes: readonly RowOutcome[]): void {
+    for (const outcome of [...outcomes].sort((a, b) => a.index - b.index)) {
+      this.counts[outcome.outcome] += 1;
+      this.onRow?.(outcome);
+    }
+  }
+
+  get summary(): BulkSummary {
+    return { ...this.counts };
+  }
+}
+
+const writeChunk = async (ctx: StoreContext, chunk: Chunk, claims: Claims | null): Promise<readonly RowOutcome[]> => {
+  const outcomes: RowOutcome[] = [...chunk.failed];
+  for (const batch of cutAtRepeats(chunk.rows)) outcomes.push(...(await writeBatch(ctx, batch, claims)));
+  return outcomes;
+};
+
+const writeAllOrNothing = async (
+  ctx: StoreContext,
+  chunks: AsyncGenerator<Chunk>,
+  claims: Claims | null,
+  tally: Tally,
+): Promise<void> => {
+  await ctx.database.transaction(async (tx) => {
+    for await (const chunk of chunks) {
+      const outcomes: RowOutcome[] = [...chunk.failed];
+      for (const batch of cutAtRepeats(chunk.rows))
+        outcomes.push(...(await runBatch(ctx, tx, batch, claims, false)).outcomes);
+      tally.add(outcomes);
+      const failed = outcomes.filter((outcome) => outcome.outcome === 'failed');
+      const [first] = failed;
+      if (first !== undefined && first.outcome === 'failed') {
+        throw new CaseboundError(
+          'bulk_rejected',
+          `${failed.length} rows of a chunk failed, so nothing was written; row ${first.index}: ${first.error.message}`,
+          {
+            errors: failed
+              .slice(0, 100)
+              .flatMap((row) =>
+                row.outcome === 'failed' ? [{ path: `[${row.index}]`, message: row.error.message }] : [],
+              ),
+          },
+        );
+      }
+    }
+    ctx.crashPoint('records.bulk.before-commit');
+  });
+};
+
+/**
+ * Writes a stream of documents.
+ * @throws `bulk_rejected` with `allOrNothing` when a row fails; otherwise only what stops the stream (the database is gone, the
+ *   stream itself fails). Rows that fail are reported by `onRow`.
+ */
+export const bulkWrite = async (
+  ctx: StoreContext,
+  rows: AsyncIterable<BulkRow> | Iterable<BulkRow>,
+  options: BulkOptions = {},
+): Promise<BulkSummary> => {
+  const claims = options.claims ?? null;
+  const tally = new Tally(options.onRow);
+  const chunks = chunksOf(ctx, rows, options.chunkSize ?? 2_000);
+  if (options.allOrNothing === true) {
+    try {
+      await writeAllOrNothing(ctx, chunks, claims, tally);
+    } catch (error) {
+      const [anyResource] = ctx.model.resources.values();
+      throw anyResource === undefined ? error : mapWriteFailure(error, anyResource);
+    }
+    return tally.summary;
+  }
+  let writing: Promise<readonly RowOutcome[]> = Promise.resolve([]);
+  for await (const chunk of chunks) {
+    tally.add(await writing);
+    writing = writeChunk(ctx, chunk, claims);
+    // Handled when it is awaited; until then it must not count as unhandled.
+    writing.catch(() => undefined);
+  }
+  tally.add(await writing);
+  return tally.summary;
+};

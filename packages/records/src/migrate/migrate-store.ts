@@ -1,0 +1,362 @@
+/**
+ * Brings a store from the schema it has to another one.
+ *
+ * - Additions (resources, columns, arrays, extensions) and wider types are applied; whatever could lose data, or rewrites a table
+ *   under a lock, is refused unless it is named in `accept`, word for word as the refusal names it.
+ * - Two phases: one short transaction with everything that needs no scan, foreign keys NOT VALID included; then, each by itself and
+ *   repeatable, indexes built CONCURRENTLY and keys validated. A run that was interrupted is simply run again.
+ */
+import { CaseboundError } from '@casebound/contract';
+import { readEffectiveSchema } from '../ddl/provision.ts';
+import {
+  columnDdl,
+  columnForeignKey,
+  columnIndex,
+  documentColumn,
+  identityColumns,
+  resourceConstraints,
+  resourceKeyRows,
+  tableDdl,
+  uniqueName,
+  viewDdl,
+} from '../ddl/emit-ddl.ts';
+import { modelManifest } from '../derive/manifest.ts';
+import { type Column, displayName, type Model, type Resource, type Table } from '../derive/model.ts';
+import { limitIdentifier, quoteIdentifier } from '../derive/naming.ts';
+import type { RecordDatabase, RecordTransaction } from '../session.ts';
+import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
+
+export interface MigrationPlan {
+  readonly changes: readonly SchemaChange[];
+  /** Changes that must be accepted by name. */
+  readonly refused: readonly string[];
+  /** Statements of the first, transactional phase. */
+  readonly transactional: readonly string[];
+  /** Statements of the second phase, each to run outside a transaction. */
+  readonly online: readonly string[];
+}
+
+export interface MigrateOptions {
+  /** Losses and rewrites that are accepted, as the refusal words them. */
+  readonly accept?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+/** Runs one statement outside a transaction; CREATE INDEX CONCURRENTLY needs it. */
+export interface AutocommitSession {
+  execute(text: string): Promise<void>;
+}
+
+const needsConsent = (change: SchemaChange): boolean => {
+  switch (change.kind) {
+    case 'add-resource':
+    case 'add-table':
+    case 'add-column':
+      return false;
+    case 'change-type':
+      return change.safety !== 'online';
+    case 'change-unique':
+      return change.added.length > 0;
+    default:
+      return true;
+  }
+};
+
+const impossible = (change: SchemaChange): boolean => change.kind === 'change-identity' || change.kind === 'change-key';
+
+class MigrationBuilder {
+  readonly transactional: string[] = [];
+  readonly online: string[] = [];
+  private readonly model: Model;
+  private readonly schema: string;
+  private readonly byName: ReadonlyMap<string, Resource>;
+
+  constructor(model: Model, schema: string) {
+    this.model = model;
+    this.schema = schema;
+    this.byName = new Map([...model.resources.values()].map((resource) => [displayName(resource.name), resource]));
+  }
+
+  private qualified(name: string): string {
+    return `${quoteIdentifier(this.schema)}.${quoteIdentifier(name)}`;
+  }
+
+  private locate(resourceName: string, tableName: string): { resource: Resource; table: Table } | null {
+    const resource = this.byName.get(resourceName);
+    const table = resource?.tables.find((candidate) => candidate.name === tableName);
+    return resource === undefined || table === undefined ? null : { resource, table };
+  }
+
+  private column(resource: Resource, table: Table, column: Column): void {
+    this.transactional.push(
+      `ALTER TABLE ${this.qualified(table.name)} ADD COLUMN IF NOT EXISTS ${columnDdl(column, false)}`,
+    );
+    const key = columnForeignKey(this.model, this.schema, table, column);
+    if (key !== null) {
+      this.transactional.push(`${key} NOT VALID`);
+      const name = quoteIdentifier(limitIdentifier(`${table.name}__${column.name}__fk`));
+      this.online.push(`ALTER TABLE ${this.qualified(table.name)} VALIDATE CONSTRAINT ${name}`);
+    }
+    const index = columnIndex(this.schema, table, column, new Set(identityColumns(resource).slice(0, 1)));
+    if (index !== null) this.online.push(index.replace('CREATE INDEX ', 'CREATE INDEX CONCURRENTLY IF NOT EXISTS '));
+  }
+
+  apply(change: SchemaChange): void {
+    switch (change.kind) {
+      case 'add-resource': {
+        const resource = this.byName.get(change.resource);
+        if (resource === undefined || resource.isDescriptor) return;
+        this.transactional.push(...resource.tables.map((table) => tableDdl(this.schema, table)));
+        this.transactional.push(...resourceConstraints(this.model, this.schema, resource));
+        return;
+      }
+      case 'add-table': {
+        const found = this.locate(change.resource, change.table);
+        if (found === null) return;
+        this.transactional.push(tableDdl(this.schema, found.table));
+        // The new table alone: `resourceConstraints` of a resource cut to it.
+        const only: Resource = { ...found.resource, tables: [found.table] };
+        const constraints = resourceConstraints(this.model, this.schema, only);
+        this.transactional.push(...constraints.filter((sql) => sql.includes(`${quoteIdentifier(found.table.name)} `)));
+        return;
+      }
+      case 'add-column': {
+        const found = this.locate(change.resource, change.table);
+        const column = found?.table.columns.find((candidate) => candidate.name === change.column);
+        if (found !== null && column !== undefined) this.column(found.resource, found.table, column);
+        return;
+      }
+      case 'change-type':
+        this.transactional.push(
+          `ALTER TABLE ${this.qualified(change.table)} ALTER COLUMN ${quoteIdentifier(change.column)} TYPE ${change.to} USING ${quoteIdentifier(change.column)}::${change.to}`,
+        );
+        return;
+      case 'remove-column':
+        this.transactional.push(
+          `ALTER TABLE ${this.qualified(change.table)} DROP COLUMN IF EXISTS ${quoteIdentifier(change.column)}`,
+        );
+        return;
+      case 'remove-table':
+        this.transactional.push(`DROP TABLE IF EXISTS ${this.qualified(change.table)}`);
+        return;
+      case 'change-unique':
+        this.unique(change);
+        return;
+      case 'remove-resource':
+      case 'change-identity':
+      case 'change-key':
+        return;
+    }
+  }
+
+  private unique(change: SchemaChange & { kind: 'change-unique' }): void {
+    const found = this.locate(change.resource, change.table);
+    if (found === null) return;
+    const { table } = found;
+    const alter = `ALTER TABLE ${this.qualified(table.name)}`;
+    const count = Math.max(table.uniques.length, table.uniques.length + change.removed.length - change.added.length);
+    for (let index = 0; index < count; index += 1) {
+      this.transactional.push(`${alter} DROP CONSTRAINT IF EXISTS ${quoteIdentifier(uniqueName(table, index))}`);
+    }
+    table.uniques.forEach((unique, index) => {
+      const columns = [documentColumn(table), ...table.ordinals.slice(0, -1), ...unique.columns]
+        .map(quoteIdentifier)
+        .join(', ');
+      this.transactional.push(
+        `${alter} ADD CONSTRAINT ${quoteIdentifier(uniqueName(table, index))} UNIQUE NULLS NOT DISTINCT (${columns})`,
+      );
+    });
+  }
+
+  views(): void {
+    const names = [...this.model.abstracts.values()].map((view) => this.qualified(view.viewName));
+    if (names.length > 0)
+      this.transactional.push(`DROP VIEW IF EXISTS ${names.join(', ')} CASCADE`, ...viewDdl(this.model, this.schema));
+  }
+}
+
+/** Plans the migration from a stored manifest to a model. */
+export const planMigration = (
+  stored: unknown,
+  model: Model,
+  schema: string,
+  accept: readonly string[] = [],
+): MigrationPlan => {
+  const changes = compareManifests(parseManifest(stored), modelManifest(model));
+  const blocked = changes.filter(impossible);
+  const [first] = blocked;
+  if (first !== undefined) {
+    throw new CaseboundError(
+      'schema_change_refused',
+      `The new schema ${describeChange(first)}, which cannot be done to records that exist; copy them into a new store instead.`,
+      {
+        errors: blocked.map((change) => ({ path: '$', message: describeChange(change) })),
+      },
+    );
+  }
+  const refused = changes
+    .filter((change) => needsConsent(change) && !accept.includes(describeChange(change)))
+    .map(describeChange);
+  const builder = new MigrationBuilder(model, schema);
+  for (const change of changes)
+    if (change.kind.startsWith('remove') || change.kind === 'change-unique') builder.apply(change);
+  // Tables before the keys between them: resources first, then what is added to those that exist.
+  const order = ['add-resource', 'add-table', 'add-column', 'change-type'];
+  const additions = changes
+    .filter((change) => order.includes(change.kind))
+    .sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+  for (const change of additions) builder.apply(change);
+  const creates = builder.transactional.filter((sql) => sql.startsWith('CREATE TABLE'));
+  const rest = builder.transactional.filter((sql) => !sql.startsWith('CREATE TABLE'));
+  builder.transactional.length = 0;
+  builder.transactional.push(...creates, ...rest);
+  builder.views();
+  return { changes, refused, transactional: builder.transactional, online: builder.online };
+};
+
+const updateKeys = async (tx: RecordTransaction, schema: string, model: Model): Promise<void> => {
+  const table = `${quoteIdentifier(schema)}.resource_key`;
+  const rows = resourceKeyRows(model);
+  await tx.query(
+    `INSERT INTO ${table} (resource_key_id, project_name, resource_name, resource_version)
+     SELECT (SELECT coalesce(max(resource_key_id), 0) FROM ${table}) + row_number() OVER (ORDER BY u.p, u.r), u.p, u.r, u.v
+     FROM unnest($1::text[], $2::text[], $3::text[]) AS u(p, r, v)
+     WHERE NOT EXISTS (SELECT 1 FROM ${table} k WHERE k.project_name = u.p AND k.resource_name = u.r)`,
+    [rows.map((row) => row.project), rows.map((row) => row.resource), rows.map((row) => row.version)],
+  );
+};
+
+/** Removes the rows of resources that the new schema does not have; refused while others refer to them. */
+const dropResources = async (
+  tx: RecordTransaction,
+  schema: string,
+  stored: unknown,
+  removed: readonly string[],
+): Promise<void> => {
+  const manifest = parseManifest(stored);
+  const s = quoteIdentifier(schema);
+  for (const name of removed) {
+    const [project = '', resource = ''] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
+    const key = `(SELECT resource_key_id FROM ${s}.resource_key WHERE project_name = $1 AND resource_name = $2)`;
+    await tx.query(
+      `DELETE FROM ${s}.reference_edge e USING ${s}.document d WHERE d.document_id = e.parent_document_id AND d.resource_key_id = ${key}`,
+      [project, resource],
+    );
+    await tx.query(`DELETE FROM ${s}.document WHERE resource_key_id = ${key}`, [project, resource]);
+    for (const table of [...(manifest.resources[name]?.tables ?? [])].reverse())
+      await tx.query(`DROP TABLE IF EXISTS ${s}.${quoteIdentifier(table.name)}`);
+  }
+};
+
+/**
+ * Migrates one store.
+ * @returns what was (or, with `dryRun`, would be) changed, in words
+ * @throws `schema_change_refused` naming what must be accepted, `store_not_provisioned`
+ */
+export const migrateStore = async (
+  database: RecordDatabase,
+  autocommit: AutocommitSession,
+  model: Model,
+  schema: string,
+  options: MigrateOptions = {},
+): Promise<readonly string[]> => {
+  const plan = await database.transaction(async (tx) => {
+    await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`records provision ${schema}`]);
+    const current = await readEffectiveSchema(tx, schema);
+    if (current === null)
+      throw new CaseboundError('store_not_provisioned', `There is no record store in the database schema ${schema}.`);
+    const plan = planMigration(current.manifest, model, schema, options.accept);
+    if (plan.refused.length > 0) {
+      throw new CaseboundError(
+        'schema_change_refused',
+        `The new schema could lose data or rewrites tables: it ${plan.refused.slice(0, 5).join('; it ')}.`,
+        {
+          errors: plan.refused.map((message) => ({ path: '$', message })),
+        },
+      );
+    }
+    if (options.dryRun === true || current.fingerprint === model.fingerprint) return plan;
+    const removed = plan.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
+    await updateKeys(tx, schema, model);
+    const drops = [...model.abstracts.values()].map(
+      (view) => `${quoteIdentifier(schema)}.${quoteIdentifier(view.viewName)}`,
+    );
+    if (drops.length > 0) await tx.query(`DROP VIEW IF EXISTS ${drops.join(', ')} CASCADE`);
+    await dropResources(tx, schema, current.manifest, removed);
+    if (plan.transactional.length > 0) await tx.query(plan.transactional.join(';\n'));
+    const s = quoteIdentifier(schema);
+    await tx.query(`DELETE FROM ${s}.document_cache`);
+    await tx.query(`DELETE FROM ${s}.schema_component`);
+    await tx.query(
+      `INSERT INTO ${s}.schema_component (project_name, version, fingerprint) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])`,
+      [
+        model.components.map((item) => item.projectName),
+        model.components.map((item) => item.version),
+        model.components.map((item) => item.fingerprint),
+      ],
+    );
+    await tx.query(
+      `UPDATE ${s}.effective_schema SET fingerprint = $1, manifest = $2::jsonb, pending = $3::text[], applied_at = now()`,
+      [model.fingerprint, JSON.stringify(modelManifest(model)), plan.online],
+    );
+    return plan;
+  });
+  if (options.dryRun !== true) await finishOnline(database, autocommit, schema);
+  return plan.changes.map(describeChange);
+};
+
+/** Runs what an earlier migration left for its second phase; each statement can be run again. */
+export const finishOnline = async (
+  database: RecordDatabase,
+  autocommit: AutocommitSession,
+  schema: string,
+): Promise<number> => {
+  const table = `${quoteIdentifier(schema)}.effective_schema`;
+  const { rows } = await database.transaction((tx) => tx.query(`SELECT pending FROM ${table}`));
+  const pending = rows[0]?.['pending'];
+  const statements = Array.isArray(pending) ? pending.map(String) : [];
+  for (const [done, statement] of statements.entries()) {
+    const index = /^CREATE INDEX CONCURRENTLY IF NOT EXISTS ("(?:[^"]|"")+")/.exec(statement)?.[1];
+    // A build that was interrupted leaves an invalid index of that name behind.
+    if (index !== undefined) await autocommit.execute(`DROP INDEX IF EXISTS ${quoteIdentifier(schema)}.${index}`);
+    await autocommit.execute(statement);
+    await database.transaction((tx) =>
+      tx.query(`UPDATE ${table} SET pending = $1::text[]`, [statements.slice(done + 1)]),
+    );
+  }
+  return statements.length;
+};
+
+export interface StoreToMigrate {
+  readonly schema: string;
+  readonly database: RecordDatabase;
+  readonly autocommit: AutocommitSession;
+}
+
+/**
+ * Migrates many stores one after another. A store that is there already is skipped, so an interrupted run is simply run again.
+ * @returns by schema: changes made, or the error; one store's failure does not stop the others
+ */
+export const migrateStores = async (
+  stores: Iterable<StoreToMigrate> | AsyncIterable<StoreToMigrate>,
+  model: Model,
+  options: MigrateOptions & {
+    readonly signal?: AbortSignal;
+    readonly onStore?: (schema: string, result: readonly string[] | Error) => void;
+  } = {},
+): Promise<{ readonly migrated: number; readonly failed: number }> => {
+  let migrated = 0;
+  let failed = 0;
+  for await (const store of stores) {
+    options.signal?.throwIfAborted();
+    try {
+      const changes = await migrateStore(store.database, store.autocommit, model, store.schema, options);
+      migrated += 1;
+      options.onStore?.(store.schema, changes);
+    } catch (error) {
+      failed += 1;
+      options.onStore?.(store.schema, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+  return { migrated, failed };
+};
