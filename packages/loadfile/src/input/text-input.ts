@@ -7,7 +7,7 @@ import { ByteInput } from './byte-input.ts';
 import type { ByteDecoder, DecodedText } from './decode-text.ts';
 import { createByteDecoder, sequenceStart } from './decode-text.ts';
 import type { EncodingGuess } from './sniff-encoding.ts';
-import { sniffEncoding } from './sniff-encoding.ts';
+import { encodingOfLabel, sniffEncoding } from './sniff-encoding.ts';
 
 export interface TextSample {
   readonly guess: EncodingGuess;
@@ -26,7 +26,7 @@ const lineBreakIn = (text: string): '\n' | '\r' => (!text.includes('\n') && text
 export class TextInput {
   readonly #bytes: ByteInput;
   readonly #limits: LoadFileLimits;
-  readonly #stated: string | undefined;
+  #stated: string | undefined;
   #decoder: ByteDecoder | undefined;
   #sample: TextSample | undefined;
 
@@ -44,6 +44,20 @@ export class TextInput {
   /** The encoding as known so far. */
   get encoding(): string {
     return this.#decoder?.encoding ?? this.#sample?.encoding ?? 'utf-8';
+  }
+
+  /**
+   * Takes back what was detected in favour of what the file itself declares. False for a label that is not known.
+   * Possible until the first piece is read.
+   */
+  restate(label: string): boolean {
+    try {
+      this.#stated = encodingOfLabel(label);
+    } catch {
+      return false;
+    }
+    this.#sample = undefined;
+    return true;
   }
 
   /** Looks at the beginning without taking it. */
