@@ -11,7 +11,7 @@ export * from './ids.ts';
 export * from './jobs/catalogue.ts';
 export * from './jobs/declare-job.ts';
 export * from './openapi/describe-openapi.ts';
-export { jsonSchemaOf } from './openapi/json-schema.ts';
+export { isRequired, jsonSchemaOf } from './openapi/json-schema.ts';
 export type { JsonSchema } from './openapi/json-schema.ts';
 export * from './operation.ts';
 export * from './operations/accounts.ts';

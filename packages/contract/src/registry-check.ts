@@ -4,7 +4,7 @@ import { permissions } from './actor.ts';
 import { isErrorCode } from './problem.ts';
 import { sharedErrorCodes } from './operation.ts';
 import type { Operation, OperationMap } from './operation.ts';
-import { jsonSchemaOf } from './openapi/json-schema.ts';
+import { isRequired, jsonSchemaOf } from './openapi/json-schema.ts';
 
 const methods: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const pathShape = /^(\/([a-z0-9][a-z0-9.-]*|\{[a-z][A-Za-z0-9]*\}))+$/;
@@ -40,7 +40,7 @@ const parameterProblems = (operation: Operation): string[] => {
     ...declared.filter((name) => !inPath.includes(name)).map((name) => `its params have ${name}, its path does not`),
     ...inPath.filter((name, at) => inPath.indexOf(name) !== at).map((name) => `its path has {${name}} twice`),
     ...Object.entries(operation.params?.shape ?? {})
-      .filter(([, schema]) => schema._zod.optin === 'optional')
+      .filter(([, schema]) => !isRequired(schema))
       .map(([name]) => `its path parameter ${name} must not be optional`),
   ];
 };

@@ -3,7 +3,7 @@
  *
  * All text passes `escapeHtml`, including what the registry says.
  */
-import { errorTable, jsonSchemaOf, sharedErrorCodes, successKind } from '@casebound/contract';
+import { errorTable, isRequired, jsonSchemaOf, sharedErrorCodes, successKind } from '@casebound/contract';
 import type { ErrorCode, JsonSchema, Operation, OperationMap } from '@casebound/contract';
 import type { z } from 'zod';
 import { escapeHtml } from './escape-html.ts';
@@ -44,7 +44,7 @@ const typeText = (schema: JsonSchema): string => {
 
 const memberRow = (name: string, schema: z.core.$ZodType, place: string): string => {
   const json = jsonSchemaOf(schema, 'output');
-  const required = schema._zod.optin === 'optional' ? '' : ', required';
+  const required = isRequired(schema) ? ', required' : '';
   return `<tr><td>${code(name)}</td><td>${place}${required}</td><td>${code(typeText(json))}</td><td>${prose(json.description ?? '')}</td></tr>`;
 };
 

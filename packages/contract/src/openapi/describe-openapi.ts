@@ -6,7 +6,7 @@ import { sharedErrorCodes, successKind } from '../operation.ts';
 import type { Operation, OperationMap } from '../operation.ts';
 import { Problem, problemContentType, toProblem } from '../problem.ts';
 import { CaseboundError } from '../casebound-error.ts';
-import { createSchemaCollector } from './json-schema.ts';
+import { createSchemaCollector, isRequired } from './json-schema.ts';
 import type { SchemaCollector } from './json-schema.ts';
 
 export interface ApiInfo {
@@ -75,12 +75,21 @@ const sharedCodesOf = (operation: Operation): ErrorCode[] => {
   });
 };
 
-const problemResponses = (operation: Operation): Record<string, unknown> =>
-  Object.fromEntries(
+/** Answers that several operations share are stated once, under the names of their codes. */
+const problemResponses = (operation: Operation, shared: Map<string, unknown>): Record<string, unknown> => {
+  const ofEvery: readonly ErrorCode[] = sharedErrorCodes;
+  const response = (codes: readonly ErrorCode[]): unknown => {
+    if (!codes.every((code) => ofEvery.includes(code))) return problemResponse(codes);
+    const name = codes.join('.');
+    if (!shared.has(name)) shared.set(name, problemResponse(codes));
+    return { $ref: `#/components/responses/${name}` };
+  };
+  return Object.fromEntries(
     [...byStatus([...operation.errors, ...sharedCodesOf(operation)])]
       .toSorted(([a], [b]) => a - b)
-      .map(([status, codes]) => [String(status), problemResponse(codes)]),
+      .map(([status, codes]) => [String(status), response(codes)]),
   );
+};
 
 const parameters = (place: 'path' | 'query', schema: z.ZodObject | undefined, schemas: SchemaCollector): unknown[] =>
   Object.entries(schema?.shape ?? {}).map(([name, member]) => {
@@ -89,7 +98,7 @@ const parameters = (place: 'path' | 'query', schema: z.ZodObject | undefined, sc
     return {
       name,
       in: place,
-      required: place === 'path' || member._zod.optin !== 'optional',
+      required: place === 'path' || isRequired(member),
       ...(description === undefined ? {} : { description }),
       schema: rest,
     };
@@ -115,7 +124,12 @@ const successResponse = (operation: Operation, schemas: SchemaCollector): unknow
   }
 };
 
-const describeOperation = (name: string, operation: Operation, schemas: SchemaCollector): unknown => {
+const describeOperation = (
+  name: string,
+  operation: Operation,
+  schemas: SchemaCollector,
+  shared: Map<string, unknown>,
+): unknown => {
   const input = [
     ...parameters('path', operation.params, schemas),
     ...parameters('query', operation.query, schemas),
@@ -139,7 +153,7 @@ const describeOperation = (name: string, operation: Operation, schemas: SchemaCo
         }),
     responses: {
       [String(operation.success.status)]: successResponse(operation, schemas),
-      ...problemResponses(operation),
+      ...problemResponses(operation, shared),
     },
   };
 };
@@ -148,10 +162,12 @@ const describeOperation = (name: string, operation: Operation, schemas: SchemaCo
 export const describeOpenApi = (operations: OperationMap, info: ApiInfo): OpenApiDocument => {
   const schemas = createSchemaCollector();
   schemas.add(Problem, 'output');
+  for (const { success } of Object.values(operations)) if ('body' in success) schemas.add(success.body, 'output');
+  const responses = new Map<string, unknown>();
   const paths: Record<string, Record<string, unknown>> = {};
   for (const [name, operation] of Object.entries(operations)) {
     const path = (paths[operation.path] ??= {});
-    path[operation.method.toLowerCase()] = describeOperation(name, operation, schemas);
+    path[operation.method.toLowerCase()] = describeOperation(name, operation, schemas, responses);
   }
   return {
     openapi: '3.1.1',
@@ -162,6 +178,7 @@ export const describeOpenApi = (operations: OperationMap, info: ApiInfo): OpenAp
     paths,
     components: {
       schemas: schemas.components(),
+      responses: Object.fromEntries([...responses].toSorted(([a], [b]) => (a < b ? -1 : 1))),
       securitySchemes: {
         bearer: {
           type: 'http',

@@ -5,6 +5,7 @@
  * - A component is one shape: an id whose input differs from its output is stated twice, the input as `<id>Input`.
  */
 import { z } from 'zod';
+import { CaseboundError } from '../casebound-error.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Direction = 'input' | 'output';
@@ -20,6 +21,9 @@ export const jsonSchemaOf = (schema: z.core.$ZodType, io: Direction): JsonSchema
       if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
     },
   });
+
+/** Whether the member of an object must be sent: neither optional nor with a default. */
+export const isRequired = (schema: z.core.$ZodType): boolean => schema._zod.optin === undefined;
 
 const localReference = '#/$defs/';
 
@@ -37,28 +41,48 @@ const withReferences = (value: unknown, rename: (id: string) => string): unknown
 };
 
 export interface SchemaCollector {
-  /** The schema, with references to components for all that has an id. */
+  /**
+   * The schema, with references to components for all that has an id. Outputs are to be added before inputs, so that an id
+   * means what is sent. Throws `registry_invalid` when two shapes have one id.
+   */
   add(schema: z.ZodType, io: Direction): unknown;
   /** All components so far, by name. */
   components(): Record<string, unknown>;
 }
 
+/** Ids whose input is not what is sent under them: by their own shape, or by that of one they refer to. */
+const differingIds = (texts: ReadonlyMap<string, string>, sent: ReadonlyMap<string, string>): ReadonlySet<string> => {
+  const differing = new Set([...texts].filter(([id, text]) => (sent.get(id) ?? text) !== text).map(([id]) => id));
+  for (let before = -1; before !== differing.size;) {
+    before = differing.size;
+    for (const [id, text] of texts) {
+      if ([...differing].some((other) => text.includes(`"${localReference}${other}"`))) differing.add(id);
+    }
+  }
+  return differing;
+};
+
 export const createSchemaCollector = (): SchemaCollector => {
+  /** By id, as JSON text with references by id. */
+  const sent = new Map<string, string>();
   const components = new Map<string, unknown>();
+
+  const state = (name: string, component: unknown): void => {
+    const known = components.get(name);
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(component)) {
+      throw new CaseboundError('registry_invalid', `Two schemas that differ have the id ${name}.`);
+    }
+    components.set(name, component);
+  };
+
   return {
     add(schema, io) {
       const { $schema: _dialect, $defs: definitions = {}, ...root } = jsonSchemaOf(schema, io);
-      const names = new Map<string, string>();
-      const rename = (id: string): string => names.get(id) ?? id;
-      for (const [id, definition] of Object.entries(definitions)) {
-        const known = components.get(id);
-        const same =
-          known === undefined || JSON.stringify(known) === JSON.stringify(withReferences(definition, rename));
-        names.set(id, same ? id : `${id}${io === 'input' ? 'Input' : 'Output'}`);
-      }
-      for (const [id, definition] of Object.entries(definitions)) {
-        components.set(rename(id), withReferences(definition, rename));
-      }
+      const texts = new Map(Object.entries(definitions).map(([id, definition]) => [id, JSON.stringify(definition)]));
+      if (io === 'output') for (const [id, text] of texts) sent.set(id, text);
+      const differing = differingIds(texts, sent);
+      const rename = (id: string): string => (differing.has(id) ? `${id}Input` : id);
+      for (const [id, definition] of Object.entries(definitions)) state(rename(id), withReferences(definition, rename));
       return withReferences(root, rename);
     },
     components: () => Object.fromEntries([...components].toSorted(([a], [b]) => (a < b ? -1 : 1))),

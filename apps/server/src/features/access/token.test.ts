@@ -19,7 +19,7 @@ describe('tokens', () => {
   it('are told from mistyped ones: any one changed character is noticed', () => {
     const token = createToken();
     fc.assert(
-      fc.property(fc.nat({ max: token.length - 1 }), fc.constantFrom(...'abcXYZ019_-'), (at, character) => {
+      fc.property(fc.nat({ max: token.length - 1 }), fc.constantFrom('a', 'Z', '0', '9', '_', '-'), (at, character) => {
         fc.pre(token[at] !== character);
         return !isToken(token.slice(0, at) + character + token.slice(at + 1));
       }),
