@@ -26,7 +26,10 @@ export interface TestDatabase {
   readonly url: string;
   /** Connection to the same database as a superuser, for arranging and inspecting. */
   readonly superuserTarget: DatabaseTarget;
-  /** Drops the database. Fails when a connection to it is still open a second later: then a pool leaks. */
+  /**
+   * Drops the database, and the databases and roles whose names begin with its own and an underscore. Fails when a connection
+   * to one of them is still open a second later: then a pool leaks.
+   */
   readonly drop: () => Promise<void>;
 }
 
@@ -106,7 +109,19 @@ async function drop(client: pg.Client, name: string): Promise<void> {
   } catch (error) {
     leak = error;
   }
-  await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  const databases = await client.query<{ datname: string }>(
+    `SELECT datname FROM pg_database WHERE datname = $1 OR starts_with(datname, $1 || '_')`,
+    [name],
+  );
+  for (const { datname } of databases.rows) {
+    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(datname)} WITH (FORCE)`);
+  }
+  const roles = await client.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1 || '_')`,
+    [name],
+  );
+  const names = roles.rows.map(({ rolname }) => pg.escapeIdentifier(rolname));
+  if (names.length > 0) await client.query(`DROP ROLE ${names.join(', ')}`);
   if (leak !== undefined) throw leak;
 }
 
@@ -115,7 +130,7 @@ async function waitForNoConnections(client: pg.Client, database: string, who: st
   for (;;) {
     const { rows } = await client.query<{ application_name: string; state: string | null; usename: string }>(
       `SELECT application_name, state, usename FROM pg_stat_activity
-       WHERE datname = $1 AND backend_type = 'client backend'`,
+       WHERE (datname = $1 OR starts_with(datname, $1 || '_')) AND backend_type = 'client backend'`,
       [database],
     );
     if (rows.length === 0) return;

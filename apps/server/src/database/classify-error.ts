@@ -64,7 +64,7 @@ const brokenMessages =
 export function failureKind(error: unknown): FailureKind {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) {
-    if (conflicts.has(sqlState)) return 'conflict';
+    if (conflicts.has(sqlState) || isCatalogConflict(error)) return 'conflict';
     // 25P03 and 25P04: the server ended an idle or overlong transaction, and the connection with it. 53300: too many.
     if (/^(08|57P0|25P0[34]|53300)/.test(sqlState)) return 'broken';
     return denials.has(sqlState) ? 'denied' : 'statement';
@@ -72,6 +72,11 @@ export function failureKind(error: unknown): FailureKind {
   if (!(error instanceof Error)) return 'other';
   if ('code' in error && typeof error.code === 'string' && networkCodes.has(error.code)) return 'broken';
   return brokenMessages.test(error.message) ? 'broken' : 'other';
+}
+
+/** Two statements that change one row of a catalogue: PostgreSQL has no SQLSTATE of its own for the loser. */
+function isCatalogConflict(error: unknown): boolean {
+  return error instanceof Error && /^tuple concurrently (updated|deleted)$/.test(error.message);
 }
 
 /** The SQLSTATE of a driver's or our own database error. */
@@ -141,6 +146,7 @@ function describeRefused(error: unknown, sqlState: string | undefined): unknown 
     return new CaseboundError(
       'database_denied',
       'The database does not accept user and password; correct database.url or the secret it refers to.',
+      { cause: error },
     );
   }
   return error instanceof pg.DatabaseError && sqlState !== undefined ? new DatabaseError(error, sqlState) : error;

@@ -6,7 +6,9 @@
  * 2. At the total bound the longest unused connection of another key is closed to make room. Thousands of cases therefore
  *    cost nothing while nobody works in them.
  * 3. A connection that broke, or whose state is in doubt, is destroyed and never given to anybody again.
- * 4. Unused connections are closed after `idleMs`, and every one after `maxLifetimeMs`.
+ * 4. A quarter of the connections is kept for whoever already holds one (`alongside`): otherwise enough callers that each
+ *    hold one and wait for their second would wait for one another.
+ * 5. Unused connections are closed after `idleMs`, and every one after `maxLifetimeMs`.
  */
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
@@ -39,6 +41,7 @@ interface Connection {
 
 interface Waiter {
   readonly key: ConnectionKey;
+  readonly alongside: boolean;
   readonly serve: () => void;
 }
 
@@ -67,15 +70,19 @@ export class ConnectionPool {
    * A connection for the key, an unused one when there is one.
    * Errors: `overloaded` when none gets free in time, `shutting_down`, the driver's own when it cannot connect.
    */
-  async acquire(key: ConnectionKey, signal?: AbortSignal): Promise<Lease> {
+  async acquire(
+    key: ConnectionKey,
+    options: { readonly signal?: AbortSignal; readonly alongside?: boolean } = {},
+  ): Promise<Lease> {
+    const { signal, alongside = false } = options;
     const deadline = performance.now() + this.#settings.acquireTimeoutMs;
     for (;;) {
       signal?.throwIfAborted();
       if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
-      const idle = this.#takeIdle(key);
+      const idle = this.#inUse() < this.#limit(alongside) ? this.#takeIdle(key) : undefined;
       if (idle !== undefined) return this.#lease(idle);
-      if (this.#mayOpen(key)) return this.#lease(await this.#connect(key));
-      await this.#wait(key, deadline, signal);
+      if (this.#mayOpen(key, alongside)) return this.#lease(await this.#connect(key));
+      await this.#wait(key, alongside, deadline, signal);
     }
   }
 
@@ -104,7 +111,17 @@ export class ConnectionPool {
     return found;
   }
 
-  #mayOpen(key: ConnectionKey): boolean {
+  #inUse(): number {
+    return this.#open - this.#idle.size;
+  }
+
+  #limit(alongside: boolean): number {
+    const all = this.#settings.maxConnections;
+    return alongside ? all : all - Math.ceil(all / 4);
+  }
+
+  #mayOpen(key: ConnectionKey, alongside: boolean): boolean {
+    if (this.#inUse() >= this.#limit(alongside)) return false;
     if ((this.#openByKey.get(key.id) ?? 0) >= key.maxConnections) return false;
     if (this.#open < this.#settings.maxConnections) return true;
     const [oldest] = this.#idle;
@@ -180,16 +197,21 @@ export class ConnectionPool {
   #serveNext(): void {
     for (const waiter of this.#waiting) {
       const open = this.#openByKey.get(waiter.key.id) ?? 0;
+      if (this.#inUse() >= this.#limit(waiter.alongside)) continue;
       const hasIdle = [...this.#idle].some((connection) => connection.key.id === waiter.key.id);
-      const hasRoom = this.#open < this.#settings.maxConnections || this.#idle.size > 0;
-      if (hasIdle || (open < waiter.key.maxConnections && hasRoom)) {
+      if (hasIdle || open < waiter.key.maxConnections) {
         waiter.serve();
         return;
       }
     }
   }
 
-  async #wait(key: ConnectionKey, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+  async #wait(
+    key: ConnectionKey,
+    alongside: boolean,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const finish = (settle: () => void): void => {
         clearTimeout(timer);
@@ -199,6 +221,7 @@ export class ConnectionPool {
       };
       const waiter: Waiter = {
         key,
+        alongside,
         serve: () => {
           finish(resolve);
         },

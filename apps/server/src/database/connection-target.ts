@@ -32,7 +32,8 @@ export function parseConnectionUrl(text: string, key: string): ConnectionTarget 
   const database = decodeURIComponent(url.pathname.slice(1));
   if (url.hostname === '' || url.username === '' || database === '') throw invalid('lacks host, user or database');
   for (const name of url.searchParams.keys()) {
-    if (name !== 'sslmode') throw invalid(`has the parameter ${JSON.stringify(name)}, which is not known (only sslmode is)`);
+    if (name !== 'sslmode')
+      throw invalid(`has the parameter ${JSON.stringify(name)}, which is not known (only sslmode is)`);
   }
   const mode = url.searchParams.get('sslmode') ?? 'disable';
   const tls = tlsOfMode[mode];

@@ -54,7 +54,7 @@ export async function transact<T>(
   };
   const { clock, random, timeouts, namedStatements } = engine;
   return retryOnConflict(attempts, { clock, random, onRetry }, options.signal, async () => {
-    const lease = await engine.pool.acquire(key, options.signal);
+    const lease = await engine.pool.acquire(key, options);
     engine.counters.transactions += 1;
     const mark = { open: true };
     try {
@@ -204,7 +204,8 @@ class PgListener {
         await this.connect();
         break;
       } catch {
-        if (attempt === 5) this.#engine.log.warn('cannot listen for notifications; trying on', { component: 'database' });
+        if (attempt === 5)
+          this.#engine.log.warn('cannot listen for notifications; trying on', { component: 'database' });
       }
     }
     this.#reconnecting = undefined;

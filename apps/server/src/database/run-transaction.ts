@@ -153,7 +153,10 @@ class AttemptState {
 
   check(): void {
     if (!this.#open) {
-      throw new CaseboundError('internal', 'The transaction has ended; a statement came after it, so an `await` is missing.');
+      throw new CaseboundError(
+        'internal',
+        'The transaction has ended; a statement came after it, so an `await` is missing.',
+      );
     }
     this.options.signal?.throwIfAborted();
   }
@@ -270,7 +273,10 @@ class PgTransaction implements OwnerTransaction {
 
   #refuseWhileSavepoint(): void {
     if (!this.#current) {
-      throw new CaseboundError('internal', 'A savepoint is open or over; use the transaction handle that the innermost one was given.');
+      throw new CaseboundError(
+        'internal',
+        'A savepoint is open or over; use the transaction handle that the innermost one was given.',
+      );
     }
   }
 }

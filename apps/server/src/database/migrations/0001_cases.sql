@@ -2,7 +2,7 @@
 
 -- One row: what this installation is. The key never leaves the control database and the memory of its servers.
 CREATE TABLE core.installation (
-  only          boolean PRIMARY KEY DEFAULT true CHECK (only),
+  singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),
   case_role_key text NOT NULL CHECK (case_role_key ~ '^[0-9a-f]{64}$'),
   created_at    timestamptz NOT NULL DEFAULT now()
 );

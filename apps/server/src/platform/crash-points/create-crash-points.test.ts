@@ -2,7 +2,8 @@ import { glob, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createTemporaryFolder, spawnScript } from '@casebound/test-kit';
 import { describe, expect, it } from 'vitest';
-import { crashPointNames, createCrashPoints } from './create-crash-points.ts';
+import { createCrashPoints } from './create-crash-points.ts';
+import { crashPointNames } from './Port.ts';
 
 const serverSource = path.resolve(import.meta.dirname, '..', '..');
 

@@ -6,28 +6,7 @@
  * for a crash that cannot come proves nothing.
  */
 import { CaseboundError } from '@casebound/contract';
-
-/** Every crash point of the server. A test holds this list against the source. */
-export const crashPointNames = [
-  'case.create.reserved',
-  'case.create.provisioned',
-  'case.create.committed',
-  'case.create.activated',
-  'case.delete.marked',
-  'case.delete.objects-removed',
-  'case.delete.steps-done',
-  'case.delete.schema-dropped',
-  'case.delete.finished',
-  'case-database.open.reserved',
-  'case-database.open.created',
-  'case-database.open.prepared',
-  'migrate.case.applied',
-  'secrets.create.written',
-  'secrets.create.linked',
-] as const;
-
-export type CrashPointName = (typeof crashPointNames)[number];
-export type CrashPoint = (name: CrashPointName) => void;
+import { crashPointNames, type CrashPoint } from './Port.ts';
 
 /** Errors: `config_invalid` when the variable names no crash point. */
 export function createCrashPoints(environment: Readonly<Record<string, string | undefined>>): CrashPoint {

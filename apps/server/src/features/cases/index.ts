@@ -1,0 +1,11 @@
+export { archiveCase } from './archive-case.ts';
+export { createCase } from './create-case.ts';
+export { deleteCase } from './delete-case.ts';
+export type { CaseProvisioner, CasesDependencies } from './dependencies.ts';
+export { getCase } from './get-case.ts';
+export { countCases, listCases } from './list-cases.ts';
+export { migrateCases } from './migrate-cases.ts';
+export { reconcileCases, type Reconciliation } from './reconcile-cases.ts';
+export { renameCase } from './rename-case.ts';
+export { restoreCase } from './restore-case.ts';
+export { createCaseHandlers, type CaseHandlers } from './routes.ts';

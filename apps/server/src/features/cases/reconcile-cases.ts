@@ -1,0 +1,123 @@
+/**
+ * Puts right what crashes left: run at each start, and safe beside running servers.
+ *
+ * 1. A case that is `creating`, and whose row nobody holds, is undone; one that is `deleting` is finished.
+ * 2. A schema or role that speaks of a case which does not exist is an orphan and goes. What exists is read before what
+ *    should exist: a case made in between is not taken for an orphan.
+ * 3. A case without its schema is reported, never removed.
+ */
+import { CaseId } from '@casebound/contract';
+import {
+  caseIdOfSchema,
+  caseIdsOfRole,
+  dropPairRole,
+  dropSchemaAndRoles,
+  type CaseDatabase,
+} from '../../database/index.ts';
+import { finishDeletion } from './delete-case.ts';
+import type { CasesDependencies } from './dependencies.ts';
+import { listUnsettled } from './store.ts';
+import { undoCreation } from './undo-creation.ts';
+
+export interface Reconciliation {
+  readonly undone: number;
+  readonly deleted: number;
+  readonly orphanSchemas: number;
+  readonly orphanRoles: number;
+  /** Active or archived cases whose schema is missing. */
+  readonly damaged: readonly CaseId[];
+}
+
+/** Errors: those of the database and, when a deletion is finished, of the object store. */
+export async function reconcileCases(dependencies: CasesDependencies, signal?: AbortSignal): Promise<Reconciliation> {
+  let undone = 0;
+  let deleted = 0;
+  for (const { caseId, state } of await dependencies.control.transaction({ readOnly: true }, listUnsettled)) {
+    signal?.throwIfAborted();
+    if (state === 'creating') undone += (await undoCreation(dependencies, caseId)) ? 1 : 0;
+    else deleted += (await finishDeletion(dependencies, caseId, signal)) ? 1 : 0;
+  }
+  let orphanSchemas = 0;
+  let orphanRoles = 0;
+  const damaged: CaseId[] = [];
+  for (const database of await dependencies.caseDatabases.list()) {
+    const found = await compare(dependencies, database);
+    for (const caseId of found.orphanSchemas) await drop(dependencies, database, caseId);
+    for (const role of found.orphanRoles) await dropRole(dependencies, database, role);
+    orphanSchemas += found.orphanSchemas.length;
+    orphanRoles += found.orphanRoles.length;
+    damaged.push(...found.damaged);
+  }
+  const report = { undone, deleted, orphanSchemas, orphanRoles, damaged };
+  for (const caseId of damaged)
+    dependencies.log.error('a case has lost its schema; restore it from a backup', { caseId });
+  const count = undone + deleted + orphanSchemas + orphanRoles;
+  if (count > 0) dependencies.log.warn('put right what an earlier crash left of cases', { count });
+  return report;
+}
+
+interface Comparison {
+  readonly orphanSchemas: readonly CaseId[];
+  /** Case ids that a role speaks of, at least one of which does not exist. */
+  readonly orphanRoles: readonly (readonly CaseId[])[];
+  readonly damaged: readonly CaseId[];
+}
+
+async function compare(dependencies: CasesDependencies, database: CaseDatabase): Promise<Comparison> {
+  const { control } = await dependencies.roleContext();
+  const found = await dependencies
+    .owner(database.server, database.databaseName)
+    .transaction({ readOnly: true }, async (tx) => {
+      const schemas = await tx.query<{ nspname: string }>(
+        `SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'case_')`,
+      );
+      const roles = await tx.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)', [
+        `${control}_`,
+      ]);
+      return {
+        schemas: schemas.rows.flatMap((row) => caseIdOfSchema(row.nspname) ?? []),
+        roles: roles.rows.map((row) => caseIdsOfRole(control, row.rolname)).filter((ids) => ids.length > 0),
+      };
+    });
+  const { rows } = await dependencies.control.transaction({ readOnly: true }, async (tx) =>
+    tx.query<{ case_id: string; case_database_id: number; state: string }>(
+      'SELECT case_id, case_database_id, state FROM core.cases JOIN core.case_placement USING (case_id)',
+    ),
+  );
+  const everywhere = new Set(rows.map((row) => Number(row.case_id)));
+  const here = rows.filter((row) => row.case_database_id === database.id);
+  const hereIds = new Set(here.map((row) => Number(row.case_id)));
+  const schemas = new Set(found.schemas);
+  const orphanRoles = found.roles.filter((ids) => ids.some((id) => !everywhere.has(id)));
+  return {
+    orphanSchemas: found.schemas.filter((id) => !hereIds.has(id)).map((id) => CaseId.parse(id)),
+    orphanRoles: orphanRoles.map((ids) => ids.map((id) => CaseId.parse(id))),
+    damaged: here
+      .filter((row) => ['active', 'archived'].includes(row.state) && !schemas.has(Number(row.case_id)))
+      .map((row) => CaseId.parse(Number(row.case_id))),
+  };
+}
+
+async function drop(dependencies: CasesDependencies, database: CaseDatabase, caseId: CaseId): Promise<void> {
+  const { control } = await dependencies.roleContext();
+  await dependencies.owner(database.server, database.databaseName).transaction({}, async (tx) => {
+    await tx.query('DELETE FROM casebound.case_migration WHERE case_id = $1', [caseId]);
+    await dropSchemaAndRoles(tx, control, caseId);
+  });
+}
+
+async function dropRole(
+  dependencies: CasesDependencies,
+  database: CaseDatabase,
+  [caseId, destination]: readonly CaseId[],
+): Promise<void> {
+  if (caseId === undefined) return;
+  const { control } = await dependencies.roleContext();
+  await dependencies
+    .owner(database.server, database.databaseName)
+    .transaction({}, async (tx) =>
+      destination === undefined
+        ? dropSchemaAndRoles(tx, control, caseId)
+        : dropPairRole(tx, control, caseId, destination),
+    );
+}
