@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { CaseboundError } from '@casebound/contract';
 import { Command, Option } from 'commander';
-import type { CommonOptions, Connection, Engine } from './engine.ts';
+import type { CommonOptions, Connection, Engine, RunningServer } from './engine.ts';
 import { createOutput, type Output, type Streams } from './output.ts';
 
 export interface CliContext {
@@ -106,4 +106,17 @@ export const parseWholeNumber = (what: string, text: string, minimum = 1): numbe
     );
   }
   return value;
+};
+
+/** Waits for Ctrl-C or SIGTERM, then stops the server. Throws when the server ends by itself. */
+export const untilInterrupted = async (context: CliContext, server: RunningServer, output: Output): Promise<void> => {
+  const interrupted = Promise.withResolvers<'interrupted'>();
+  const onAbort = (): void => interrupted.resolve('interrupted');
+  if (context.interrupted.aborted) onAbort();
+  context.interrupted.addEventListener('abort', onAbort, { once: true });
+  const first = await Promise.race([interrupted.promise, server.stopped.then(() => 'stopped' as const)]);
+  if (first === 'stopped') throw new CaseboundError('internal', 'The server stopped by itself; its log says why.');
+  output.note('Stopping: no new requests, finishing what runs ...');
+  await server.stop('signal');
+  output.note('Stopped.');
 };

@@ -34,6 +34,12 @@ export interface RunningServer {
   stop(reason: string): Promise<void>;
 }
 
+export interface Demonstration {
+  readonly server: RunningServer;
+  /** What was shown, for `--json`. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
 export interface DoctorCheck {
   readonly name: string;
   readonly state: 'ok' | 'warning' | 'failed';
@@ -43,14 +49,13 @@ export interface DoctorCheck {
 }
 
 export interface MigrationReport {
+  /** `set/file` of what was applied now. */
   readonly applied: readonly string[];
+  /** What would be applied, in a dry run. */
   readonly pending: readonly string[];
+  /** Number of the newest migration of this version. */
   readonly version: number;
-  readonly cases: {
-    readonly migrated: number;
-    readonly pending: number;
-    readonly failed: readonly { readonly caseId: number; readonly detail: string }[];
-  };
+  readonly casesMigrated: number;
 }
 
 export interface ConfigurationReport {
@@ -66,4 +71,6 @@ export interface Engine {
   migrate(options: CommonOptions, dryRun: boolean): Promise<MigrationReport>;
   configuration(options: CommonOptions): Promise<ConfigurationReport>;
   doctor(options: CommonOptions): Promise<readonly DoctorCheck[]>;
+  /** Runs the tour on a server of its own, a line of `report` for each thing done, and leaves the server up. */
+  demo(options: CommonOptions, report: (line: string) => void): Promise<Demonstration>;
 }

@@ -6,6 +6,7 @@ import { registerConfig } from './commands/config.ts';
 import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerMigrate } from './commands/migrate.ts';
+import { registerRecords } from './commands/records.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
 
@@ -19,6 +20,7 @@ const registrations: readonly RegisterCommand[] = [
   registerConfig,
   registerMigrate,
   registerDoctor,
+  registerRecords,
 ];
 
 const epilogue = `

@@ -1,5 +1,7 @@
 /** The whole configuration: one schema an area, each kept by the area's owner. A new area adds its line here. */
 import { z } from 'zod';
+import { databaseConfigDefault, databaseConfigSchema } from '../database/config.ts';
+import { accessConfigSchema } from '../features/access/config.ts';
 import { httpConfigSchema } from '../http/config.ts';
 import { logConfigSchema } from '../platform/log/config.ts';
 import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
@@ -7,8 +9,10 @@ import { secretsConfigSchema } from '../platform/secrets/config.ts';
 
 export const configSchema = z.strictObject({
   http: httpConfigSchema,
+  database: databaseConfigSchema.prefault(databaseConfigDefault),
   objectStore: objectStoreConfigSchema.prefault({ kind: 'filesystem' }),
   secrets: secretsConfigSchema,
   log: logConfigSchema,
+  access: accessConfigSchema,
 });
 export type Config = z.output<typeof configSchema>;

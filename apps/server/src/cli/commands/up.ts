@@ -1,6 +1,5 @@
-import { CaseboundError } from '@casebound/contract';
 import { Option } from 'commander';
-import { createCommand, type RegisterCommand, runCommand } from '../command.ts';
+import { createCommand, type RegisterCommand, runCommand, untilInterrupted } from '../command.ts';
 import type { Role, RunningServer } from '../engine.ts';
 
 const ROLES: readonly Role[] = ['all', 'api', 'worker', 'migrate'];
@@ -34,25 +33,13 @@ export const registerUp: RegisterCommand = (program, context) => {
       async ({ options, output }) => {
         if (given.role === 'migrate') {
           const report = await context.engine.migrate(options, false);
-          output.result(report, `Migration ${report.version}; cases migrated: ${report.cases.migrated}.`);
+          output.result(report, `Migration ${report.version}; cases migrated: ${report.casesMigrated}.`);
           return;
         }
         const server = await context.engine.up(options, given.role, (line) => output.note(line));
         const { address, status, bootstrapToken, startedInMs } = server;
         output.result({ address, status, bootstrapToken, startedInMs }, describeStart(server));
-        const interrupted = new Promise<void>((resolve) => {
-          if (context.interrupted.aborted) resolve();
-          else context.interrupted.addEventListener('abort', () => resolve(), { once: true });
-        });
-        const first = await Promise.race([
-          interrupted.then(() => 'interrupted' as const),
-          server.stopped.then(() => 'stopped' as const),
-        ]);
-        if (first === 'stopped')
-          throw new CaseboundError('internal', 'The server stopped by itself; its log says why.');
-        output.note('Stopping: no new requests, finishing what runs ...');
-        await server.stop('signal');
-        output.note('Stopped.');
+        await untilInterrupted(context, server, output);
       },
       overrides,
     );

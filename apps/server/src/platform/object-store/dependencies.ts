@@ -5,9 +5,15 @@ export interface ObjectStoreDependencies {
   readonly log: {
     warn(message: string, fields?: { readonly component?: string; readonly errorCode?: string }): void;
   };
-  /** Named points at which a test ends the process: `object-store.put.written`, `.put.published`, `.copy.linked`, `.upload.completed`. */
-  readonly crashPoint: (name: string) => void | Promise<void>;
+  /** Named points at which a test ends the process. */
+  readonly crashPoint: (name: ObjectStoreCrashPoint) => void | Promise<void>;
 }
+
+export type ObjectStoreCrashPoint =
+  | 'object-store.put.written'
+  | 'object-store.put.published'
+  | 'object-store.copy.linked'
+  | 'object-store.upload.completed';
 
 export interface S3Credentials {
   readonly accessKeyId: string;

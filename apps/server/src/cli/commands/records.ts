@@ -1,0 +1,151 @@
+/** `casebound records ...`: a record store over any API schema, by itself. */
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { audit, ddlEmit, migrate, provision, type RecordsSource, runRecordsServe } from '../../features/records/index.ts';
+import type { CommonOptions } from '../engine.ts';
+import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, runCommand } from '../command.ts';
+
+interface SourceOptions {
+  readonly schema: readonly string[];
+  readonly store: string;
+  readonly databaseUrl?: string;
+}
+
+const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
+
+const sourceCommand = (name: string, summary: string): Command =>
+  createCommand(name, summary)
+    .addOption(new Option('--schema <file>', 'API schema: the core project, then its extensions; repeatable').argParser(collect).makeOptionMandatory())
+    .option('--store <name>', 'database schema that holds the store', 'records')
+    .option('--database-url <url>', 'postgres://...; default: the embedded server of the data folder');
+
+const sourceOf = (command: Command, context: CliContext, options: CommonOptions): RecordsSource => {
+  const given = command.opts<SourceOptions>();
+  return {
+    schemaFiles: given.schema.map((file) => path.resolve(context.cwd, file)),
+    store: given.store,
+    ...(given.databaseUrl === undefined ? {} : { databaseUrl: given.databaseUrl }),
+    dataDir: options.dataDir,
+  };
+};
+
+const untilInterrupted = async (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+const registerServe = (parent: Command, context: CliContext): void => {
+  const command = sourceCommand('serve', 'serve a bare store over HTTP on a loopback address')
+    .option('--port <port>', 'port to listen on', '4711')
+    .option('--host <host>', 'loopback address to listen on', '127.0.0.1')
+    .option('--prefix <path>', 'path under which the resources are', '/data')
+    .addOption(new Option('--cache <mode>', 'keep the JSON of documents').choices(['off', 'on-write']).default('off'))
+    .option('--claim-sets <file>', 'claim-set document; requests then carry their claims in x-casebound-claims')
+    .option('--no-watchdog', 'do not sample for damage; embedded database only');
+  command.action(async () =>
+    runCommand(command, context, async ({ options, output }) => {
+      const given = command.opts<{ port: string; host: string; prefix: string; cache: 'off' | 'on-write'; claimSets?: string; watchdog: boolean }>();
+      const crashAt = context.env['CASEBOUND_CRASH_AT'];
+      const running = await runRecordsServe({
+        ...sourceOf(command, context, options),
+        port: parseWholeNumber('--port', given.port, 0),
+        host: given.host,
+        prefix: given.prefix,
+        cacheMode: given.cache,
+        watchdog: given.watchdog,
+        ...(given.claimSets === undefined ? {} : { claimSetFile: path.resolve(context.cwd, given.claimSets) }),
+        ...(crashAt === undefined
+          ? {}
+          : {
+              crashPoint: (name: string) => {
+                if (name === crashAt) process.kill(process.pid, 'SIGKILL');
+              },
+            }),
+        onInternalError: (error, requestId) => {
+          output.note(`${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : 'unknown error'}`);
+        },
+      });
+      const { address, provisioned, resources, timings } = running;
+      const memoryMb = Math.round(process.memoryUsage().rss / 1e6);
+      output.result(
+        { address: `${address}${given.prefix}`, resources, provisioned, timings, memoryMb },
+        `${resources} resources at ${address}${given.prefix} (store ${provisioned}).\n  schema ${timings.derive} ms, database ${timings.database} ms, provision ${timings.provision} ms, open ${timings.open} ms, listen ${timings.listen} ms; ${memoryMb} MB\n\nCtrl-C stops it.`,
+      );
+      await untilInterrupted(context.interrupted);
+      await running.stop();
+    }),
+  );
+  parent.addCommand(command);
+};
+
+const registerDdl = (parent: Command, context: CliContext): void => {
+  const ddl = parent.command('ddl').description('SQL of a store');
+  const command = sourceCommand('emit', 'print the SQL that makes a store').option('--edge-partitions <n>', 'hash partitions of reference_edge', '1');
+  command.action(async () =>
+    runCommand(command, context, async ({ options, output }) => {
+      const partitions = parseWholeNumber('--edge-partitions', command.opts<{ edgePartitions: string }>().edgePartitions);
+      const sql = await ddlEmit(sourceOf(command, context, options), partitions);
+      output.result({ sql }, sql.trimEnd());
+    }),
+  );
+  ddl.addCommand(command);
+};
+
+const registerProvision = (parent: Command, context: CliContext): void => {
+  const command = sourceCommand('provision', 'make a store');
+  command.action(async () =>
+    runCommand(command, context, async ({ options, output }) => {
+      const source = sourceOf(command, context, options);
+      const outcome = await provision(source);
+      output.result({ store: source.store, outcome }, outcome === 'created' ? `Made the store ${source.store}.` : `The store ${source.store} is there.`);
+    }),
+  );
+  parent.addCommand(command);
+};
+
+const registerMigrate = (parent: Command, context: CliContext): void => {
+  const command = sourceCommand('migrate', 'bring a store to another version of its schema')
+    .option('--dry-run', 'say what would change and change nothing')
+    .addOption(new Option('--accept <change>', 'a loss or rewrite to accept, as the refusal words it; repeatable').argParser(collect));
+  command.action(async () =>
+    runCommand(command, context, async ({ options, output }) => {
+      const given = command.opts<{ dryRun?: boolean; accept?: readonly string[] }>();
+      const changes = await migrate(sourceOf(command, context, options), { accept: given.accept ?? [], dryRun: given.dryRun === true });
+      const verb = given.dryRun === true ? 'Would apply' : 'Applied';
+      output.result({ changes }, changes.length === 0 ? 'The tables are those of the schema.' : `${verb}:\n${changes.map((change) => `  ${change}`).join('\n')}`);
+    }),
+  );
+  parent.addCommand(command);
+};
+
+const registerAudit = (parent: Command, context: CliContext): void => {
+  const command = sourceCommand('audit', 'compare edges, identities and cached JSON with the columns')
+    .option('--repair', 'rebuild what is wrong')
+    .addOption(new Option('--document <id>', 'UUID or id of a document; repeatable').argParser(collect))
+    .option('--cascade', 'also what has the document in its identity')
+    .option('--restart', 'begin anew instead of going on where an interrupted audit was');
+  command.action(async () =>
+    runCommand(command, context, async ({ options, output }) => {
+      const given = command.opts<{ repair?: boolean; document?: readonly string[]; cascade?: boolean; restart?: boolean }>();
+      const found: string[] = [];
+      const summary = await audit(sourceOf(command, context, options), {
+        repair: given.repair === true,
+        documents: given.document ?? [],
+        cascade: given.cascade === true,
+        restart: given.restart === true,
+        onDamage: (damage) => {
+          if (found.length < 1_000) found.push(`${damage.kind} ${damage.resource} ${damage.documentId} ${damage.detail}`);
+        },
+      });
+      if (summary.damages > 0 && given.repair !== true) context.setExitCode(1);
+      output.result({ ...summary, found }, [`Checked ${summary.checked} documents: ${summary.damages} damages, ${summary.repaired} repaired.`, ...found].join('\n'));
+    }),
+  );
+  parent.addCommand(command);
+};
+
+export const registerRecords: RegisterCommand = (program, context) => {
+  const parent = program.command('records').description('a schema-driven record store by itself');
+  for (const register of [registerServe, registerDdl, registerProvision, registerMigrate, registerAudit]) register(parent, context);
+};

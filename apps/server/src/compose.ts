@@ -1,0 +1,307 @@
+/**
+ * The only place where adapters are constructed and parts are put together.
+ *
+ * Invariants:
+ * - What was opened is closed in reverse order, also when a later part fails to open: a start that fails leaves nothing.
+ * - Nothing here decides anything for a use case; it only hands over.
+ */
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import { CaseboundError, type Actor, type Handlers, type Status } from '@casebound/contract';
+import type { MigrationReport } from './cli/engine.ts';
+import type { EffectiveConfig } from './config/effective-config.ts';
+import type { Config } from './config/schema.ts';
+import { secretRequirements } from './config/secret-requirements.ts';
+import { startEmbedded } from './database/embedded/index.ts';
+import {
+  openDatabases,
+  parseConnectionUrl,
+  validateTimeouts,
+  type Databases,
+  type DatabaseConfig,
+  type ServerEndpoints,
+} from './database/index.ts';
+import { acceptLocalToken, createAccess, type Access } from './features/access/index.ts';
+import {
+  countCases,
+  createCaseHandlers,
+  migrateCases,
+  reconcileCases,
+  type CasesDependencies,
+} from './features/cases/index.ts';
+import { createReadiness, requireReady, type Readiness } from './http/readiness.ts';
+import { createClock } from './platform/clock/create-clock.ts';
+import type { Clock } from './platform/clock/Port.ts';
+import { createCrashPoints } from './platform/crash-points/create-crash-points.ts';
+import type { CrashPoint } from './platform/crash-points/Port.ts';
+import type { Log } from './platform/log/Port.ts';
+import { createMetrics } from './platform/metrics/create-metrics.ts';
+import type { Metrics } from './platform/metrics/Port.ts';
+import type { ObjectStoreConfig } from './platform/object-store/config.ts';
+import { createObjectStore, type CreateObjectStoreOptions } from './platform/object-store/create-object-store.ts';
+import { objectPrefix, type ObjectStore } from './platform/object-store/Port.ts';
+import { createSecrets } from './platform/secrets/create-secrets.ts';
+import type { Secrets, SecretSetting } from './platform/secrets/Port.ts';
+import { observeDatabases } from './run/observe-databases.ts';
+
+export type Role = Status['role'];
+
+export interface SystemOptions {
+  readonly effective: EffectiveConfig<Config>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly role: Role;
+  readonly version: string;
+  readonly log: Log;
+  /**
+   * What to do about a database that is behind this version: `migrate` it, and put right what crashes left; `require` that it
+   * is not (`migration_pending`); or `leave` it, for a process that migrates when told to.
+   */
+  readonly schema: 'migrate' | 'require' | 'leave';
+  readonly progress: (line: string) => void;
+}
+
+/** Everything that a process works with, open. */
+export interface System {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly secrets: Secrets;
+  readonly objects: ObjectStore;
+  readonly databases: Databases;
+  readonly cases: CasesDependencies;
+  readonly access: Access;
+  readonly readiness: Readiness;
+  readonly handlers: Handlers;
+  /** Takes `localToken` for the owner of the data folder, any other for the account that has it. */
+  readonly authenticate: (token: string) => Promise<Actor | undefined>;
+  readonly localToken: string;
+  readonly status: () => Promise<Status>;
+  /** Brings the databases and every case to this version, or says what it would apply. */
+  readonly migrate: (dryRun: boolean) => Promise<MigrationReport>;
+  close(): Promise<void>;
+}
+
+const LOCAL_TOKEN_BYTES = 32;
+/** Writing to the object store at each question would be the question's main cost. */
+const OBJECT_PROBE_FRESH_MS = 30_000;
+
+const endpointsOf = (
+  key: string,
+  settings: Pick<Extract<DatabaseConfig, { kind: 'url' }>, 'url' | 'readerUrl' | 'directUrl'>,
+  secrets: Secrets,
+): ServerEndpoints => {
+  const target = (name: string, setting: SecretSetting) => async () =>
+    parseConnectionUrl((await secrets.get(setting)).reveal(), `${key}.${name}`);
+  return {
+    writer: target('url', settings.url),
+    ...(settings.readerUrl === undefined ? {} : { reader: target('readerUrl', settings.readerUrl) }),
+    ...(settings.directUrl === undefined ? {} : { direct: target('directUrl', settings.directUrl) }),
+  };
+};
+
+type Servers = Readonly<Record<string, ServerEndpoints>> & { readonly main: ServerEndpoints };
+
+const openServers = async (
+  { effective, log, progress }: SystemOptions,
+  secrets: Secrets,
+  resources: AsyncDisposableStack,
+): Promise<Servers> => {
+  const { database } = effective.config;
+  if (database.kind === 'url') {
+    const others = database.caseServers.map((server, index) => [
+      server.name,
+      endpointsOf(`database.caseServers[${index}]`, server, secrets),
+    ]);
+    return { ...Object.fromEntries(others), main: endpointsOf('database', database, secrets) };
+  }
+  progress('Starting the embedded PostgreSQL ...');
+  const server = await startEmbedded({
+    dataDir: effective.dataFolder,
+    maxConnections: database.maxConnections,
+    settings: database.settings,
+    log,
+    ...(database.account === undefined ? {} : { account: database.account }),
+    ...(database.port === undefined ? {} : { port: database.port }),
+  });
+  resources.defer(async () => server.stop());
+  return { main: { writer: async () => server.target } };
+};
+
+const openObjects = async (
+  { effective, log }: SystemOptions,
+  { clock, secrets, crashPoint }: { clock: Clock; secrets: Secrets; crashPoint: CrashPoint },
+): Promise<ObjectStore> => {
+  const config = effective.config.objectStore;
+  const reveal = async (setting: SecretSetting): Promise<string> => (await secrets.get(setting)).reveal();
+  return createObjectStore(config, {
+    clock,
+    log,
+    crashPoint,
+    defaultRoot: path.join(effective.dataFolder, 'objects'),
+    ...s3CredentialsOf(config, reveal),
+  });
+};
+
+const s3CredentialsOf = (
+  config: ObjectStoreConfig,
+  reveal: (setting: SecretSetting) => Promise<string>,
+): Pick<CreateObjectStoreOptions, 's3Credentials'> => {
+  if (config.kind !== 's3' || config.accessKeyId === undefined || config.secretAccessKey === undefined) return {};
+  const { accessKeyId, secretAccessKey, sessionToken } = config;
+  return {
+    s3Credentials: async () => ({
+      accessKeyId: await reveal(accessKeyId),
+      secretAccessKey: await reveal(secretAccessKey),
+      ...(sessionToken === undefined ? {} : { sessionToken: await reveal(sessionToken) }),
+    }),
+  };
+};
+
+const refusePending = async (databases: Databases): Promise<void> => {
+  const pending = await databases.pending();
+  if (pending.length === 0) return;
+  throw new CaseboundError(
+    'migration_pending',
+    `The database lacks ${pending.length} migrations of this version, the first is ${pending[0]}; run \`casebound migrate\`.`,
+  );
+};
+
+const checkObjects = (objects: ObjectStore, clock: Clock): (() => Promise<string>) => {
+  let last: { readonly atMs: number; readonly found: string } | undefined;
+  return async () => {
+    if (last === undefined || clock.monotonicMs() - last.atMs > OBJECT_PROBE_FRESH_MS) {
+      const { address, writeMs, readMs } = await objects.probe();
+      last = {
+        atMs: clock.monotonicMs(),
+        found: `${address}: written in ${Math.round(writeMs)} ms, read in ${Math.round(readMs)} ms.`,
+      };
+    }
+    return last.found;
+  };
+};
+
+/** Opens everything in order: secrets, database, objects, then what stands on them. */
+export const openSystem = async (options: SystemOptions): Promise<System> => {
+  const { effective, environment, log, role, version } = options;
+  const { config } = effective;
+  await using resources = new AsyncDisposableStack();
+  const clock = createClock();
+  const metrics = createMetrics();
+  const crashPoint = createCrashPoints(environment);
+  validateTimeouts(config.database.timeouts, [{ name: 'http.requestTimeoutMs', ms: config.http.requestTimeoutMs }]);
+
+  const secrets = await createSecrets(config.secrets, {
+    clock,
+    log,
+    environment,
+    dataFolder: effective.dataFolder,
+    crashPoint,
+  });
+  resources.defer(async () => secrets.close());
+  await secrets.checkAll(secretRequirements(config));
+
+  const servers = await openServers(options, secrets, resources);
+  const databases = await openDatabases({
+    servers,
+    timeouts: config.database.timeouts,
+    pool: config.database.pool,
+    cases: config.database.cases,
+    namedStatements: config.database.namedStatements,
+    clock,
+    log,
+    crashPoint,
+  });
+  resources.defer(async () => databases.close());
+  observeDatabases(metrics, databases);
+  if (options.schema === 'migrate') await databases.migrate();
+  if (options.schema === 'require') await refusePending(databases);
+
+  const objects = await openObjects(options, { clock, secrets, crashPoint });
+  resources.defer(async () => objects.close());
+
+  const cases: CasesDependencies = {
+    control: databases.control,
+    caseDatabases: databases.caseDatabases,
+    sessions: databases.cases,
+    owner: databases.owner,
+    roleContext: databases.roleContext,
+    provisioners: [],
+    caseMigrations: [],
+    removeObjects: async (prefix, signal) => {
+      await objects.deletePrefix(objectPrefix(prefix), signal === undefined ? {} : { signal });
+    },
+    onCaseDeleted: [],
+    crashPoint,
+    log,
+  };
+  if (options.schema === 'migrate') {
+    await migrateCases(cases);
+    await reconcileCases(cases);
+  }
+
+  const access = createAccess({ database: databases.control, clock, log, config: config.access });
+  const readiness = createReadiness({
+    clock,
+    log,
+    checks: {
+      database: async () => `PostgreSQL ${await databases.serverVersion()} answers.`,
+      objects: checkObjects(objects, clock),
+    },
+  });
+  const startedAt = clock.now();
+  const startedMs = clock.monotonicMs();
+  const status = async (): Promise<Status> => {
+    const [serverVersion, counts] = await Promise.all([
+      databases.serverVersion(),
+
+      countCases(cases),
+    ]);
+    return {
+      version,
+      role,
+      pid: process.pid,
+      startedAt: startedAt.toISOString(),
+      uptimeSeconds: Math.round(clock.monotonicMs() - startedMs) / 1000,
+      database: { kind: config.database.kind, serverVersion, migration: databases.newestMigration },
+      objectStore: { kind: config.objectStore.kind },
+      cases: counts,
+    };
+  };
+  const handlers: Handlers = {
+    healthLive: async () => ({ live: true }),
+    healthReady: async () => requireReady(await readiness.report()),
+    getMetrics: async () => metrics.render(),
+    getStatus: status,
+    ...access.handlers,
+    ...createCaseHandlers(cases),
+  };
+  const localToken = randomBytes(LOCAL_TOKEN_BYTES).toString('base64url');
+  const opened = resources.move();
+  return {
+    config,
+    clock,
+    log,
+    metrics,
+    secrets,
+    objects,
+    databases,
+    cases,
+    access,
+    readiness,
+    handlers,
+    authenticate: acceptLocalToken(localToken, access.authenticate),
+    localToken,
+    status,
+    migrate: async (dryRun) => {
+      const pending = await databases.pending();
+      const version = databases.newestMigration;
+      if (dryRun) return { applied: [], pending, version, casesMigrated: 0 };
+      await databases.migrate();
+      const casesMigrated = await migrateCases(cases);
+      await reconcileCases(cases);
+      return { applied: pending, pending: [], version, casesMigrated };
+    },
+    close: async () => opened.disposeAsync(),
+  };
+};

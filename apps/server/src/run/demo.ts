@@ -1,0 +1,126 @@
+/** The tour of `npm run demo`: a server, two cases, what keeps them apart, and an object that travels between them. */
+import { createHash } from 'node:crypto';
+import { createClient, hasCode, type Case, type Client } from '@casebound/contract';
+import type { Demonstration } from '../cli/engine.ts';
+import type { System, SystemOptions } from '../compose.ts';
+import { DatabaseError, quoteIdentifier } from '../database/index.ts';
+import { objectKey } from '../platform/object-store/Port.ts';
+import { startServer } from './serve.ts';
+
+type Report = (line: string) => void;
+
+const SYSTEM = { kind: 'system', reason: 'demo' } as const;
+
+const timed = async <T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly ms: number }> => {
+  const started = performance.now();
+  const value = await work();
+  return { value, ms: Math.round(performance.now() - started) };
+};
+
+const createCases = async (client: Client, stamp: string, report: Report): Promise<readonly [Case, Case]> => {
+  const first = await timed(async () => client.createCase({ body: { name: `Meridian v. Halcyon (demo ${stamp})` } }));
+  const second = await timed(async () => client.createCase({ body: { name: `In re Halcyon (demo ${stamp})` } }));
+  for (const { value, ms } of [first, second]) {
+    report(`   case ${value.caseId} "${value.name}": schema ${value.schema} in ${value.database}, made in ${ms} ms`);
+  }
+  return [first.value, second.value];
+};
+
+const showConflict = async (client: Client, name: string, report: Report): Promise<string> => {
+  try {
+    await client.createCase({ body: { name: name.toUpperCase() } });
+  } catch (error) {
+    if (!hasCode(error, 'case_name_taken')) throw error;
+    report(`   the same name again, in capitals: ${error.message} (${error.code})`);
+    return error.code;
+  }
+  throw new Error('A second case with the same name was made.');
+};
+
+/** What somebody would try who can run any SQL within one case. Each must be refused by PostgreSQL. */
+const attemptsOn = (other: Case): readonly { readonly what: string; readonly sql: string }[] => {
+  const schema = quoteIdentifier(other.schema);
+  return [
+    { what: 'read a table of the other case', sql: `SELECT * FROM ${schema}.${quoteIdentifier('demo')}` },
+    { what: 'make a table in the other case', sql: `CREATE TABLE ${schema}.intruder ()` },
+    { what: 'read who has an account', sql: 'SELECT * FROM core.accounts' },
+    { what: 'run a program on the server', sql: `COPY (SELECT 1) TO PROGRAM 'true'` },
+    { what: 'read a file of the server', sql: `SELECT pg_read_file('postgresql.conf')` },
+  ];
+};
+
+const showIsolation = async (
+  system: System,
+  [mine, other]: readonly [Case, Case],
+  report: Report,
+): Promise<string[]> => {
+  const refusals: string[] = [];
+  for (const { what, sql } of attemptsOn(other)) {
+    try {
+      await system.databases.cases.withCase(mine.caseId, SYSTEM, async (tx) => tx.query(sql));
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) throw error;
+      refusals.push(error.sqlState);
+      report(`   ${what}: refused by PostgreSQL (SQLSTATE ${error.sqlState})`);
+      continue;
+    }
+    throw new Error(`A case could ${what}.`);
+  }
+  return refusals;
+};
+
+const showObjects = async (
+  { objects }: System,
+  [from, to]: readonly [Case, Case],
+  report: Report,
+): Promise<Record<string, unknown>> => {
+  const bytes = Buffer.from('MERIDIAN-000001\nThe first page of the first exhibit.\n'.repeat(2000));
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const source = objectKey(`${from.schema}/demo/MERIDIAN-000001.txt`);
+  const destination = objectKey(`${to.schema}/demo/HALCYON-000001.txt`);
+  await objects.put(source, bytes, { expected: { size: bytes.length, sha256 } });
+  const copied = await objects.copy(source, destination, { expected: { size: bytes.length, sha256 } });
+  const hash = createHash('sha256');
+  for await (const chunk of (await objects.get(destination)).body) hash.update(chunk as Uint8Array);
+  const read = hash.digest('hex');
+  if (read !== sha256 || copied.sha256 !== sha256) throw new Error('The copy is not the original.');
+  report(`   ${source} -> ${destination}: ${bytes.length} bytes, SHA-256 ${sha256.slice(0, 16)}... before and after`);
+  return { source, destination, bytes: bytes.length, sha256 };
+};
+
+/** Starts a server, shows what it does, and leaves it running. */
+export const runDemo = async (options: SystemOptions, report: Report): Promise<Demonstration> => {
+  report(`1. Start a server on ${options.effective.dataFolder}`);
+  const { server, system } = await startServer(options);
+  try {
+    const { status, address, startedInMs } = server;
+    report(
+      `   PostgreSQL ${status.database.serverVersion}, objects on ${status.objectStore.kind}, ${address}: up in ${startedInMs} ms`,
+    );
+    const client = createClient({
+      baseUrl: address ?? '',
+      token: system.localToken,
+      fetch,
+      timeoutSignal: (ms) => AbortSignal.timeout(ms),
+    });
+    report('2. Create two cases over HTTP');
+    const cases = await createCases(client, status.startedAt, report);
+    const conflict = await showConflict(client, cases[0].name, report);
+    report('3. Try to break out of the first case with SQL of our own');
+    const refusals = await showIsolation(system, cases, report);
+    report('4. Store an object in the first case, copy it to the second inside the store, read it back');
+    const object = await showObjects(system, cases, report);
+    report('5. Ask whether all is well');
+    const { ready, checks } = await client.healthReady();
+    for (const check of checks) report(`   ${check.name}: ${check.detail}`);
+    const after = await client.getStatus();
+    report(`   ${after.cases.active} active cases`);
+    return {
+      server,
+      facts: { startedInMs, cases, conflict, refusals, object, ready, activeCases: after.cases.active },
+    };
+  } catch (error) {
+    await server.stop('demo failed');
+    throw error;
+  }
+};
