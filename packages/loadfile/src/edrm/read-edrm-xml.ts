@@ -43,22 +43,26 @@ export async function* readEdrmXml(
 ): AsyncGenerator<readonly EdrmLine[]> {
   const limits = completeLimits(options.limits);
   const report = options.onProblem ?? (() => undefined);
-  const stated = options.encoding;
-  if (stated !== undefined) {
-    yield* readEdrmText(new TextInput(source, limits, stated), limits, report);
-    return;
-  }
-  const input = new TextInput(source, limits);
-  const { text, guess } = await input.sample();
-  const declared = /^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z][\w.:-]*)["']/u.exec(text)?.[1];
-  if (!guess.fixed && declared !== undefined && !guess.encoding.startsWith('utf-16')) {
-    if (!input.restate(declared)) {
-      const message = `The declared encoding ${declared} is not known; ${guess.encoding} is assumed.`;
-      report(problemAt('encoding_assumed', 1, message));
-    }
-  }
-  yield* readEdrmText(input, limits, report);
+  yield* readEdrmText(await openEdrmInput(source, limits, options.encoding, report), limits, report);
 }
+
+/** Text input that takes the encoding of an XML declaration, where there is one and neither caller nor mark say otherwise. */
+export const openEdrmInput = async (
+  source: ByteSource,
+  limits: LoadFileLimits,
+  stated: string | undefined,
+  report: ProblemSink,
+): Promise<TextInput> => {
+  const input = new TextInput(source, limits, stated);
+  const { text, guess } = await input.sample();
+  const declared = /^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z][\w.:-]*)["']/u.exec(text.slice(0, 1000))?.[1];
+  if (declared === undefined || guess.fixed || guess.encoding.startsWith('utf-16')) return input;
+  if (!input.restate(declared)) {
+    const message = `The declared encoding ${declared} is not known; ${guess.encoding} is assumed.`;
+    report(problemAt('encoding_assumed', 1, message));
+  }
+  return input;
+};
 
 /** As `readEdrmXml`, for text input that has been looked at already. */
 export async function* readEdrmText(

@@ -1,0 +1,248 @@
+/**
+ * Reads a whole load file and says what is in it: the report behind `casebound loadfile inspect`.
+ *
+ * - One pass, constant memory: see ColumnProfiler and ProblemLog for what is kept.
+ * - The report is plain data of this package's own types; `JSON.stringify` of it is the `--json` output.
+ */
+import type { Column, DelimitedOptions } from '../delimited/open-delimited.ts';
+import { DelimitedReader } from '../delimited/open-delimited.ts';
+import type { DelimitedDialect } from '../delimited/dialect.ts';
+import { readEdrmText, openEdrmInput } from '../edrm/read-edrm-xml.ts';
+import type { EdrmLine } from '../edrm/edrm-model.ts';
+import type { LfpLine } from '../image-lists/lfp.ts';
+import { readLfpText } from '../image-lists/lfp.ts';
+import type { OpticonLine } from '../image-lists/opticon.ts';
+import { groupOpticonDocuments, readOpticonText } from '../image-lists/opticon.ts';
+import type { ByteSource } from '../input/byte-input.ts';
+import { TextInput } from '../input/text-input.ts';
+import { completeLimits } from '../limits.ts';
+import type { ColumnMapping } from '../mapping/propose-mapping.ts';
+import { proposeMapping } from '../mapping/propose-mapping.ts';
+import type { LoadFileProblem, ProblemCode, ProblemSink } from '../problems.ts';
+import { isRejected, problemAt, ProblemLog } from '../problems.ts';
+import type { ColumnProfile } from '../profile/profile-column.ts';
+import { ColumnProfiler } from '../profile/profile-column.ts';
+import type { FormatDetection, LoadFileFormat } from './detect-format.ts';
+import { detectFormat } from './detect-format.ts';
+
+export interface InspectOptions extends Omit<DelimitedOptions, 'onProblem'> {
+  /** Overrides detection. */
+  readonly format?: LoadFileFormat;
+  /** Helps where the content leaves the format open; nothing is opened by it. */
+  readonly fileName?: string;
+  /** Problems kept in the report; all are counted. 100 if absent. */
+  readonly maxProblems?: number;
+  /** Rows shown in the report. 5 if absent. */
+  readonly firstRows?: number;
+  /** Called after each chunk of the file. */
+  readonly onProgress?: (progress: InspectProgress) => void;
+  /** Ends the reading early; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface InspectProgress {
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+/** What was found in a file of rows and columns. */
+export interface DelimitedFindings {
+  readonly dialect: DelimitedDialect;
+  readonly confidence: number;
+  readonly reasons: readonly string[];
+  readonly alternatives: readonly { readonly column: string; readonly score: number }[];
+  readonly hasHeader: boolean;
+  readonly headerReason: string;
+  readonly columns: readonly ColumnProfile[];
+  readonly mapping: readonly ColumnMapping[];
+  /** First good rows, cells cut at 200 characters. */
+  readonly firstRows: readonly { readonly line: number; readonly cells: readonly string[] }[];
+}
+
+export interface InspectReport {
+  readonly format: FormatDetection;
+  readonly encoding: { readonly name: string; readonly bom: boolean; readonly reason: string };
+  readonly bytes: number;
+  /** Rows, pages or records: those read, and of them those that must not be imported. */
+  readonly rows: number;
+  readonly rejected: number;
+  readonly delimited: DelimitedFindings | null;
+  /** Of image lists and XML: records by kind, such as pages, documents, relationships. */
+  readonly kinds: readonly { readonly kind: string; readonly count: number }[];
+  readonly problemCounts: readonly { readonly code: ProblemCode; readonly count: number }[];
+  /** The first problems, in the order of the file. */
+  readonly problems: readonly LoadFileProblem[];
+}
+
+interface Run {
+  readonly input: TextInput;
+  readonly options: InspectOptions;
+  readonly limits: ReturnType<typeof completeLimits>;
+  readonly report: ProblemSink;
+  readonly progress: (rows: number) => void;
+}
+
+interface Findings {
+  readonly rows: number;
+  readonly rejected: number;
+  readonly kinds: ReadonlyMap<string, number>;
+  readonly delimited: DelimitedFindings | null;
+}
+
+/**
+ * Inspects a load file.
+ * @throws CaseboundError `validation_failed` for wrong options; what the source throws; the reason of an aborted signal.
+ */
+export const inspectLoadFile = async (source: ByteSource, options: InspectOptions = {}): Promise<InspectReport> => {
+  const limits = completeLimits(options.limits);
+  const log = new ProblemLog(options.maxProblems ?? 100);
+  const input = await openEdrmInput(source, limits, options.encoding, log.add);
+  const sample = await input.sample();
+  const format: FormatDetection =
+    options.format === undefined
+      ? detectFormat(sample.text, sample.complete, options.fileName)
+      : { format: options.format, confidence: 1, reason: 'The format was stated.' };
+  const progress = (rows: number): void => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ bytes: input.bytesRead, rows });
+  };
+  const run: Run = { input, options, limits, report: log.add, progress };
+  const findings = await inspectors[format.format](run);
+  return {
+    format,
+    encoding: { name: input.encoding, bom: sample.guess.bomBytes > 0, reason: sample.guess.reason },
+    bytes: input.bytesRead,
+    rows: findings.rows,
+    rejected: findings.rejected,
+    delimited: findings.delimited,
+    kinds: [...findings.kinds].map(([kind, count]) => ({ kind, count })),
+    problemCounts: log.counts(),
+    problems: log.kept,
+  };
+};
+
+const inspectDelimited = async ({ input, options, limits, report, progress }: Run): Promise<Findings> => {
+  const reader = await DelimitedReader.openText(input, limits, { ...options, onProblem: report });
+  const profiler = new ColumnProfiler(reader.columns, reader.dialect.multiValue);
+  const keep = options.firstRows ?? 5;
+  const firstRows: { line: number; cells: string[] }[] = [];
+  let rejected = 0;
+  for await (const batch of reader.batches()) {
+    for (const row of batch) {
+      if (row.problems.length > 0 && isRejected(row.problems)) {
+        rejected++;
+        continue;
+      }
+      profiler.add(row);
+      if (firstRows.length < keep) firstRows.push({ line: row.line, cells: row.cells.map((cell) => shorten(cell)) });
+    }
+    progress(reader.rowsRead);
+  }
+  const columns = profiler.profiles();
+  reportDates(columns, reader.columns, report);
+  const { detection, headerDetection } = reader;
+  return {
+    rows: reader.rowsRead,
+    rejected,
+    kinds: new Map(),
+    delimited: {
+      dialect: detection.dialect,
+      confidence: detection.confidence,
+      reasons: detection.reasons,
+      alternatives: detection.alternatives,
+      hasHeader: reader.hasHeader,
+      headerReason: headerDetection.reason,
+      columns,
+      mapping: proposeMapping(columns),
+      firstRows,
+    },
+  };
+};
+
+/** Copies, so that a report does not keep chunks of the file alive. */
+const shorten = (cell: string): string => Buffer.from(cell.slice(0, 200), 'utf16le').toString('utf16le');
+
+const reportDates = (profiles: readonly ColumnProfile[], columns: readonly Column[], report: ProblemSink): void => {
+  for (const { index, name, date } of profiles) {
+    if (date === null || columns[index] === undefined) continue;
+    const at = { cell: index + 1, field: name };
+    if (date.order === 'ambiguous' && date.open > 0) {
+      const message = `Day and month of ${name} can be read in either order; ${date.open} values mean different dates.`;
+      report(problemAt('ambiguous_date', 0, message, at));
+    } else if (date.order === 'conflicting') {
+      const message = `${name} has ${date.provesMonthFirst} dates that are month-day (first at line ${date.firstMonthFirstLine}) and ${date.provesDayFirst} that are day-month (first at line ${date.firstDayFirstLine}).`;
+      report(problemAt('conflicting_dates', 0, message, at));
+    }
+  }
+};
+
+const count = (kinds: Map<string, number>, kind: string): void => void kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+
+const inspectOpticon = async ({ input, limits, report, progress }: Run): Promise<Findings> => {
+  const kinds = new Map<string, number>();
+  let rows = 0;
+  let rejected = 0;
+  async function* counted(): AsyncGenerator<readonly OpticonLine[]> {
+    for await (const lines of readOpticonText(input, limits, report)) {
+      rows += lines.length;
+      for (const { page } of lines) {
+        if (page === undefined) rejected++;
+        else count(kinds, 'page');
+      }
+      progress(rows);
+      yield lines;
+    }
+  }
+  for await (const { pages } of groupOpticonDocuments(counted(), report))
+    if (pages.length > 0) count(kinds, 'document');
+  return { rows, rejected, kinds, delimited: null };
+};
+
+const inspectLfp = async ({ input, limits, report, progress }: Run): Promise<Findings> => {
+  const kinds = new Map<string, number>();
+  let rows = 0;
+  let rejected = 0;
+  const kindOf = ({ record }: LfpLine): string | undefined =>
+    record?.kind === 'other' ? `command ${record.command === '' ? 'unknown' : record.command}` : record?.kind;
+  for await (const lines of readLfpText(input, limits, report)) {
+    rows += lines.length;
+    for (const line of lines) {
+      const kind = kindOf(line);
+      if (kind === undefined) rejected++;
+      else count(kinds, kind);
+      if (line.record?.kind === 'image' && line.record.boundary !== 'page') count(kinds, 'document');
+    }
+    progress(rows);
+  }
+  return { rows, rejected, kinds, delimited: null };
+};
+
+const inspectEdrm = async ({ input, limits, report, progress }: Run): Promise<Findings> => {
+  const kinds = new Map<string, number>();
+  let rows = 0;
+  let rejected = 0;
+  const counting: ProblemSink = (problem) => {
+    if (isRejected([problem])) rejected++;
+    report(problem);
+  };
+  for await (const lines of readEdrmText(input, limits, counting)) {
+    for (const line of lines) countEdrm(kinds, line);
+    rows = kinds.get('document') ?? 0;
+    progress(rows);
+  }
+  return { rows: rows + rejected, rejected, kinds, delimited: null };
+};
+
+const countEdrm = (kinds: Map<string, number>, { record }: EdrmLine): void => {
+  count(kinds, record.kind);
+  if (record.kind !== 'document') return;
+  for (const { files } of record.files) for (let index = 0; index < files.length; index++) count(kinds, 'file');
+  for (let index = 0; index < record.tags.length; index++) count(kinds, 'tag');
+};
+
+const inspectors: Readonly<Record<LoadFileFormat, (run: Run) => Promise<Findings>>> = {
+  delimited: inspectDelimited,
+  opticon: inspectOpticon,
+  lfp: inspectLfp,
+  'edrm-xml': inspectEdrm,
+};
