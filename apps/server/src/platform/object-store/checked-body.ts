@@ -48,23 +48,29 @@ export const checkedBody = (source: ByteSource, claim: BodyClaim): Readable => {
     }
     return null;
   };
-  let closing: Promise<void> | undefined;
+  const pull = async (stream: Readable): Promise<void> => {
+    try {
+      const chunk = await next();
+      if (!stream.destroyed) stream.push(chunk);
+    } catch (error) {
+      stream.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
   return new Readable({
     highWaterMark: 256 * 1024,
     read() {
-      next().then(
-        (chunk) => {
-          if (!this.destroyed) this.push(chunk);
-        },
-        (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
-      );
+      void pull(this);
     },
-    destroy(error, done) {
-      closing ??= source.close();
-      closing.then(
-        () => done(error),
-        () => done(error),
-      );
+    destroy(error, callback) {
+      const close = async (): Promise<void> => {
+        try {
+          await source.close();
+        } finally {
+          callback(error);
+        }
+      };
+      // What closing may fail with changes nothing of what was read.
+      close().catch(() => {});
     },
   });
 };
@@ -119,7 +125,7 @@ export async function* chunksOf(
 ): AsyncGenerator<Uint8Array> {
   const iterator = body[Symbol.asyncIterator]();
   let finished = false;
-  let stopListening = (): void => {};
+  let stopListening: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     if (signal === undefined) return;
     const onAbort = (): void => reject(signal.reason);
@@ -138,7 +144,7 @@ export async function* chunksOf(
       if (step.value.byteLength > 0) yield step.value;
     }
   } finally {
-    stopListening();
+    stopListening?.();
     if (!finished) {
       if (body instanceof Readable) body.destroy();
       // Not awaited: a generator that hangs in its own await would hold up the caller for ever.

@@ -14,7 +14,8 @@ export interface CreateObjectStoreOptions extends ObjectStoreDependencies {
 }
 
 /**
- * Opens the store and removes what dead processes left in it. The caller closes it.
+ * Opens the store. The caller closes it. In a folder, what dead processes left is removed at once; in a bucket that is a matter of
+ * requests and of days, so somebody has to call `sweep()` now and then.
  * @throws `object_store_denied`, `object_store_full`, `object_store_unavailable`; `config_invalid` when the configuration names access
  * keys and the caller gave nothing to resolve them.
  */
@@ -23,8 +24,11 @@ export const createObjectStore = async (
   { defaultRoot, s3Credentials, ...dependencies }: CreateObjectStoreOptions,
 ): Promise<ObjectStore> => {
   switch (config.kind) {
-    case 'filesystem':
-      return openFilesystemObjectStore({ ...config, root: config.root ?? defaultRoot }, dependencies);
+    case 'filesystem': {
+      const store = await openFilesystemObjectStore({ ...config, root: config.root ?? defaultRoot }, dependencies);
+      await store.sweep();
+      return store;
+    }
     case 's3':
       if (config.accessKeyId !== undefined && s3Credentials === undefined) {
         throw new CaseboundError(

@@ -42,6 +42,7 @@ export const classifyFileError = (error: unknown, doing: string, root: string): 
     case 'ELOOP':
     case 'ENOTDIR':
     case 'EISDIR':
+    case 'EEXIST':
       return new CaseboundError(
         'object_store_denied',
         `${failed}: something in ${root} is not the file or folder that the store made (${code}). Remove what does not belong there.`,

@@ -21,7 +21,7 @@ const openTarget = async (settings: Record<string, unknown>): Promise<Conformanc
   };
 };
 
-const options = { largeBytes: 700_001, propertyRuns: 60, abandonedReads: 200 };
+const options = { largeBytes: 700_001, propertyRuns: 60, abandonedReads: 200, creators: 1_000, manyObjects: 1_203 };
 
 describeObjectStore('files, hard links', () => openTarget({ fsync: 'never' }), options);
 describeObjectStore('files, reflinks, batched fsync', () => openTarget({ fsync: 'batch', copies: 'reflink' }), options);

@@ -45,8 +45,15 @@ const prepareRoot = async (config: FilesystemObjectStoreConfig & { root: string 
       if (!isErrno(error, 'EEXIST')) throw error;
     },
   );
-  const found = /^\{"format":(\d+)\}\n$/.exec(await readFile(marker, 'utf8'))?.[1];
-  // An empty marker is one that another process, or one that lost power, was just writing: only format 1 was ever written that way.
+  const text = await readFile(marker, 'utf8');
+  const found = /^\{"format":(\d+)\}\n$/.exec(text)?.[1];
+  // Empty: another process is just writing it, or lost power while it did.
+  if (found === undefined && text !== '') {
+    throw new CaseboundError(
+      'object_store_denied',
+      `The file ${marker} is damaged, so ${root} may be no object store. Restore the file, or choose another folder.`,
+    );
+  }
   if (found !== undefined && Number(found) > formatVersion) {
     throw new CaseboundError(
       'object_store_denied',
@@ -87,7 +94,7 @@ const toStored = (info: Omit<Stored, 'created' | 'etag'>, created: boolean): Sto
 });
 
 /**
- * Opens, and makes where needed, the store in `config.root`, and removes what dead processes left in it.
+ * Opens, and makes where needed, the store in `config.root`.
  * @throws `object_store_denied` when the folder cannot be used, `object_store_full` when its disk is full.
  */
 export const openFilesystemObjectStore = async (

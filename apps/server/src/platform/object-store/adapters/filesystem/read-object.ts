@@ -85,7 +85,7 @@ export const isSameFile = (stats: Stats | BigIntStats, other: Stats | BigIntStat
   stats.ino === other.ino && stats.dev === other.dev;
 
 /** The bytes `start` to `end` (exclusive) of an open object. Owns its handle. */
-export const fileSource = (open: OpenObject, start: number, end: number, root: string): ByteSource => {
+export const fileSource = (opened: OpenObject, start: number, end: number, root: string): ByteSource => {
   let position = start;
   return {
     read: async () => {
@@ -93,13 +93,13 @@ export const fileSource = (open: OpenObject, start: number, end: number, root: s
       if (wanted <= 0) return undefined;
       const buffer = Buffer.allocUnsafeSlow(wanted);
       try {
-        const { bytesRead } = await open.handle.read(buffer, 0, wanted, position);
+        const { bytesRead } = await opened.handle.read(buffer, 0, wanted, position);
         position += bytesRead;
         return bytesRead === 0 ? undefined : buffer.subarray(0, bytesRead);
       } catch (error) {
-        throw classifyFileError(error, `read ${open.info.key}`, root);
+        throw classifyFileError(error, `read ${opened.info.key}`, root);
       }
     },
-    close: () => open.handle.close(),
+    close: () => opened.handle.close(),
   };
 };

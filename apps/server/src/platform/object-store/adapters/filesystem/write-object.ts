@@ -72,24 +72,26 @@ const writeChunks = async (
 ): Promise<{ size: number; sha256: string }> => {
   const hash = createHash('sha256');
   let size = 0;
-  let gathered: Uint8Array[] = [];
-  let gatheredBytes = 0;
-  const write = async (): Promise<void> => {
-    const bytes = gathered.length === 1 && gathered[0] !== undefined ? gathered[0] : Buffer.concat(gathered);
-    gathered = [];
-    gatheredBytes = 0;
-    await writeAll(handle, bytes);
+  let buffer: Buffer | undefined;
+  let filled = 0;
+  const writeBuffer = async (): Promise<void> => {
+    if (buffer !== undefined && filled > 0) await writeAll(handle, buffer.subarray(0, filled));
+    filled = 0;
   };
   for await (const chunk of chunksOf(body, options.signal)) {
     size += chunk.byteLength;
     checkNotLonger(key, options.expected, size);
     hash.update(chunk);
-    // A producer may reuse its buffer once it is asked for more, so what is kept beyond this turn is a copy.
-    gathered.push(chunk.byteLength >= writeBytes ? chunk : Buffer.from(chunk));
-    gatheredBytes += chunk.byteLength;
-    if (gatheredBytes >= writeBytes) await write();
+    if (filled + chunk.byteLength > writeBytes) await writeBuffer();
+    if (chunk.byteLength >= writeBytes) await writeAll(handle, chunk);
+    else {
+      // A producer may reuse its chunk once it is asked for more, so what waits here is a copy.
+      buffer ??= Buffer.allocUnsafeSlow(writeBytes);
+      buffer.set(chunk, filled);
+      filled += chunk.byteLength;
+    }
   }
-  await write();
+  await writeBuffer();
   return { size, sha256: hash.digest('hex') };
 };
 

@@ -17,6 +17,8 @@ export type Fault =
   /** Nothing is ever answered. */
   | { readonly kind: 'hang' }
   | { readonly kind: 'status'; readonly status: number; readonly code: string }
+  /** This is answered, whatever was asked; the request does not take effect. */
+  | { readonly kind: 'xml'; readonly text: string }
   /** The answer is no XML and no S3: a page of some proxy. */
   | { readonly kind: 'page' }
   /** The connection is cut after so many bytes of the body. */
@@ -295,6 +297,7 @@ export const startFaultyEndpoint = async (): Promise<FaultyEndpoint> => {
     if (fault?.kind === 'hang') return;
     if (fault?.kind === 'status')
       return sendWithFault(response, errorAnswer(fault.status, fault.code), undefined, seen.method === 'HEAD');
+    if (fault?.kind === 'xml') return sendWithFault(response, xml(fault.text), undefined, false);
     if (fault?.kind === 'page') {
       const page = {
         status: 200,

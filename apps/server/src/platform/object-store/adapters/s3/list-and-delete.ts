@@ -71,7 +71,7 @@ async function* listNames(
       page.push({ name, size: size ?? 0, lastModified: lastModified ?? new Date(0) });
     }
     if (page.length > 0) yield page;
-    if (answer.IsTruncated !== true) return;
+    if (!answer.IsTruncated) return;
     const next = answer.NextContinuationToken;
     if (next === undefined || next === token) {
       throw new CaseboundError(

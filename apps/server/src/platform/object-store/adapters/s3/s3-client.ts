@@ -14,9 +14,9 @@ import { limitConcurrency } from '../../limit-concurrency.ts';
 import { repeatRequest } from './repeat-requests.ts';
 import { classifyEndpointError } from './s3-errors.ts';
 
-/** The SDK asks for credentials again when they end within five minutes; so these live for five seconds. */
+/** The SDK asks for credentials again when they end within five minutes; so these live for two seconds. */
 const sdkRefreshWindowMs = 300_000;
-const credentialsLiveMs = 5_000;
+const credentialsLiveMs = 2_000;
 
 export interface S3Connection {
   readonly config: S3ObjectStoreConfig;

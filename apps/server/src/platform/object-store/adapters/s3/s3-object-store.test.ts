@@ -33,7 +33,13 @@ const openTarget = async (settings: Record<string, unknown>): Promise<Conformanc
   };
 };
 
-const options = { largeBytes: 5 * 1024 * 1024 + 70_001, propertyRuns: 25, abandonedReads: 60 };
+const options = {
+  largeBytes: 5 * 1024 * 1024 + 70_001,
+  propertyRuns: 25,
+  abandonedReads: 60,
+  creators: 150,
+  manyObjects: 1_203,
+};
 
 describeObjectStore('S3, conditional writes', () => openTarget({}), options);
 describeObjectStore(
@@ -42,5 +48,7 @@ describeObjectStore(
   {
     ...options,
     propertyRuns: 10,
+    abandonedReads: 5,
+    manyObjects: 120,
   },
 );
