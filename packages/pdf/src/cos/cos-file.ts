@@ -36,6 +36,8 @@ export interface CosFile {
   decode(stream: CosStream): Uint8Array | undefined;
   replace(target: CosRef, object: CosObject): void;
   add(object: CosObject): CosRef;
+  /** Adds an object once for a key; later calls return the same reference. */
+  shared(key: string, create: () => CosObject): CosRef;
   /** Adds a deflated stream. */
   addStream(dict: CosDict, data: Uint8Array): CosRef;
   /** Info is dropped unless kept. */
@@ -127,6 +129,7 @@ interface Table {
 const build = (bytes: Uint8Array, table: Table, limits: PdfLimits): CosFile => {
   const parsed = new Map<number, CosObject>();
   const replaced = new Set<number>();
+  const sharedRefs = new Map<string, CosRef>();
   let next = table.next;
 
   const readStreamBytes = (lexer: Lexer, dict: CosDict): Uint8Array => {
@@ -197,6 +200,13 @@ const build = (bytes: Uint8Array, table: Table, limits: PdfLimits): CosFile => {
       const created = ref(next);
       next += 1;
       file.replace(created, object);
+      return created;
+    },
+    shared: (key, create) => {
+      const known = sharedRefs.get(key);
+      if (known !== undefined) return known;
+      const created = file.add(create());
+      sharedRefs.set(key, created);
       return created;
     },
     addStream: (dict, data) => {
