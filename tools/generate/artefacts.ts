@@ -4,6 +4,7 @@
  */
 import { operations } from '@casebound/contract';
 import serverPackage from '../../apps/server/package.json' with { type: 'json' };
+import { renderConfigurationReference } from '../../apps/server/src/config/render-reference.ts';
 import { describeApi } from '../../apps/server/src/http/describe-api.ts';
 import { renderErrors } from './render-errors.ts';
 
@@ -20,4 +21,5 @@ export const artefacts: readonly Artefact[] = [
     render: () => `${JSON.stringify(describeApi(operations, serverPackage.version), undefined, 2)}\n`,
   },
   { path: 'docs/errors.md', render: renderErrors },
+  { path: 'docs/configuration.md', render: renderConfigurationReference },
 ];

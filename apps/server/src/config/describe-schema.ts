@@ -1,18 +1,20 @@
 /** What a leaf accepts, in words that complete "expected ...". */
 import { z } from 'zod';
-import { describeShape } from '../platform/secrets/secret-shape.ts';
+import { describeShape } from '../platform/secrets/Port.ts';
 import type { LeafNode } from './schema-tree.ts';
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 const range = (schema: JsonSchema): string => {
-  const least = schema.minimum !== undefined && schema.minimum > Number.MIN_SAFE_INTEGER ? schema.minimum : undefined;
+  const whole = schema.type === 'integer';
+  const first = whole && typeof schema.exclusiveMinimum === 'number' ? schema.exclusiveMinimum + 1 : schema.minimum;
+  const least = first !== undefined && first > Number.MIN_SAFE_INTEGER ? first : undefined;
   const most = schema.maximum !== undefined && schema.maximum < Number.MAX_SAFE_INTEGER ? schema.maximum : undefined;
   const parts: string[] = [];
   if (least !== undefined && most !== undefined) parts.push(`from ${least} to ${most}`);
   else if (least !== undefined) parts.push(`of at least ${least}`);
   else if (most !== undefined) parts.push(`of at most ${most}`);
-  if (schema.exclusiveMinimum !== undefined) parts.push(`greater than ${schema.exclusiveMinimum}`);
+  if (schema.exclusiveMinimum !== undefined && !whole) parts.push(`greater than ${schema.exclusiveMinimum}`);
   if (schema.exclusiveMaximum !== undefined) parts.push(`less than ${schema.exclusiveMaximum}`);
   if (schema.multipleOf !== undefined) parts.push(`in steps of ${schema.multipleOf}`);
   return parts.map((part) => ` ${part}`).join('');
@@ -49,7 +51,7 @@ const describe = (schema: JsonSchema | boolean): string => {
   const options = schema.anyOf ?? schema.oneOf;
   if (options !== undefined) {
     const words = options.map(describe);
-    return words.every((word) => word === 'a mapping') ? 'a mapping' : orList(words);
+    return words.every((word) => word.startsWith('a mapping')) ? 'a mapping' : orList(words);
   }
   switch (schema.type) {
     case 'integer':
@@ -66,8 +68,10 @@ const describe = (schema: JsonSchema | boolean): string => {
       const of = schema.items === undefined || Array.isArray(schema.items) ? '' : `, each ${describe(schema.items)}`;
       return `a list${schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`}${of}`;
     }
-    case 'object':
-      return 'a mapping';
+    case 'object': {
+      const keys = Object.keys(schema.properties ?? {});
+      return keys.length === 0 ? 'a mapping' : `a mapping of ${keys.join(', ')}`;
+    }
     default:
       return 'a value';
   }

@@ -30,7 +30,7 @@ export const loadConfig = async <S extends z.ZodType>(
   const problems: ConfigProblem[] = [];
   const layers: Located[] = [];
   if (file !== undefined) layers.push(...(await readLayer(file)));
-  layers.push(environmentLayer(sources.environment, variables, problems), flagLayer(sources, variables));
+  layers.push(environmentLayer(sources.environment, variables, problems), flagLayer(sources, variables, problems));
 
   const merged = mergeLayers(tree, layers);
   const parsed = schema.safeParse(merged.input);
@@ -145,16 +145,27 @@ const environmentLayer = (
   return toLayer(assignments, { kind: 'environment', variable: `${variablePrefix}*` });
 };
 
-const flagLayer = (sources: ConfigSources, variables: ReadonlyMap<string, readonly string[]>): Located => {
+const flagLayer = (
+  sources: ConfigSources,
+  variables: ReadonlyMap<string, readonly string[]>,
+  problems: ConfigProblem[],
+): Located => {
   const paths = new Map([...variables.values()].map((path) => [path.join('.'), path]));
-  const assignments = Object.entries(sources.flags ?? {}).map(([dotted, { flag, value }]): Assignment => {
+  const assignments = Object.entries(sources.flags ?? {}).flatMap(([dotted, { flag, value }]): Assignment[] => {
     const path = paths.get(dotted);
-    if (path === undefined) throw new TypeError(`${flag} sets ${dotted}, which is no setting`);
     const origin: Origin = { kind: 'flag', flag };
-    return {
-      path,
-      value: typeof value === 'string' ? { type: 'text', text: value, origin } : { type: 'scalar', value, origin },
-    };
+    if (path === undefined) {
+      const nearest = nearestName(dotted, paths.keys());
+      const hint = nearest === undefined ? 'docs/configuration.md lists all' : `did you mean ${nearest}?`;
+      problems.push({ path: [dotted.slice(0, 100)], message: `is not a known key; ${hint}`, origin });
+      return [];
+    }
+    return [
+      {
+        path,
+        value: typeof value === 'string' ? { type: 'text', text: value, origin } : { type: 'scalar', value, origin },
+      },
+    ];
   });
   return toLayer(assignments, { kind: 'flag', flag: '--' });
 };

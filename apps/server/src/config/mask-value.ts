@@ -4,8 +4,7 @@
  * - A leaf marked secret never shows more than `[secret]` or the reference it holds.
  * - User and password inside any URL are masked, whatever leaf holds it.
  */
-import { maskedSecret } from '../platform/secrets/secret-value.ts';
-import { SecretSetting } from '../platform/secrets/secret-setting.ts';
+import { maskedSecret, SecretSetting } from '../platform/secrets/Port.ts';
 
 /** `scheme://user:password@` up to the last `@` before the path, as URL parsers read it. */
 const credentials = /([A-Za-z][A-Za-z0-9+.-]*:\/\/)[^/?#\s]*@/g;

@@ -105,7 +105,8 @@ export const readConfigFile = async (file: string): Promise<Located | undefined>
   const originAt = (offset: number) => ({ kind: 'file', file, line: lineAt(offset) }) as const;
   try {
     const located = extname(file).toLowerCase() === '.json' ? readJson(text, originAt) : readYaml(text, originAt);
-    if (located !== undefined && located.type !== 'mapping') {
+    if (located === undefined || (located.type === 'scalar' && located.value === null)) return undefined;
+    if (located.type !== 'mapping') {
       throw new ConfigSyntaxError(0, 'expected a mapping of areas such as "http:" at the top');
     }
     return located;

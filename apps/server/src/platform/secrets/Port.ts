@@ -3,8 +3,8 @@ import type { SecretSetting } from './secret-setting.ts';
 import type { SecretValue } from './secret-value.ts';
 
 export { SecretSetting, secretString } from './secret-setting.ts';
-export type { SecretShape } from './secret-shape.ts';
-export { SecretValue } from './secret-value.ts';
+export { describeShape, type SecretShape } from './secret-shape.ts';
+export { maskedSecret, SecretValue } from './secret-value.ts';
 
 /** A place that keeps secrets under names. Knows no shapes, no caching, no JSON members. */
 export interface SecretStore {

@@ -8,7 +8,7 @@ import {
   type AwsFailure,
   type AwsJsonServer,
   type AwsService,
-} from '../test-servers/aws-json-server.ts';
+} from '../testing/aws-json-server.ts';
 import { ParameterStoreSecretStore } from './aws-parameter-store.ts';
 import { SecretsManagerSecretStore } from './aws-secrets-manager.ts';
 

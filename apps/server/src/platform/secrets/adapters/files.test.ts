@@ -129,10 +129,10 @@ describe('FilesSecretStore', () => {
     await publish(1);
     await symlink(join('..data', 'db-url'), join(root, 'db-url'));
     const store = storeIn(root);
-    let done = false;
+    const rotations = { over: false };
     const reading = (async () => {
       let last = 0;
-      while (!done) {
+      while (!rotations.over) {
         const value = await store.read('db-url');
         const version = Number(value?.reveal().slice('value-'.length));
         expect(version).toBeGreaterThanOrEqual(last);
@@ -140,7 +140,7 @@ describe('FilesSecretStore', () => {
       }
     })();
     for (let version = 2; version <= 60; version++) await publish(version);
-    done = true;
+    rotations.over = true;
     await reading;
     expect((await store.read('db-url'))?.reveal()).toBe('value-60');
   });
@@ -149,7 +149,7 @@ describe('FilesSecretStore', () => {
     await using folder = await createTemporaryFolder();
     const root = join(folder.path, 'made', 'secrets');
     const values = await Promise.all(
-      Array.from({ length: 20 }, (_, i) =>
+      Array.from({ length: 20 }, async (_, i) =>
         storeIn(root, { generateMissing: true }).create?.('key', new SecretValue(`value-${i}`)),
       ),
     );
