@@ -1,16 +1,18 @@
-/** What the commands do, over the composition. */
+/**
+ * What the commands do, over the composition.
+ *
+ * The composition is loaded when a command needs it: `--help` and `config print` do not wait for a database driver, an HTTP
+ * server and an object store to be read.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, hasCode, type Client } from '@casebound/contract';
 import type { CommonOptions, Connection, Engine, MigrationReport } from '../cli/engine.ts';
 import { describeOrigin } from '../config/located-value.ts';
 import { printableConfig, renderConfig } from '../config/render-config.ts';
-import { openSystem, type SystemOptions } from '../compose.ts';
+import type { SystemOptions } from '../compose.ts';
 import { createLog } from '../platform/log/create-log.ts';
-import { runDemo } from './demo.ts';
-import { runDoctor } from './doctor.ts';
 import { loadEffective, type Surroundings } from './load-effective.ts';
 import { findRunningServer } from './run-file.ts';
-import { serveSystem, startServer } from './serve.ts';
 import { readVersion } from './version.ts';
 
 /** How long a command waits for another one that holds the data folder. */
@@ -55,6 +57,7 @@ export const createEngine = (surroundings: Surroundings): Engine => {
       { role: 'all', schema: 'require', progress: quiet },
       'warn',
     );
+    const { serveSystem } = await import('./serve.ts');
     const served = await serveSystem(isOwnDatabase(opened) ? { ...opened, schema: 'migrate' } : opened);
     return {
       client: clientFor(served.address, served.system.localToken),
@@ -79,6 +82,7 @@ export const createEngine = (surroundings: Surroundings): Engine => {
 
   const migrate = async (options: CommonOptions, dryRun: boolean): Promise<MigrationReport> => {
     const opened = await systemOptions(options, { role: 'migrate', schema: 'leave', progress: quiet }, 'warn');
+    const { openSystem } = await import('../compose.ts');
     const system = await openSystem(opened);
     try {
       return await system.migrate(dryRun);
@@ -94,6 +98,7 @@ export const createEngine = (surroundings: Surroundings): Engine => {
     up: async (options, role, progress) => {
       const opened = await systemOptions(options, { role, schema: 'require', progress });
       const mayMigrate = role === 'all' || isOwnDatabase(opened);
+      const { startServer } = await import('./serve.ts');
       const { server } = await startServer(mayMigrate ? { ...opened, schema: 'migrate' } : opened);
       return server;
     },
@@ -108,8 +113,16 @@ export const createEngine = (surroundings: Surroundings): Engine => {
         text: renderConfig(effective, { json: false }),
       };
     },
-    doctor: async (options) => runDoctor(options, surroundings, version),
-    demo: async (options, report) =>
-      runDemo(await systemOptions(options, { role: 'all', schema: 'migrate', progress: report }, 'warn'), report),
+    doctor: async (options) => {
+      const { runDoctor } = await import('./doctor.ts');
+      return runDoctor(options, surroundings, version);
+    },
+    demo: async (options, report) => {
+      const { runDemo } = await import('./demo.ts');
+      return runDemo(
+        await systemOptions(options, { role: 'all', schema: 'migrate', progress: report }, 'warn'),
+        report,
+      );
+    },
   };
 };

@@ -1,7 +1,6 @@
-/** The one place that knows which adapter a configuration asks for. */
+/** The one place that knows which adapter a configuration asks for. The AWS SDK is loaded only when it is asked for. */
 import { CaseboundError } from '@casebound/contract';
 import { openFilesystemObjectStore } from './adapters/filesystem/filesystem-object-store.ts';
-import { openS3ObjectStore } from './adapters/s3/s3-object-store.ts';
 import type { ObjectStoreConfig } from './config.ts';
 import type { ObjectStoreDependencies, S3Credentials } from './dependencies.ts';
 import type { ObjectStore } from './Port.ts';
@@ -29,13 +28,15 @@ export const createObjectStore = async (
       await store.sweep();
       return store;
     }
-    case 's3':
+    case 's3': {
       if (config.accessKeyId !== undefined && s3Credentials === undefined) {
         throw new CaseboundError(
           'config_invalid',
           'objectStore.accessKeyId is set, but this process has no way to resolve it.',
         );
       }
+      const { openS3ObjectStore } = await import('./adapters/s3/s3-object-store.ts');
       return openS3ObjectStore(config, config.accessKeyId === undefined ? undefined : s3Credentials, dependencies);
+    }
   }
 };
