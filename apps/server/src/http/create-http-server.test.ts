@@ -1,15 +1,16 @@
 import { CaseboundError, createClientOf, errorTable, operations, Problem } from '@casebound/contract';
-import type { Handlers, OperationMap } from '@casebound/contract';
+import type { OperationMap } from '@casebound/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { createClock } from '../platform/clock/create-clock.ts';
 import { createLog } from '../platform/log/create-log.ts';
 import { createMetrics } from '../platform/metrics/create-metrics.ts';
 import { httpConfigSchema } from './config.ts';
 import { createHttpServer } from './create-http-server.ts';
-import { adminToken, startTestServer, systemClock, testOperations } from './testing/start-test-server.ts';
+import { adminToken, startTestServer, testOperations } from './testing/start-test-server.ts';
 import type { TestServer } from './testing/start-test-server.ts';
 
-const plain = (map: OperationMap, handlers: unknown) =>
+const plain = (map: OperationMap, handlers: unknown, write: (line: string) => void = () => undefined) =>
   createHttpServer({
     operations: map,
     // What is missing or superfluous here is what these tests are about.
@@ -17,42 +18,41 @@ const plain = (map: OperationMap, handlers: unknown) =>
     authenticate: async () => ({ kind: 'system', reason: 'test' }),
     config: httpConfigSchema.parse({ port: 0 }),
     version: '0.0.0',
-    log: createLog({ level: 'silent' }, { write: () => undefined }),
+    log: createLog({ level: 'debug' }, { write }),
     metrics: createMetrics(),
-    clock: systemClock,
+    clock: createClock(),
     readiness: { beginShutdown: () => undefined },
   });
 
 describe('the registry on the server', () => {
-  it('mounts every operation of Casebound', async () => {
-    const reached: string[] = [];
+  it('mounts every operation of Casebound, each behind its permission', async () => {
     const handlers = Object.fromEntries(
       Object.keys(operations).map((name) => [
         name,
         async () => {
-          reached.push(name);
           throw new CaseboundError('not_ready', name);
         },
       ]),
-    ) as unknown as Handlers;
-    const server = await plain(operations, handlers);
+    );
+    const routed: unknown[] = [];
+    const server = await plain(operations, handlers, (line) => routed.push(JSON.parse(line).operation));
     const { url } = await server.listen();
     try {
-      for (const [name, operation] of Object.entries(operations)) {
-        const answer = await fetch(url + operation.path.replaceAll(/\{[^}]*\}/g, '7'), {
-          method: operation.method,
-          headers: {
-            authorization: 'Bearer x',
-            ...('body' in operation ? { 'content-type': 'application/json' } : {}),
-          },
-          ...('body' in operation ? { body: '{"name":"n"}' } : {}),
-        });
-        expect(Problem.parse(await answer.json())).toMatchObject({ code: 'not_ready', detail: name });
+      for (const [name, { method, path, permission }] of Object.entries(operations)) {
+        const address = url + path.replaceAll(/\{[^}]*\}/g, '7');
+        const stranger = await fetch(address, { method });
+        const account = await fetch(address, { method, headers: { authorization: 'Bearer x' } });
+        // What the operation makes of such input is its own affair; that it was asked is shown by the log.
+        expect([name, stranger.status === 401]).toEqual([name, permission !== 'public']);
+        expect([400, 503]).toContain(account.status);
+        expect(Problem.parse(await account.json()).code).toMatch(/^(not_ready|validation_failed)$/);
       }
-      expect(reached).toEqual(Object.keys(operations));
     } finally {
       await server.close();
     }
+    expect(routed.filter((name) => name !== undefined)).toEqual(
+      Object.keys(operations).flatMap((name) => [name, name]),
+    );
   });
 
   it('does not start with an operation that names no permission', async () => {

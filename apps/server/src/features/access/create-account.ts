@@ -2,7 +2,7 @@
 import { CaseboundError, isPermitted } from '@casebound/contract';
 import type { Actor, IssuedToken, Permission } from '@casebound/contract';
 import { v7 } from 'uuid';
-import { violatedUniqueConstraint } from '../../database/classify-error.ts';
+import { violatedUniqueConstraint } from '../../database/index.ts';
 import type { Database } from '../../database/index.ts';
 import { insertAccount } from './store.ts';
 import { createToken, hashToken } from './token.ts';

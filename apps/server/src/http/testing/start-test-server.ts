@@ -1,9 +1,8 @@
 /** A server of a few operations over a real socket, with everything it logs and measures at hand. */
-import { setTimeout as wait } from 'node:timers/promises';
 import { CaseboundError, createClientOf } from '@casebound/contract';
 import type { Actor, ClientOf, HandlersOf, OperationMap, Permission } from '@casebound/contract';
 import { z } from 'zod';
-import type { Clock } from '../../platform/clock/Port.ts';
+import { createClock } from '../../platform/clock/create-clock.ts';
 import { createLog } from '../../platform/log/create-log.ts';
 import { createMetrics } from '../../platform/metrics/create-metrics.ts';
 import type { Authenticate } from '../authenticate-request.ts';
@@ -30,14 +29,6 @@ const accounts: ReadonlyMap<string, Actor> = new Map([
   ],
   [readerToken, account('01981c5e-9c4e-7d7b-8a56-1f1f4a3c2b11', ['case.read'])],
 ]);
-
-export const systemClock: Clock = {
-  now: () => new Date(),
-  monotonicMs: () => performance.now(),
-  sleep: async (milliseconds, signal) => {
-    await wait(milliseconds, undefined, signal === undefined ? {} : { signal });
-  },
-};
 
 const Item = z.object({ id: z.int(), name: z.string(), tags: z.array(z.string()) }).meta({ id: 'Item' });
 
@@ -190,7 +181,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ level: 'debug' }, { write: (line) => lines.push(JSON.parse(line)) });
   const metrics = createMetrics();
-  const readiness = createReadiness({ checks: options.checks ?? {}, clock: systemClock, log });
+  const readiness = createReadiness({ checks: options.checks ?? {}, clock: createClock(), log });
   const server = await createHttpServer({
     operations: testOperations,
     handlers: handlersOf(readiness, { ...scenarioErrors, ...options.scenarios }),
@@ -199,7 +190,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     version: '9.9.9',
     log,
     metrics,
-    clock: systemClock,
+    clock: createClock(),
     readiness,
   });
   const { url, port } = await server.listen();
