@@ -10,7 +10,15 @@ import { createHash, randomUUID } from 'node:crypto';
 import { CaseboundError } from '@casebound/contract';
 import { z } from 'zod';
 import { messageBytes } from './message-limits.ts';
-import type { Log, OutgoingMessage, PayloadStore, ReceivedMessage, Sql } from './ports.ts';
+import type {
+  Log,
+  MessageAttributes,
+  OutgoingEvent,
+  OutgoingMessage,
+  PayloadStore,
+  ReceivedMessage,
+  Sql,
+} from './ports.ts';
 import { text } from './postgres/rows.ts';
 
 /** Names the attribute that marks a claim check; its value is the version of the body's shape. */
@@ -24,9 +32,20 @@ const ClaimCheck = z.strictObject({
 });
 type ClaimCheck = z.infer<typeof ClaimCheck>;
 
+/** Attributes of the message that carries an event. */
+export const messageAttributesOf = ({
+  attributes,
+  claim,
+}: Pick<OutgoingEvent, 'attributes' | 'claim'>): MessageAttributes => ({
+  ...Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, String(value)])),
+  ...(claim === undefined ? {} : { [claimCheckAttribute]: '1' }),
+});
+
 export interface ClaimChecks {
-  /** The message itself when the transport can carry it; else a claim check for it. `shared`: several queues get a copy. */
-  check<M extends OutgoingMessage>(message: M, shared: boolean): Promise<M>;
+  /** The message itself when the transport can carry it; else one that holds a claim check. */
+  check<M extends OutgoingMessage>(message: M): Promise<M>;
+  /** The same for an event, whose copies share the object. */
+  checkEvent(event: OutgoingEvent): Promise<OutgoingEvent>;
   isCheck(message: Pick<ReceivedMessage, 'attributes'>): boolean;
   /** The body that a claim check stands for. @throws CaseboundError `object_corrupt`, `message_invalid`, what the store throws. */
   redeem(message: ReceivedMessage): Promise<string>;
@@ -58,27 +77,32 @@ export const createClaimChecks = (options: ClaimCheckOptions): ClaimChecks => {
     return parsed.data;
   };
 
+  const deposit = async (body: string, shared: boolean): Promise<string> => {
+    const bytes = Buffer.from(body);
+    const key = `${prefix}${randomUUID()}`;
+    await sql.query(
+      `INSERT INTO messaging.claim_check (object_key, expires_at) VALUES ($1, clock_timestamp() + $2::bigint * interval '1 millisecond')`,
+      [key, retentionMs],
+    );
+    await store.put(key, bytes);
+    const claim: ClaimCheck = {
+      key,
+      bytes: bytes.length,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      shared,
+    };
+    return JSON.stringify(claim);
+  };
+
   return {
-    async check(message, shared) {
+    async check(message) {
       if (messageBytes(message) <= maxMessageBytes) return message;
-      const bytes = Buffer.from(message.body);
-      const key = `${prefix}${randomUUID()}`;
-      await sql.query(
-        `INSERT INTO messaging.claim_check (object_key, expires_at) VALUES ($1, clock_timestamp() + $2::bigint * interval '1 millisecond')`,
-        [key, retentionMs],
-      );
-      await store.put(key, bytes);
-      const claim: ClaimCheck = {
-        key,
-        bytes: bytes.length,
-        sha256: createHash('sha256').update(bytes).digest('hex'),
-        shared,
-      };
-      return {
-        ...message,
-        body: JSON.stringify(claim),
-        attributes: { ...message.attributes, [claimCheckAttribute]: '1' },
-      };
+      const body = await deposit(message.body, false);
+      return { ...message, body, attributes: { ...message.attributes, [claimCheckAttribute]: '1' } };
+    },
+    async checkEvent(event) {
+      if (messageBytes({ body: event.body, attributes: messageAttributesOf(event) }) <= maxMessageBytes) return event;
+      return { ...event, claim: await deposit(event.body, true) };
     },
     isCheck: ({ attributes }) => attributes[claimCheckAttribute] !== undefined,
     async redeem(message) {

@@ -3,7 +3,8 @@ import { CaseboundError } from '@casebound/contract';
 import type { OutgoingMessage } from './ports.ts';
 
 export const maxDelayMs = 900_000;
-const maxAttributes = 10;
+/** SQS carries ten; one is the transport's own. */
+const maxAttributes = 9;
 /** A message whose key was seen within this time is not enqueued again: the window of SQS. */
 export const dedupeWindowMs = 300_000;
 

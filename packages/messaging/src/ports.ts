@@ -82,7 +82,7 @@ export interface OutgoingMessage {
   readonly attributes?: MessageAttributes;
 }
 
-/** Small facts beside the body. A message carries at most ten, the limit of SQS. */
+/** Small facts beside the body. A message carries at most nine: SQS has ten, one of them ours. */
 export type MessageAttributes = Readonly<Record<string, string>>;
 
 export interface Lease {
@@ -179,6 +179,8 @@ export interface OutgoingEvent {
   readonly id: string;
   readonly type: string;
   readonly body: string;
+  /** A claim check that travels in place of the body, where that is too large. */
+  readonly claim?: string;
   /** What filter policies see. */
   readonly attributes: EventAttributes;
   readonly fairnessKey: number;

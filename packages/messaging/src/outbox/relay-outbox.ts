@@ -8,8 +8,19 @@
  * 4. An entry that can never be delivered (queue gone, event invalid) does not hold up the others: it becomes a dead letter.
  */
 import { parseEvent } from '@casebound/contract';
+import type { ClaimChecks } from '../claim-check.ts';
 import { classifyFailure } from '../classify-failure.ts';
-import type { Clock, CrashPoint, Log, OutgoingMessage, Queues, Sql, SqlDatabase, Topics } from '../ports.ts';
+import type {
+  Clock,
+  CrashPoint,
+  Log,
+  OutgoingEvent,
+  OutgoingMessage,
+  Queues,
+  Sql,
+  SqlDatabase,
+  Topics,
+} from '../ports.ts';
 import { integer, text } from '../postgres/rows.ts';
 import type { Row } from '../postgres/rows.ts';
 import { fullJitter } from '../full-jitter.ts';
@@ -24,8 +35,9 @@ export interface RelayOptions {
   /** Given when outbox and queues are in the same database: delivers within the relay's transaction. */
   readonly inTransaction?: {
     readonly send: (tx: Sql, queue: string, messages: readonly OutgoingMessage[]) => Promise<unknown>;
-    readonly publish: (tx: Sql, topic: string, events: readonly ReturnType<typeof outgoingEventOf>[]) => Promise<void>;
+    readonly publish: (tx: Sql, topic: string, events: readonly OutgoingEvent[]) => Promise<void>;
   };
+  readonly claimChecks: Pick<ClaimChecks, 'check' | 'checkEvent'>;
   /** Where entries go that can never be delivered. */
   readonly bury: (entry: Undeliverable) => Promise<void>;
   readonly clock: Pick<Clock, 'sleep'>;
@@ -89,6 +101,7 @@ export const createRelay = (options: RelayOptions): Relay => {
     queues,
     topics,
     inTransaction,
+    claimChecks,
     crashPoint,
     clock,
     log,
@@ -100,13 +113,19 @@ export const createRelay = (options: RelayOptions): Relay => {
   const deliver = async (tx: Sql, run: readonly [Entry, ...Entry[]]): Promise<void> => {
     const { kind, destination } = run[0];
     if (kind === 'event') {
-      const events = run.map(({ body, delayMs }) => outgoingEventOf(parseEvent(JSON.parse(body)), delayMs));
+      const events = await Promise.all(
+        run.map(async ({ body, delayMs }) =>
+          claimChecks.checkEvent(outgoingEventOf(parseEvent(JSON.parse(body)), delayMs)),
+        ),
+      );
       await (inTransaction === undefined
         ? topics.publish(destination, events)
         : inTransaction.publish(tx, destination, events));
       return;
     }
-    const messages = run.map(({ body, fairnessKey, delayMs }) => ({ body, fairnessKey, delayMs }));
+    const messages = await Promise.all(
+      run.map(async ({ body, fairnessKey, delayMs }) => claimChecks.check({ body, fairnessKey, delayMs })),
+    );
     await (inTransaction === undefined
       ? queues.send(destination, messages)
       : inTransaction.send(tx, destination, messages));

@@ -5,7 +5,8 @@
 import { CaseboundError } from '@casebound/contract';
 import { matchesPolicy, parseFilterPolicy } from '../filter-policy.ts';
 import type { FilterPolicy } from '../filter-policy.ts';
-import type { EventAttributes, OutgoingEvent, Sql, Topics } from '../ports.ts';
+import { messageAttributesOf } from '../claim-check.ts';
+import type { OutgoingEvent, Sql, Topics } from '../ports.ts';
 import { integer } from './rows.ts';
 import { onQueue } from './sql-error.ts';
 
@@ -67,8 +68,8 @@ export const createPostgresTopics = (options: {
           queueIds,
           events.map(({ fairnessKey }) => fairnessKey),
           events.map(({ delayMs }) => delayMs ?? 0),
-          events.map(({ body }) => body),
-          events.map(({ attributes }) => JSON.stringify(textual(attributes))),
+          events.map(({ body, claim }) => claim ?? body),
+          events.map((event) => JSON.stringify(messageAttributesOf(event))),
           events.map(({ id }) => id),
           events.map(({ type }) => type),
           events.map(({ body }) => body),
@@ -103,6 +104,3 @@ export const createPostgresTopics = (options: {
     },
   };
 };
-
-const textual = (attributes: EventAttributes): Readonly<Record<string, string>> =>
-  Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, String(value)]));

@@ -14,3 +14,12 @@ create table messaging.attempt (
 );
 create index attempt_message on messaging.attempt (queue_name, message_id);
 create index attempt_age on messaging.attempt (at);
+
+-- Dedupe keys of messages sent to queues outside this database.
+create table messaging.sent_key (
+  queue_name text not null,
+  dedupe_key text not null,
+  expires_at timestamptz not null,
+  primary key (queue_name, dedupe_key)
+);
+create index sent_key_expiry on messaging.sent_key (expires_at);
