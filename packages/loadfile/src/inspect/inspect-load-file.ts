@@ -14,7 +14,7 @@ import { readLfpText } from '../image-lists/lfp.ts';
 import type { OpticonLine } from '../image-lists/opticon.ts';
 import { groupOpticonDocuments, readOpticonText } from '../image-lists/opticon.ts';
 import type { ByteSource } from '../input/byte-input.ts';
-import { TextInput } from '../input/text-input.ts';
+import type { TextInput } from '../input/text-input.ts';
 import { completeLimits } from '../limits.ts';
 import type { ColumnMapping } from '../mapping/propose-mapping.ts';
 import { proposeMapping } from '../mapping/propose-mapping.ts';
@@ -198,12 +198,13 @@ const inspectOpticon = async ({ input, limits, report, progress }: Run): Promise
   return { rows, rejected, kinds, delimited: null };
 };
 
+const kindOf = ({ record }: LfpLine): string | undefined =>
+  record?.kind === 'other' ? `command ${record.command === '' ? 'unknown' : record.command}` : record?.kind;
+
 const inspectLfp = async ({ input, limits, report, progress }: Run): Promise<Findings> => {
   const kinds = new Map<string, number>();
   let rows = 0;
   let rejected = 0;
-  const kindOf = ({ record }: LfpLine): string | undefined =>
-    record?.kind === 'other' ? `command ${record.command === '' ? 'unknown' : record.command}` : record?.kind;
   for await (const lines of readLfpText(input, limits, report)) {
     rows += lines.length;
     for (const line of lines) {
