@@ -1,6 +1,7 @@
 /** The command tree. A new part adds its command file here, and nothing else has to know. */
 import { Command, CommanderError } from 'commander';
 import type { CliContext, RegisterCommand } from './command.ts';
+import { registerAccount } from './commands/account.ts';
 import { registerCase } from './commands/case.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerDemo } from './commands/demo.ts';
@@ -17,6 +18,7 @@ const registrations: readonly RegisterCommand[] = [
   registerStatus,
   registerDemo,
   registerCase,
+  registerAccount,
   registerConfig,
   registerMigrate,
   registerDoctor,

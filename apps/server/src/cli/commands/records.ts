@@ -1,7 +1,14 @@
 /** `casebound records ...`: a record store over any API schema, by itself. */
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import { audit, ddlEmit, migrate, provision, type RecordsSource, runRecordsServe } from '../../features/records/index.ts';
+import {
+  audit,
+  ddlEmit,
+  migrate,
+  provision,
+  type RecordsSource,
+  runRecordsServe,
+} from '../../features/records/index.ts';
 import type { CommonOptions } from '../engine.ts';
 import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, runCommand } from '../command.ts';
 
@@ -15,7 +22,11 @@ const collect = (value: string, previous: readonly string[] = []): readonly stri
 
 const sourceCommand = (name: string, summary: string): Command =>
   createCommand(name, summary)
-    .addOption(new Option('--schema <file>', 'API schema: the core project, then its extensions; repeatable').argParser(collect).makeOptionMandatory())
+    .addOption(
+      new Option('--schema <file>', 'API schema: the core project, then its extensions; repeatable')
+        .argParser(collect)
+        .makeOptionMandatory(),
+    )
     .option('--store <name>', 'database schema that holds the store', 'records')
     .option('--database-url <url>', 'postgres://...; default: the embedded server of the data folder');
 
@@ -45,7 +56,14 @@ const registerServe = (parent: Command, context: CliContext): void => {
     .option('--no-watchdog', 'do not sample for damage; embedded database only');
   command.action(async () =>
     runCommand(command, context, async ({ options, output }) => {
-      const given = command.opts<{ port: string; host: string; prefix: string; cache: 'off' | 'on-write'; claimSets?: string; watchdog: boolean }>();
+      const given = command.opts<{
+        port: string;
+        host: string;
+        prefix: string;
+        cache: 'off' | 'on-write';
+        claimSets?: string;
+        watchdog: boolean;
+      }>();
       const crashAt = context.env['CASEBOUND_CRASH_AT'];
       const running = await runRecordsServe({
         ...sourceOf(command, context, options),
@@ -81,10 +99,17 @@ const registerServe = (parent: Command, context: CliContext): void => {
 
 const registerDdl = (parent: Command, context: CliContext): void => {
   const ddl = parent.command('ddl').description('SQL of a store');
-  const command = sourceCommand('emit', 'print the SQL that makes a store').option('--edge-partitions <n>', 'hash partitions of reference_edge', '1');
+  const command = sourceCommand('emit', 'print the SQL that makes a store').option(
+    '--edge-partitions <n>',
+    'hash partitions of reference_edge',
+    '1',
+  );
   command.action(async () =>
     runCommand(command, context, async ({ options, output }) => {
-      const partitions = parseWholeNumber('--edge-partitions', command.opts<{ edgePartitions: string }>().edgePartitions);
+      const partitions = parseWholeNumber(
+        '--edge-partitions',
+        command.opts<{ edgePartitions: string }>().edgePartitions,
+      );
       const sql = await ddlEmit(sourceOf(command, context, options), partitions);
       output.result({ sql }, sql.trimEnd());
     }),
@@ -98,7 +123,10 @@ const registerProvision = (parent: Command, context: CliContext): void => {
     runCommand(command, context, async ({ options, output }) => {
       const source = sourceOf(command, context, options);
       const outcome = await provision(source);
-      output.result({ store: source.store, outcome }, outcome === 'created' ? `Made the store ${source.store}.` : `The store ${source.store} is there.`);
+      output.result(
+        { store: source.store, outcome },
+        outcome === 'created' ? `Made the store ${source.store}.` : `The store ${source.store} is there.`,
+      );
     }),
   );
   parent.addCommand(command);
@@ -107,13 +135,25 @@ const registerProvision = (parent: Command, context: CliContext): void => {
 const registerMigrate = (parent: Command, context: CliContext): void => {
   const command = sourceCommand('migrate', 'bring a store to another version of its schema')
     .option('--dry-run', 'say what would change and change nothing')
-    .addOption(new Option('--accept <change>', 'a loss or rewrite to accept, as the refusal words it; repeatable').argParser(collect));
+    .addOption(
+      new Option('--accept <change>', 'a loss or rewrite to accept, as the refusal words it; repeatable').argParser(
+        collect,
+      ),
+    );
   command.action(async () =>
     runCommand(command, context, async ({ options, output }) => {
       const given = command.opts<{ dryRun?: boolean; accept?: readonly string[] }>();
-      const changes = await migrate(sourceOf(command, context, options), { accept: given.accept ?? [], dryRun: given.dryRun === true });
+      const changes = await migrate(sourceOf(command, context, options), {
+        accept: given.accept ?? [],
+        dryRun: given.dryRun === true,
+      });
       const verb = given.dryRun === true ? 'Would apply' : 'Applied';
-      output.result({ changes }, changes.length === 0 ? 'The tables are those of the schema.' : `${verb}:\n${changes.map((change) => `  ${change}`).join('\n')}`);
+      output.result(
+        { changes },
+        changes.length === 0
+          ? 'The tables are those of the schema.'
+          : `${verb}:\n${changes.map((change) => `  ${change}`).join('\n')}`,
+      );
     }),
   );
   parent.addCommand(command);
@@ -127,7 +167,12 @@ const registerAudit = (parent: Command, context: CliContext): void => {
     .option('--restart', 'begin anew instead of going on where an interrupted audit was');
   command.action(async () =>
     runCommand(command, context, async ({ options, output }) => {
-      const given = command.opts<{ repair?: boolean; document?: readonly string[]; cascade?: boolean; restart?: boolean }>();
+      const given = command.opts<{
+        repair?: boolean;
+        document?: readonly string[];
+        cascade?: boolean;
+        restart?: boolean;
+      }>();
       const found: string[] = [];
       const summary = await audit(sourceOf(command, context, options), {
         repair: given.repair === true,
@@ -135,11 +180,18 @@ const registerAudit = (parent: Command, context: CliContext): void => {
         cascade: given.cascade === true,
         restart: given.restart === true,
         onDamage: (damage) => {
-          if (found.length < 1_000) found.push(`${damage.kind} ${damage.resource} ${damage.documentId} ${damage.detail}`);
+          if (found.length < 1_000)
+            found.push(`${damage.kind} ${damage.resource} ${damage.documentId} ${damage.detail}`);
         },
       });
       if (summary.damages > 0 && given.repair !== true) context.setExitCode(1);
-      output.result({ ...summary, found }, [`Checked ${summary.checked} documents: ${summary.damages} damages, ${summary.repaired} repaired.`, ...found].join('\n'));
+      output.result(
+        { ...summary, found },
+        [
+          `Checked ${summary.checked} documents: ${summary.damages} damages, ${summary.repaired} repaired.`,
+          ...found,
+        ].join('\n'),
+      );
     }),
   );
   parent.addCommand(command);
@@ -147,5 +199,6 @@ const registerAudit = (parent: Command, context: CliContext): void => {
 
 export const registerRecords: RegisterCommand = (program, context) => {
   const parent = program.command('records').description('a schema-driven record store by itself');
-  for (const register of [registerServe, registerDdl, registerProvision, registerMigrate, registerAudit]) register(parent, context);
+  for (const register of [registerServe, registerDdl, registerProvision, registerMigrate, registerAudit])
+    register(parent, context);
 };
