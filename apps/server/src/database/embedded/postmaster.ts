@@ -5,7 +5,7 @@
  * this cluster, is ever signalled: a process id that was given to something else is left alone.
  */
 import { execFile } from 'node:child_process';
-import { readFile, readlink, realpath } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -36,12 +36,37 @@ export async function readPostmaster(clusterDir: string): Promise<PostmasterStat
 /**
  * Ends a server that a killed process left behind on this cluster, so that the next one can start. Call it only while
  * holding the data folder. Resolves with whether there was one.
+ *
+ * Where `/proc` tells which processes work in the cluster, a `postmaster.pid` that none of them wrote is removed, too:
+ * PostgreSQL itself would take a zombie, or a stranger with the same process id, for a living server and refuse to start.
+ * The file goes only when no process is left in the cluster, for a backend without its postmaster could still write.
  */
 export async function endOrphan(clusterDir: string): Promise<boolean> {
   const found = await readPostmaster(clusterDir);
-  if (found === undefined || !(await isPostgresOf(found.pid, clusterDir))) return false;
-  await endPostmaster(found.pid, async () => isPostgresOf(found.pid, clusterDir), orphanDeadlines);
-  return true;
+  if (found === undefined) return false;
+  const isOurs = await isPostgresOf(found.pid, clusterDir);
+  if (isOurs) await endPostmaster(found.pid, async () => isPostgresOf(found.pid, clusterDir), orphanDeadlines);
+  if (process.platform === 'linux') await removeStalePidFile(clusterDir);
+  return isOurs;
+}
+
+async function removeStalePidFile(clusterDir: string): Promise<void> {
+  const deadline = performance.now() + orphanDeadlines.immediateMs;
+  for (;;) {
+    const left = await processesIn(await realpath(clusterDir).catch(() => clusterDir));
+    if (left.length === 0) break;
+    // Backends leave by themselves when their postmaster is gone; one that is stuck is not waited for.
+    if (performance.now() > deadline) for (const pid of left) signal(pid, 'SIGKILL');
+    await sleep(20);
+  }
+  await rm(path.join(clusterDir, 'postmaster.pid'), { force: true });
+}
+
+/** Processes whose working directory the folder is; zombies have none. */
+async function processesIn(folder: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(pids.map(async (pid) => ((await workingDirectory(pid)) === folder ? [pid] : [])));
+  return found.flat();
 }
 
 export interface StopDeadlines {
