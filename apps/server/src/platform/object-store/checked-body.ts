@@ -48,6 +48,14 @@ export const checkedBody = (source: ByteSource, claim: BodyClaim): Readable => {
     }
     return null;
   };
+  const close = async (closed: () => void): Promise<void> => {
+    try {
+      await source.close();
+    } catch {
+      // What closing fails with changes nothing of what was read.
+    }
+    closed();
+  };
   const pull = async (stream: Readable): Promise<void> => {
     try {
       const chunk = await next();
@@ -62,15 +70,7 @@ export const checkedBody = (source: ByteSource, claim: BodyClaim): Readable => {
       void pull(this);
     },
     destroy(error, callback) {
-      const close = async (): Promise<void> => {
-        try {
-          await source.close();
-        } finally {
-          callback(error);
-        }
-      };
-      // What closing may fail with changes nothing of what was read.
-      close().catch(() => {});
+      void close(() => callback(error));
     },
   });
 };
