@@ -1,4 +1,10 @@
-import { AccountId, CaseboundError, grantablePermissions, type Account, type IssuedToken } from '@casebound/contract';
+import {
+  CaseboundError,
+  grantablePermissions,
+  type Account,
+  type AccountId,
+  type IssuedToken,
+} from '@casebound/contract';
 import { Command, Option } from 'commander';
 import { type CliContext, createCommand, type RegisterCommand, withConnection } from '../command.ts';
 import type { Connection } from '../engine.ts';
