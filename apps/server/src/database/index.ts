@@ -28,3 +28,12 @@ export { migrationOptions, readMigrations, type Migration, type MigrationFolder 
 export { openDatabases, type Databases, type OpenDatabasesOptions, type ServerEndpoints } from './open-databases.ts';
 export { quoteIdentifier, quoteQualified } from './quote-identifier.ts';
 export { validateTimeouts, type HandlerTimeout } from './validate-timeouts.ts';
+export {
+  dataFolderPaths,
+  embeddedMajorVersion,
+  findHolder,
+  startEmbedded,
+  type EmbeddedOptions,
+  type EmbeddedServer,
+  type Holder,
+} from './embedded/index.ts';

@@ -27,13 +27,13 @@ export async function openTestDatabases(changes: Partial<OpenDatabasesOptions> =
   const database = await createTestDatabase({
     template: 'server migrations',
     prepare: async (target) => {
-      const databases = await openDatabases(optionsFor(target, {}));
+      const databases = await openDatabases(testOptions(target, {}));
       await databases.migrate();
       await databases.close();
     },
   });
   const openAnother = async (more: Partial<OpenDatabasesOptions> = {}): Promise<Databases> =>
-    openDatabases(optionsFor(database.target, { ...changes, ...more }));
+    openDatabases(testOptions(database.target, { ...changes, ...more }));
   const databases = await openAnother();
   await databases.migrate();
   return {
@@ -47,7 +47,11 @@ export async function openTestDatabases(changes: Partial<OpenDatabasesOptions> =
   };
 }
 
-function optionsFor(target: TestDatabase['target'], changes: Partial<OpenDatabasesOptions>): OpenDatabasesOptions {
+/** The settings of a server, for the given database. */
+export function testOptions(
+  target: TestDatabase['target'],
+  changes: Partial<OpenDatabasesOptions>,
+): OpenDatabasesOptions {
   const config = databaseConfigSchema.parse({ kind: 'url', url: 'secret://unused' });
   const writer = async (): Promise<TestDatabase['target']> => Promise.resolve(target);
   return {
