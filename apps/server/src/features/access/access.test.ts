@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Account, AccountId, CaseboundError, IssuedToken } from '@casebound/contract';
 import type { Actor } from '@casebound/contract';
 import { createFakeClock } from '@casebound/test-kit';
@@ -5,7 +6,7 @@ import type { FakeClock } from '@casebound/test-kit';
 import { v7 } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../database/index.ts';
-import { openTestDatabases } from '../../database/testing/open-test-databases.ts';
+import { openTestDatabases, silentLog } from '../../database/testing/open-test-databases.ts';
 import type { TestDatabases } from '../../database/testing/open-test-databases.ts';
 import { createLog } from '../../platform/log/create-log.ts';
 import { createAccess } from './create-access.ts';
@@ -93,6 +94,26 @@ describe('the first account', () => {
     expect(await open().bootstrapAdmin()).toBeUndefined();
   });
 
+  it('is not made while another process is making it', async () => {
+    const inserted = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const other = test.databases.control.transaction({}, async (tx) => {
+      await tx.query(
+        `INSERT INTO core.accounts (account_id, name, name_key, permissions, token_hash)
+         VALUES (gen_random_uuid(), 'first', 'first', '{}', sha256('x'))`,
+      );
+      inserted.resolve();
+      await goOn.promise;
+    });
+    await inserted.promise;
+    const late = access.bootstrapAdmin();
+    const early = await Promise.race([late, wait(200).then(() => 'waits')]);
+    goOn.resolve();
+    await other;
+    expect(early).toBe('waits');
+    expect(await late).toBeUndefined();
+  });
+
   it('is made once also when several processes start together', async () => {
     const made = await Promise.all(Array.from({ length: 8 }, async () => open().bootstrapAdmin()));
     expect(made.filter((issued) => issued !== undefined)).toHaveLength(1);
@@ -173,9 +194,25 @@ describe('what is remembered of tokens', () => {
 
   it('does not outlive a rotation that happens during the look-up', async () => {
     const { account, token } = await bootstrap();
+    const found = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const slow: Database = {
+      ...database,
+      transaction: async (options, fn) => {
+        const result = await database.transaction(options, fn);
+        if (options.readOnly === true) {
+          found.resolve();
+          await goOn.promise;
+        }
+        return result;
+      },
+    };
+    access = createAccess({ database: slow, clock, config: { tokenCacheMs: 5000 }, log: silentLog });
     const looking = access.authenticate(token);
-    const rotating = rotate(account.accountId);
-    await Promise.all([looking, rotating]);
+    await found.promise;
+    await rotate(account.accountId);
+    goOn.resolve();
+    await looking;
     expect(await access.authenticate(token)).toBeUndefined();
   });
 
@@ -211,7 +248,7 @@ describe('what is remembered of tokens', () => {
       database: { ...database, transaction: async (options, fn) => current.transaction(options, fn) },
       clock,
       config: { tokenCacheMs: 5000 },
-      log: createLog({ level: 'silent' }, { write: () => undefined }),
+      log: silentLog,
     });
     await expect(flaky.authenticate(token)).rejects.toMatchObject({ code: 'database_unreachable' });
     current = database;
