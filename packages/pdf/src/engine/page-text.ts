@@ -62,33 +62,38 @@ const nowhere: Box = { left: 0, bottom: 0, right: 0, top: 0 };
 /** All characters of a page in reading order of the content, with their boxes. */
 export const readChars = (document: OpenDocument, pageIndex: number): readonly PageChar[] => {
   const text = document.textPage(pageIndex);
-  return document.engine.call('read the text of a page', (native, heap) =>
+  return document.engine.call('read the text of a page', (native, heap, runtime) =>
     heap.scope((allocate) => {
+      const hot = runtime.wasmExports;
       const count = native.FPDFText_CountChars(text);
       const target = allocate(32);
       const chars: PageChar[] = [];
       for (let index = 0; index < count; index += 1) {
-        const unicode = native.FPDFText_GetUnicode(text, index);
-        const generated = native.FPDFText_IsGenerated(text, index) === 1;
+        const unicode = hot.FPDFText_GetUnicode(text, index);
+        const generated = hot.FPDFText_IsGenerated(text, index) === 1;
         // PDFium marks the hyphen of a word broken across lines with the code 2.
         const shown =
-          unicode === SOFT_HYPHEN_MARK ? '' : unicode === 0 ? '\uFFFD' : String.fromCodePoint(unicode & 0x1fffff);
+          unicode === SOFT_HYPHEN_MARK
+            ? ''
+            : unicode === 0
+              ? '\uFFFD'
+              : String.fromCodePoint(unicode >>> 0 > 0x10ffff ? 0xfffd : unicode);
         if (generated) {
           chars.push({ text: shown, generated, box: nowhere, cell: nowhere, origin: { x: 0, y: 0 } });
           continue;
         }
         // FPDFText_GetCharBox(left, right, bottom, top) in doubles.
-        native.FPDFText_GetCharBox(text, index, target, target + 8, target + 16, target + 24);
+        hot.FPDFText_GetCharBox(text, index, target, target + 8, target + 16, target + 24);
         const box: Box = {
           left: heap.float64(target),
           right: heap.float64(target + 8),
           bottom: heap.float64(target + 16),
           top: heap.float64(target + 24),
         };
-        native.FPDFText_GetCharOrigin(text, index, target, target + 8);
+        hot.FPDFText_GetCharOrigin(text, index, target, target + 8);
         const origin = { x: heap.float64(target), y: heap.float64(target + 8) };
         // FS_RECTF { left, top, right, bottom } in floats.
-        const hasCell = native.FPDFText_GetLooseCharBox(text, index, target);
+        const hasCell = hot.FPDFText_GetLooseCharBox(text, index, target) !== 0;
         const cell: Box = hasCell
           ? {
               left: heap.float32(target),

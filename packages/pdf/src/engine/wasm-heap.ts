@@ -6,6 +6,17 @@
  */
 import { CaseboundError } from '@casebound/contract';
 
+/** Exports that are called once a character: the wrapped functions cost ten times as much. */
+export interface WasmExports {
+  malloc(size: number): number;
+  free(pointer: number): void;
+  FPDFText_GetUnicode(text: number, index: number): number;
+  FPDFText_IsGenerated(text: number, index: number): number;
+  FPDFText_GetCharBox(text: number, index: number, left: number, right: number, bottom: number, top: number): number;
+  FPDFText_GetCharOrigin(text: number, index: number, x: number, y: number): number;
+  FPDFText_GetLooseCharBox(text: number, index: number, rect: number): number;
+}
+
 /** The members of the Emscripten module that this package uses; the published typings name a global type that they do not ship. */
 export interface WasmRuntime {
   readonly HEAPU8: Uint8Array;
@@ -13,7 +24,7 @@ export interface WasmRuntime {
   readonly HEAPF32: Float32Array;
   readonly HEAPF64: Float64Array;
   readonly HEAPU16: Uint16Array;
-  readonly wasmExports: { malloc(size: number): number; free(pointer: number): void };
+  readonly wasmExports: WasmExports;
   addFunction(callback: (...args: number[]) => number, signature: string): number;
   removeFunction(pointer: number): void;
   stringToUTF16(text: string, pointer: number, bytes: number): void;
