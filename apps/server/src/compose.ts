@@ -295,12 +295,12 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     status,
     migrate: async (dryRun) => {
       const pending = await databases.pending();
-      const version = databases.newestMigration;
-      if (dryRun) return { applied: [], pending, version, casesMigrated: 0 };
+      const { newestMigration } = databases;
+      if (dryRun) return { applied: [], pending, version: newestMigration, casesMigrated: 0 };
       await databases.migrate();
       const casesMigrated = await migrateCases(cases);
       await reconcileCases(cases);
-      return { applied: pending, pending: [], version, casesMigrated };
+      return { applied: pending, pending: [], version: newestMigration, casesMigrated };
     },
     close: async () => opened.disposeAsync(),
   };
