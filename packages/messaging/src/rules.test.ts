@@ -288,9 +288,8 @@ describe('fair shares', () => {
             }
             for (const planned of plan) served.add(planned.lane.key);
           }
-          // With room for one message a round, 21 rounds reach every one of up to 21 keys.
-          const tight = [...free.values()].some((most) => most > 0 && most < lanes.length);
-          if (!tight) expect(served).toEqual(servable);
+          // Even with room for one message a round, 21 rounds reach every one of up to 21 keys.
+          expect(served).toEqual(servable);
         },
       ),
       { numRuns: 200 },

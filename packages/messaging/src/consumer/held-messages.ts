@@ -26,6 +26,9 @@ const idOf = (message: { readonly queue: string; readonly messageId: string }): 
 
 export class HeldMessages {
   readonly #entries = new Map<string, Entry>();
+  #nextBeatAt = Number.POSITIVE_INFINITY;
+  /** Aborts when a message arrives whose lease is due before the next beat. */
+  #earlier = new AbortController();
   readonly #queues: Pick<Queues, 'extend'>;
   readonly #clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
   readonly #log: Log;
@@ -53,6 +56,7 @@ export class HeldMessages {
     if (earlier !== undefined) this.#lose(earlier);
     const entry: Entry = { message, abort: new AbortController(), extendedAt: receivedAt };
     this.#entries.set(idOf(message), entry);
+    if (receivedAt + message.leaseMs / 3 < this.#nextBeatAt) this.#earlier.abort();
     return { message, signal: entry.abort.signal };
   }
 
@@ -69,7 +73,10 @@ export class HeldMessages {
   /** Beats until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#clock.sleep(this.#restMs(), signal).catch(() => undefined);
+      this.#earlier = new AbortController();
+      const restMs = this.#restMs();
+      this.#nextBeatAt = this.#clock.monotonicMs() + restMs;
+      await this.#clock.sleep(restMs, AbortSignal.any([signal, this.#earlier.signal])).catch(() => undefined);
       if (!signal.aborted) await this.beat();
     }
   }
@@ -112,7 +119,7 @@ export class HeldMessages {
     );
   }
 
-  /** Until the next extension is due, between 20 ms and 1 s: a message that arrives meanwhile is not due before a third of its lease. */
+  /** Until the next extension is due, between 20 ms and 1 s. */
   #restMs(): number {
     let dueAt = Number.POSITIVE_INFINITY;
     for (const { extendedAt, message } of this.#entries.values())

@@ -22,10 +22,15 @@ export interface PlannedLane {
   readonly share: number;
 }
 
+const mostRemembered = 10_000;
+
 const laneId = (queueId: number, key: number): string => `${queueId}:${key}`;
 
 export class LaneBook {
   readonly #lanes = new Map<string, Lane>();
+  /** When each key was last served, in the order of serving. */
+  readonly #servedAt = new Map<number, number>();
+  #tick = 0;
   #lastKey = -1;
 
   get isEmpty(): boolean {
@@ -56,27 +61,40 @@ export class LaneBook {
       if (lanes === undefined) byKey.set(lane.key, [lane]);
       else lanes.push(lane);
     }
-    const keys = [...byKey.keys()].sort((a, b) => a - b);
-    const turn = keys.findIndex((key) => key > this.#lastKey);
-    const ordered = turn <= 0 ? keys : [...keys.slice(turn), ...keys.slice(0, turn)];
-    const served = ordered.slice(0, total);
+    // Who waited longest is first.
+    const ordered = [...byKey.keys()].sort(
+      (a, b) => (this.#servedAt.get(a) ?? 0) - (this.#servedAt.get(b) ?? 0) || a - b,
+    );
     const left = new Map(free);
-    const planned: PlannedLane[] = [];
+    const shares = new Map<Lane, number>();
     let places = total;
-    for (const [index, key] of served.entries()) {
-      let quota = Math.ceil(places / (served.length - index));
-      places -= quota;
-      const lanes = byKey.get(key) ?? [];
-      for (const [at, lane] of lanes.entries()) {
-        const share = Math.min(Math.ceil(quota / (lanes.length - at)), left.get(lane.queue) ?? 0);
-        if (share <= 0) continue;
-        planned.push({ lane, share });
-        quota -= share;
-        left.set(lane.queue, (left.get(lane.queue) ?? 0) - share);
+    // Dealt one by one, in rounds over the keys, so that no key takes the room of a queue before the others had their turn.
+    let dealt = true;
+    while (places > 0 && dealt) {
+      dealt = false;
+      for (const key of ordered) {
+        if (places <= 0) break;
+        const lanes = byKey.get(key) ?? [];
+        const lane = lanes.find(({ queue }) => (left.get(queue) ?? 0) > 0);
+        if (lane === undefined) continue;
+        // The key's next place goes to another of its lanes.
+        lanes.push(...lanes.splice(lanes.indexOf(lane), 1));
+        shares.set(lane, (shares.get(lane) ?? 0) + 1);
+        left.set(lane.queue, (left.get(lane.queue) ?? 0) - 1);
+        places -= 1;
+        dealt = true;
+        this.#lastKey = key;
+        this.#tick += 1;
+        this.#servedAt.delete(key);
+        this.#servedAt.set(key, this.#tick);
       }
-      places += quota;
-      this.#lastKey = key;
     }
+    // Only the order matters, and those served longest ago are first in it without a record too.
+    for (const key of this.#servedAt.keys()) {
+      if (this.#servedAt.size <= mostRemembered) break;
+      this.#servedAt.delete(key);
+    }
+    const planned = [...shares].map(([lane, share]) => ({ lane, share }));
     return planned;
   }
 }
