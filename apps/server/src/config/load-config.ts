@@ -5,7 +5,7 @@
  * - Reports everything that is wrong at once, as one `config_invalid`; no secret and no line of the file is in it.
  */
 import { access } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { CaseboundError } from '@casebound/contract';
 import { configInvalid, type ConfigProblem } from './config-problem.ts';
@@ -65,13 +65,20 @@ const dataFolderOf = (sources: ConfigSources): { readonly folder: string; readon
   return { folder: resolve(workingFolder, '.casebound'), origin: { kind: 'default' } };
 };
 
-/** A file that cannot be looked at is there: reading it says why it cannot be read. */
+/** Whether there is something of this name. A folder that may not be searched is an error: the file may lie in it. */
 const exists = async (file: string): Promise<boolean> => {
   try {
     await access(file);
     return true;
   } catch (error) {
-    return !(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'));
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    // A link in a circle is there; reading it says what is wrong with it.
+    if (code === 'ELOOP') return true;
+    throw new CaseboundError(
+      'config_invalid',
+      `The folder ${dirname(file)} may hold a configuration file but cannot be searched (${String(code)}); change its permissions.`,
+    );
   }
 };
 

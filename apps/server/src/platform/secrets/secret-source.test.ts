@@ -104,6 +104,18 @@ describe('rotation', () => {
     expect(calls).toBe(0);
   });
 
+  it('that fails is reported one time to the log, however many ask at once', async () => {
+    await using folder = await createTemporaryFolder();
+    const { secrets, clock, environment, log } = await rigIn(folder.path, { store: { kind: 'environment' } });
+    environment['CASEBOUND_SECRET_DB_URL'] = 'postgres://one/';
+    await secrets.get(url);
+    environment['CASEBOUND_SECRET_DB_URL'] = 'no URL';
+    await clock.advance(301_000);
+    const values = await Promise.all(Array.from({ length: 20 }, () => secrets.get(url)));
+    expect(new Set(values.map((value) => value.reveal()))).toEqual(new Set(['postgres://one/']));
+    expect(log.lines().match(/stays in use/g)).toHaveLength(1);
+  });
+
   it('takes effect for a secret that was missing, after a short pause', async () => {
     await using folder = await createTemporaryFolder();
     const { secrets, clock, environment } = await rigIn(folder.path, { store: { kind: 'environment' } });

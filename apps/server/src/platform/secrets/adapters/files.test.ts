@@ -116,19 +116,27 @@ describe('FilesSecretStore', () => {
     }
   });
 
-  it('follows a rotation as Kubernetes does it, at any moment', async () => {
+  it('follows a rotation as Kubernetes does it, also between finding the file and opening it', async () => {
     await using folder = await createTemporaryFolder();
-    const root = folder.path;
-    const publish = async (version: number): Promise<void> => {
-      const data = `..2030_01_${version}`;
-      await putFile(join(root, data, 'db-url'), `value-${version}`, 0o640);
-      await symlink(data, join(root, '..data_tmp'));
-      await rename(join(root, '..data_tmp'), join(root, '..data'));
-      if (version > 1) await rm(join(root, `..2030_01_${version - 1}`), { recursive: true });
-    };
+    const publish = publishAsKubernetes(folder.path);
     await publish(1);
-    await symlink(join('..data', 'db-url'), join(root, 'db-url'));
-    const store = storeIn(root);
+    await symlink(join('..data', 'db-url'), join(folder.path, 'db-url'));
+    let version = 1;
+    const store = storeIn(folder.path, {
+      onResolved: async () => {
+        if (version < 4) await publish((version += 1));
+      },
+    });
+    expect((await store.read('db-url'))?.reveal()).toBe('value-4');
+    expect((await storeIn(folder.path).read('db-url'))?.reveal()).toBe('value-4');
+  });
+
+  it('never reads an older value after a newer one while rotations go on', async () => {
+    await using folder = await createTemporaryFolder();
+    const publish = publishAsKubernetes(folder.path);
+    await publish(1);
+    await symlink(join('..data', 'db-url'), join(folder.path, 'db-url'));
+    const store = storeIn(folder.path);
     const rotations = { over: false };
     const reading = (async () => {
       let last = 0;
@@ -139,10 +147,10 @@ describe('FilesSecretStore', () => {
         last = version;
       }
     })();
-    for (let version = 2; version <= 60; version++) await publish(version);
+    for (let version = 2; version <= 40; version++) await publish(version);
     rotations.over = true;
     await reading;
-    expect((await store.read('db-url'))?.reveal()).toBe('value-60');
+    expect((await store.read('db-url'))?.reveal()).toBe('value-40');
   });
 
   it('creates a secret once, for its owner alone, however many try', async () => {
@@ -195,6 +203,17 @@ describe('FilesSecretStore', () => {
     await expect(storeIn(missing).probe()).rejects.toThrow(/is not a folder/);
   });
 });
+
+/** A new folder, the link `..data` swapped by a rename, the old folder gone: the kubelet's AtomicWriter. */
+const publishAsKubernetes =
+  (root: string) =>
+  async (version: number): Promise<void> => {
+    const data = `..2030_01_${version}`;
+    await putFile(join(root, data, 'db-url'), `value-${version}`, 0o640);
+    await symlink(data, join(root, '..data_tmp'));
+    await rename(join(root, '..data_tmp'), join(root, '..data'));
+    if (version > 1) await rm(join(root, `..2030_01_${version - 1}`), { recursive: true });
+  };
 
 const makeOld = async (folder: string): Promise<void> => {
   const long = new Date(Date.now() - 2 * 3_600_000);

@@ -26,6 +26,8 @@ interface FilesSecretStoreOptions {
   readonly generateMissing: boolean;
   /** Called between the steps of a creation, for tests that stop the process there. */
   readonly crashPoint?: SecretCrashPoint;
+  /** Called when a name was resolved and before its file is opened, for tests that rotate at that moment. */
+  readonly onResolved?: () => Promise<void>;
 }
 
 /** Bytes. AWS allows as much as this for a secret, Kubernetes and Docker little more. */
@@ -104,6 +106,7 @@ export class FilesSecretStore implements SecretStore {
         `The file ${file} is a link that leads out of the folder of the secrets.`,
       );
     }
+    await this.#options.onResolved?.();
     const handle = await open(target, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
       const found = await handle.stat();
