@@ -144,7 +144,7 @@ const scenarioErrors: Scenarios = {
   done: async () => ({ done: true }),
 };
 
-export const handlersOf = (readiness: Readiness, scenarios: Scenarios): HandlersOf<TestOperations> => ({
+const handlersOf = (readiness: Readiness, scenarios: Scenarios): HandlersOf<TestOperations> => ({
   ping: async () => ({ ready: requireReady(await readiness.report()).ready }),
   createItem: async ({ body }) => {
     if (body.name === 'taken') throw new CaseboundError('case_name_taken', 'Another item has this name.');
