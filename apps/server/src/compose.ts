@@ -200,6 +200,12 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   });
   resources.defer(async () => secrets.close());
   await secrets.checkAll(secretRequirements(config));
+  const closing = new AbortController();
+  const watching = secrets.watch(closing.signal);
+  resources.defer(async () => {
+    closing.abort();
+    await watching;
+  });
 
   const servers = await openServers(options, secrets, resources);
   const databases = await openDatabases({
