@@ -7,11 +7,11 @@
  *    that is gone cannot sign in, and that of an archived one cannot write.
  * 3. An exchange is the one operation that holds two cases, by `withTwoCases` and a role of its own that sees exactly these.
  */
-import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import { CaseboundError, hasCode, type Actor, type CaseId } from '@casebound/contract';
 import type pg from 'pg';
 import { caseRoles, caseSchema, pairRole } from './case-names.ts';
 import { ensurePairRole, repairRoles, type CaseRoleContext } from './case-roles.ts';
-import { sqlStateOf } from './classify-error.ts';
+import { isSignInRefused } from './classify-error.ts';
 import type { ConnectionKey } from './connection-pool.ts';
 import type { Database, Transaction, TransactionOptions } from './Database.ts';
 import { transact, type Engine } from './pg-database.ts';
@@ -126,7 +126,7 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
     try {
       return await enter();
     } catch (error) {
-      if (!isSignInRefused(error)) throw error;
+      if (!couldNotSignIn(error)) throw error;
       for (const caseId of cases) forget(caseId);
       await repair();
       return enter();
@@ -194,10 +194,8 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
   };
 }
 
-function isSignInRefused(error: unknown): boolean {
-  if (!(error instanceof CaseboundError) || error.code !== 'database_denied') return false;
-  const state = sqlStateOf(error.cause);
-  return state === '28P01' || state === '28000';
+function couldNotSignIn(error: unknown): boolean {
+  return hasCode(error, 'database_denied') && isSignInRefused(error.cause);
 }
 
 function refuseArchived(caseId: CaseId, placement: Placement): void {

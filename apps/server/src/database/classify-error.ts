@@ -65,6 +65,7 @@ export function failureKind(error: unknown): FailureKind {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) {
     if (conflicts.has(sqlState) || isCatalogConflict(error)) return 'conflict';
+    if (isSignInRefused(error)) return 'denied';
     // 25P03 and 25P04: the server ended an idle or overlong transaction, and the connection with it. 53300: too many.
     if (/^(08|57P0|25P0[34]|53300)/.test(sqlState)) return 'broken';
     return denials.has(sqlState) ? 'denied' : 'statement';
@@ -77,6 +78,15 @@ export function failureKind(error: unknown): FailureKind {
 /** Two statements that change one row of a catalogue: PostgreSQL has no SQLSTATE of its own for the loser. */
 function isCatalogConflict(error: unknown): boolean {
   return error instanceof Error && /^tuple concurrently (updated|deleted)$/.test(error.message);
+}
+
+/** The role is not known, its password is another, or it may not sign in. A pooler says so as a protocol violation (08P01). */
+export function isSignInRefused(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  if (sqlState === '28P01' || sqlState === '28000') return true;
+  return (
+    sqlState === '08P01' && error instanceof Error && /authentication|no such user|auth failed/i.test(error.message)
+  );
 }
 
 /** The SQLSTATE of a driver's or our own database error. */
@@ -142,7 +152,7 @@ function describeRefused(error: unknown, sqlState: string | undefined): unknown 
   if (sqlState === '53100') {
     return new CaseboundError('overloaded', 'The disk of the database is full; free some space, then try again.');
   }
-  if (sqlState === '28P01' || sqlState === '28000') {
+  if (isSignInRefused(error)) {
     return new CaseboundError(
       'database_denied',
       'The database does not accept user and password; correct database.url or the secret it refers to.',
