@@ -12,6 +12,7 @@ import type { ObjectKey, ObjectPrefix } from '../../key.ts';
 
 /** Bit i of nibble n: character 4n + i is an upper-case letter. Trailing zeros are left out, so lower case gives ''. */
 const caseMap = (segment: string): string => {
+  if (segment === segment.toLowerCase()) return '';
   let map = '';
   for (let start = 0; start < segment.length; start += 4) {
     let nibble = 0;
@@ -25,9 +26,11 @@ const caseMap = (segment: string): string => {
 };
 
 const applyCaseMap = (lower: string, map: string): string =>
-  Array.from(lower, (character, i) =>
-    (Number.parseInt(map[i >> 2] ?? '0', 16) >> (i & 3)) & 1 ? character.toUpperCase() : character,
-  ).join('');
+  map === ''
+    ? lower
+    : Array.from(lower, (character, i) =>
+        (Number.parseInt(map[i >> 2] ?? '0', 16) >> (i & 3)) & 1 ? character.toUpperCase() : character,
+      ).join('');
 
 export const folderName = (segment: string): string => {
   const map = caseMap(segment);

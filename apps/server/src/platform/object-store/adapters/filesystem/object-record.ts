@@ -20,7 +20,7 @@ export interface ObjectRecord {
   readonly contentType: string;
 }
 
-const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');
+const checksum = (bytes: string | Uint8Array): string => crc32(bytes).toString(16).padStart(8, '0');
 
 /** The content type must be printable ASCII of at most 100 characters. */
 export const formatRecord = ({ size, sha256, contentType }: ObjectRecord): Buffer => {
@@ -34,9 +34,8 @@ const pattern = /^\ncasebound-object\/1 size=(\d{16}) sha256=([0-9a-f]{64}) type
 /** Undefined when the bytes are no record, or a damaged one. */
 export const parseRecord = (bytes: Uint8Array): ObjectRecord | undefined => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  const checked = text.slice(0, checkedBytes);
-  if (text.slice(checkedBytes) !== ` crc32=${checksum(checked)}\n`) return undefined;
-  const match = pattern.exec(checked);
+  if (!text.endsWith(` crc32=${checksum(bytes.subarray(0, checkedBytes))}\n`)) return undefined;
+  const match = pattern.exec(text.slice(0, checkedBytes));
   if (match?.[1] === undefined || match[2] === undefined || match[3] === undefined) return undefined;
   return { size: Number(match[1]), sha256: match[2], contentType: match[3] };
 };

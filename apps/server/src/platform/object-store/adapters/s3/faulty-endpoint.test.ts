@@ -239,7 +239,10 @@ describe('S3 adapter against a faulty endpoint', () => {
     const key = await put(randomBytes(5_000));
     for (const fault of [
       { kind: 'ignoreRange' },
-      { kind: 'wrongRange' },
+      { kind: 'wrongRange', says: 'bytes 0-0/1' },
+      { kind: 'wrongRange', says: 'bytes 101-400/5000' },
+      { kind: 'wrongRange', says: 'bytes 100-398/5000' },
+      { kind: 'wrongRange', says: 'bytes 100-399/5001' },
       { kind: 'shorten', by: 1 },
       { kind: 'shortenChunked', by: 1 },
       { kind: 'overstate', by: 1 },

@@ -36,7 +36,8 @@ export type Fault =
   | { readonly kind: 'shortenChunked'; readonly by: number }
   | { readonly kind: 'dropMetadata' }
   | { readonly kind: 'ignoreRange' }
-  | { readonly kind: 'wrongRange' };
+  /** Content-Range says this. */
+  | { readonly kind: 'wrongRange'; readonly says: string };
 
 export interface SeenRequest {
   readonly method: string;
@@ -162,7 +163,7 @@ const sendWithFault = async (
       body[fault.at] = (body[fault.at] ?? 0) ^ 1;
       break;
     case 'wrongRange':
-      headers['content-range'] = 'bytes 0-0/1';
+      headers['content-range'] = fault.says;
       break;
     case 'shortenChunked':
       delete headers['content-length'];
