@@ -6,6 +6,7 @@ import { registerCase } from './commands/case.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
+import { registerLoadfile } from './commands/loadfile.ts';
 import { registerMigrate } from './commands/migrate.ts';
 import { registerRecords } from './commands/records.ts';
 import { registerStatus } from './commands/status.ts';
@@ -20,6 +21,7 @@ const registrations: readonly RegisterCommand[] = [
   registerCase,
   registerAccount,
   registerConfig,
+  registerLoadfile,
   registerMigrate,
   registerDoctor,
   registerRecords,

@@ -243,7 +243,10 @@ export const sampleDocuments = async (ctx: StoreContext, size: number): Promise<
   ctx.database.transaction(async (tx) => {
     const document = ctx.writes.qualified('document');
     const { rows } = await tx.query(
-      `SELECT DISTINCT ON (d.document_id) d.document_id, d.resource_key_id FROM (SELECT min(document_id) AS low, max(document_id) AS high FROM ${document}) r, generate_series(1, $1::int) AS g(n), LATERAL (SELECT document_id, resource_key_id FROM ${document} WHERE document_id >= r.low + floor(random() * (r.high - r.low + 1) + 0 * g.n)::bigint ORDER BY document_id LIMIT 1) d`,
+      // The random id is made in a subquery of its own: in the WHERE it would be drawn anew for every row looked at.
+      `SELECT DISTINCT ON (d.document_id) d.document_id, d.resource_key_id
+       FROM (SELECT r.low + floor(random() * (r.high - r.low + 1))::bigint AS pivot FROM (SELECT min(document_id) AS low, max(document_id) AS high FROM ${document}) r, generate_series(1, $1::int) OFFSET 0) p,
+       LATERAL (SELECT document_id, resource_key_id FROM ${document} WHERE document_id >= p.pivot ORDER BY document_id LIMIT 1) d`,
       [size],
     );
     return locate(ctx, rows);

@@ -19,7 +19,8 @@ export const expectedEdgesSql = (ctx: StoreContext, resource: Resource): string 
           return `SELECT ${owner} AS parent, ${child} AS child, ${column.reference?.isIdentity === true} AS ident FROM ${ctx.writes.qualified(table.name)} WHERE ${owner} = ANY($1::bigint[]) AND ${child} IS NOT NULL`;
         }),
     );
-    if (selects.length === 0) return 'SELECT NULL::bigint AS parent, NULL::bigint AS child, false AS ident WHERE false';
+    if (selects.length === 0)
+      return 'SELECT NULL::bigint AS parent, NULL::bigint AS child, false AS ident WHERE cardinality($1::bigint[]) < 0';
     return `SELECT parent, child, bool_or(ident) AS ident FROM (${selects.join(' UNION ALL ')}) e GROUP BY parent, child`;
   });
 

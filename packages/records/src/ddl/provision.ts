@@ -54,6 +54,6 @@ export const provisionStore = async (
       );
     }
     await tx.query(`CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(schema)}`);
-    await settleAll([tx.query(emitDdl(model, schema, options).join(';\n'))]);
+    await settleAll(emitDdl(model, schema, options).map(async (statement) => tx.query(statement)));
     return 'created';
   });

@@ -23,7 +23,7 @@ import {
 import { modelManifest } from '../derive/manifest.ts';
 import { type Column, displayName, type Model, type Resource, type Table } from '../derive/model.ts';
 import { limitIdentifier, quoteIdentifier } from '../derive/naming.ts';
-import type { RecordDatabase, RecordTransaction } from '../session.ts';
+import { type RecordDatabase, type RecordTransaction, settleAll } from '../session.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
 
 export interface MigrationPlan {
@@ -283,7 +283,7 @@ export const migrateStore = async (
     );
     if (drops.length > 0) await tx.query(`DROP VIEW IF EXISTS ${drops.join(', ')} CASCADE`);
     await dropResources(tx, schema, current.manifest, removed);
-    if (plan.transactional.length > 0) await tx.query(plan.transactional.join(';\n'));
+    await settleAll(plan.transactional.map(async (statement) => tx.query(statement)));
     const s = quoteIdentifier(schema);
     await tx.query(`DELETE FROM ${s}.document_cache`);
     await tx.query(`DELETE FROM ${s}.schema_component`);

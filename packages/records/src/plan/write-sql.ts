@@ -35,6 +35,8 @@ interface TableTexts {
   readonly insert: string;
   readonly update: string | null;
   readonly remove: string;
+  /** Only for tables keyed by a reference: insert, or update where something differs. */
+  readonly upsert: string;
 }
 
 export class WriteSql {
@@ -74,12 +76,16 @@ export class WriteSql {
     if (isDescriptor) sets.push(`uri = u.namespace || '#' || u.code_value`);
     const keyTypes = key.map((name) => types[names.indexOf(name)] ?? 'bigint[]');
     const keyArrays = keyTypes.map((type, index) => `$${index + 1}::${type}`).join(', ');
+    const upsertSets = changed.map((name) => `${quoteIdentifier(name)} = excluded.${quoteIdentifier(name)}`);
+    const own = changed.map((name) => `${quoteIdentifier(table.name)}.${quoteIdentifier(name)}`).join(', ');
+    const theirs = changed.map((name) => `excluded.${quoteIdentifier(name)}`).join(', ');
     const texts = {
       insert,
       update:
         sets.length === 0
           ? null
           : `UPDATE ${target} t SET ${sets.join(', ')} FROM unnest(${arrays}) AS u(${list}) WHERE ${where}`,
+      upsert: `${insert} ON CONFLICT (${key.map(quoteIdentifier).join(', ')}) DO UPDATE SET ${upsertSets.join(', ')} WHERE (${own}) IS DISTINCT FROM (${theirs})`,
       remove: `DELETE FROM ${target} t USING unnest(${keyArrays}) AS u(${key.map(quoteIdentifier).join(', ')}) WHERE ${where}`,
     };
     this.texts.set(table, texts);
@@ -111,6 +117,27 @@ export class WriteSql {
     const all = this.columnsOf(table, rows);
     const names = [documentColumn(table), ...table.ordinals, ...table.columns.map((column) => column.name)];
     return { text: this.textsOf(table).remove, values: keyColumns(table).map((name) => all[names.indexOf(name)]) };
+  }
+
+  /**
+   * Makes the rows of the documents in a table keyed by reference be exactly these. What goes is told by what stays, because what a
+   * row that goes referred to was never looked up; rows that are right already are not touched.
+   */
+  replaceRows(table: Table, documentIds: readonly number[], rows: readonly BoundRow[]): readonly Statement[] {
+    const target = this.qualified(table.name);
+    const reference = table.valueKey === null ? -1 : table.columns.indexOf(table.valueKey);
+    const column = quoteIdentifier(table.valueKey?.name ?? '');
+    return [
+      {
+        text: `DELETE FROM ${target} t WHERE t.root_document_id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(d, r) WHERE u.d = t.root_document_id AND u.r = t.${column})`,
+        values: [
+          arrayLiteral(documentIds),
+          arrayLiteral(rows.map((row) => row.documentId)),
+          arrayLiteral(rows.map((row) => row.cells[reference] ?? null)),
+        ],
+      },
+      { text: this.textsOf(table).upsert, values: this.columnsOf(table, rows) },
+    ];
   }
 
   insertDocuments(ids: readonly number[], uuids: readonly string[], resourceKeyId: number): Statement {

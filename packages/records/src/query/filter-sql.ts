@@ -29,7 +29,7 @@ export interface Filter {
 
 const badFilter = (field: string, message: string): CaseboundError =>
   new CaseboundError('validation_failed', `The query parameter ${field.slice(0, 100)} ${message}.`, {
-    errors: [{ path: `?${field.slice(0, 100)}`, message }],
+    errors: [{ path: `query.${field.slice(0, 100)}`, message }],
   });
 
 const numberForm = /^-?\d{1,20}(?:\.\d{1,20})?$/;

@@ -27,6 +27,6 @@ export const readToken = (secret: string, scope: string, token: string): number 
   )
     return after;
   throw new CaseboundError('validation_failed', 'The page token was not issued for this query.', {
-    errors: [{ path: '?pageToken', message: 'was not issued for this query; begin without a token' }],
+    errors: [{ path: 'query.pageToken', message: 'was not issued for this query; begin without a token' }],
   });
 };

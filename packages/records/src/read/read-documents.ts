@@ -96,7 +96,7 @@ const wholeNumber = (name: string, value: number | undefined, fallback: number, 
     'validation_failed',
     `The query parameter ${name} must be a whole number from 0 to ${max}.`,
     {
-      errors: [{ path: `?${name}`, message: `must be a whole number from 0 to ${max}` }],
+      errors: [{ path: `query.${name}`, message: `must be a whole number from 0 to ${max}` }],
     },
   );
 };
@@ -117,7 +117,7 @@ export const listDocuments = async (
   ]);
   if (options.pageToken !== undefined && options.offset !== undefined) {
     throw new CaseboundError('validation_failed', 'A page is asked for by pageToken or by offset, not by both.', {
-      errors: [{ path: '?offset', message: 'must not stand beside pageToken' }],
+      errors: [{ path: 'query.offset', message: 'must not stand beside pageToken' }],
     });
   }
   const after = options.pageToken === undefined ? null : readToken(ctx.tokenSecret, scope, options.pageToken);

@@ -8,6 +8,16 @@ import { createHash } from 'node:crypto';
 
 const documentationMembers = new Set(['description', 'title', '$comment', 'examples']);
 
+/** Whether a parsed JSON value nests deeper than `limit`; iterative, because the value may be hostile. */
+export const isDeeperThan = (value: unknown, limit: number): boolean => {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > limit) return true;
+    level = level.flatMap((node): unknown[] => (typeof node === 'object' && node !== null ? Object.values(node) : []));
+  }
+  return false;
+};
+
 const canonical = (value: unknown, keysAreNames: boolean): string => {
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item, false)).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';

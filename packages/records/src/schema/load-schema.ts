@@ -14,7 +14,7 @@ import {
   type LoadedResource,
   resourceSchemaForm,
 } from './api-schema.ts';
-import { combineFingerprints, fingerprintOf } from './fingerprint.ts';
+import { combineFingerprints, fingerprintOf, isDeeperThan } from './fingerprint.ts';
 
 export interface LoadedSchema {
   readonly fingerprint: string;
@@ -107,6 +107,9 @@ const mergeExtension = (base: LoadedResource, extension: LoadedResource, problem
   };
 };
 
+/** Levels of JSON in one file; a schema as deep as derivation takes one needs far fewer. */
+const maxFileDepth = 200;
+
 interface ReadProject {
   readonly component: { readonly projectName: string; readonly version: string; readonly fingerprint: string };
   readonly endpoint: string;
@@ -116,6 +119,10 @@ interface ReadProject {
 }
 
 const readProject = (input: unknown, position: number, problems: Problems): ReadProject | null => {
+  if (isDeeperThan(input, maxFileDepth)) {
+    problems.add(`schema[${position}]`, `is nested deeper than ${maxFileDepth} levels`);
+    return null;
+  }
   const parsed = apiSchemaForm.safeParse(input);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {

@@ -60,6 +60,14 @@ const numericOf = (value: number, precision: number | null, scale: number | null
   return yes(value);
 };
 
+/** JSON text with sorted keys: the order of members does not count, as in `jsonb`. */
+export const sortedJson = (value: JsonValue): string => {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.keys(value).sort();
+  return `{${members.map((name) => `${JSON.stringify(name)}:${sortedJson(value[name] ?? null)}`).join(',')}}`;
+};
+
 /** Checks a value that its JSON schema allows against its column, and brings it to its one form. `null` never gets here. */
 export const normaliseScalar = (value: JsonValue, type: ScalarType): Normalised => {
   switch (type.kind) {
@@ -84,6 +92,6 @@ export const normaliseScalar = (value: JsonValue, type: ScalarType): Normalised 
       return stamp === null ? no('must be a date and time with an offset, YYYY-MM-DDTHH:MM:SSZ') : yes(stamp);
     }
     case 'json':
-      return yes(JSON.stringify(value));
+      return yes(sortedJson(value));
   }
 };

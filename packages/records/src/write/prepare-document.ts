@@ -6,6 +6,9 @@ import { type FlatDocument, flattenDocument } from './flatten-document.ts';
 import type { JsonValue } from './parse-json.ts';
 import { shapeDocument } from './shape-document.ts';
 
+/** Errors told of one document. */
+const maxErrors = 200;
+
 export type Prepared =
   | { readonly ok: true; readonly flat: FlatDocument }
   | { readonly ok: false; readonly errors: readonly FieldError[] };
@@ -17,8 +20,12 @@ export const tryPrepare = (ctx: StoreContext, resource: Resource, input: JsonVal
   }
   const shaped = shapeDocument(input, resource, ctx.coercions(resource));
   const errors = ctx.validator(resource).validate(shaped);
-  if (errors.length > 0) return { ok: false, errors };
-  return flattenDocument(resource, shaped);
+  const flattened = flattenDocument(resource, shaped);
+  if (errors.length === 0) return flattened;
+  // What only the columns know (a day that no month has) is told together with what the schema says.
+  const told = new Set(errors.map((error) => error.path));
+  const more = flattened.ok ? [] : flattened.errors.filter((error) => !told.has(error.path));
+  return { ok: false, errors: [...errors, ...more].slice(0, maxErrors) };
 };
 
 /** Throws `validation_failed` with the JSON path of everything that is wrong. */

@@ -10,6 +10,7 @@ import type { Resource } from '../derive/model.ts';
 import type { JsonSchema } from '../schema/api-schema.ts';
 import { parsePath, pathFromPointer, type PathStep } from '../schema/json-path.ts';
 import { canonicalText } from '../identity/referential-id.ts';
+import { sortedJson } from './normalise-value.ts';
 import type { JsonValue } from './parse-json.ts';
 
 const maxErrors = 200;
@@ -129,15 +130,6 @@ const byParent = (items: readonly Found[]): readonly (readonly Found[])[] => [
   ...Map.groupBy(items, (item) => item.path.slice(0, item.path.lastIndexOf('['))).values(),
 ];
 
-const stableText = (value: JsonValue): string => {
-  if (Array.isArray(value)) return `[${value.map(stableText).join()}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  return `{${Object.keys(value)
-    .sort()
-    .map((key) => `${key}:${stableText(value[key] ?? null)}`)
-    .join()}}`;
-};
-
 /** Compiles the validator of one resource. */
 export const compileValidator = (resource: Resource): ResourceValidator => {
   const ajv = new Ajv2020({ allErrors: true, strict: false, validateSchema: false, logger: false });
@@ -152,7 +144,7 @@ export const compileValidator = (resource: Resource): ResourceValidator => {
       if (!check(document)) errors.push(...(check.errors ?? []).slice(0, maxErrors).map(toFieldError));
       for (const steps of unique) {
         for (const group of byParent(valuesAt(document, steps)))
-          errors.push(...duplicateErrors(group, (item) => stableText(item.value)));
+          errors.push(...duplicateErrors(group, (item) => sortedJson(item.value)));
       }
       for (const rule of rules) {
         for (const group of byParent(valuesAt(document, rule.base))) {

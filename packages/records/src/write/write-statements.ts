@@ -27,6 +27,8 @@ interface TableRows {
   readonly inserts: BoundRow[];
   readonly updates: BoundRow[];
   readonly deletes: BoundRow[];
+  /** Documents whose rows in a table keyed by reference are replaced as a set, with those rows. */
+  readonly replaced: { readonly documentIds: number[]; readonly rows: BoundRow[] };
 }
 
 const bindRow = (table: Table, documentId: number, row: FlatRow, resolution: Resolution): BoundRow => ({
@@ -45,7 +47,10 @@ const collectRows = (
   resolution: Resolution,
 ): ReadonlyMap<Table, TableRows> => {
   const byTable = new Map<Table, TableRows>(
-    flatTables(resource).map((table) => [table, { inserts: [], updates: [], deletes: [] }]),
+    flatTables(resource).map((table) => [
+      table,
+      { inserts: [], updates: [], deletes: [], replaced: { documentIds: [], rows: [] } },
+    ]),
   );
   for (const item of items) {
     const before = item.existing?.before ?? null;
@@ -60,6 +65,12 @@ const collectRows = (
     }
     for (const change of diffDocuments(before, item.flat)) {
       const target = byTable.get(change.table);
+      if (change.table.valueKey !== null) {
+        target?.replaced.documentIds.push(item.documentId);
+        const rows = item.flat.rows.get(change.table) ?? [];
+        target?.replaced.rows.push(...rows.map((row) => bindRow(change.table, item.documentId, row, resolution)));
+        continue;
+      }
       for (const row of change.inserts) target?.inserts.push(bindRow(change.table, item.documentId, row, resolution));
       for (const row of change.updates) target?.updates.push(bindRow(change.table, item.documentId, row, resolution));
       for (const row of change.deletes) target?.deletes.push(bindRow(change.table, item.documentId, row, resolution));
@@ -180,6 +191,8 @@ export const buildStatements = (
     const update = change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
     if (update !== null) statements.push(update);
     if (change.inserts.length > 0) statements.push(writes.insertRows(table, change.inserts, extra));
+    const { documentIds, rows: replacing } = change.replaced;
+    if (documentIds.length > 0) statements.push(...writes.replaceRows(table, documentIds, replacing));
   }
   const createdIds = new Set(created.map((item) => item.documentId));
   const newEdges = edges.filter((edge) => createdIds.has(edge.parent));

@@ -1,0 +1,109 @@
+/**
+ * The record store's database port over a pool of pipelining connections.
+ *
+ * 1. Statements go out without waiting for each other: BEGIN with its `SET LOCAL`s travels with the first, COMMIT with the last.
+ *    A write is two round trips, whatever it holds.
+ * 2. Nothing outlives a transaction; statements have names only when `namedStatements` allows it.
+ * 3. A connection goes back only after COMMIT or ROLLBACK was confirmed; otherwise it is destroyed.
+ */
+import { createHash } from 'node:crypto';
+import { CaseboundError } from '@casebound/contract';
+import { type AutocommitSession, type RecordDatabase, type RecordTransaction, sqlFailureOf } from '@casebound/records';
+import pg from 'pg';
+
+export interface RecordDatabaseOptions {
+  readonly connection: pg.PoolConfig;
+  readonly maxConnections: number;
+  /** False behind a pooler in transaction mode that does not know named statements. */
+  readonly namedStatements: boolean;
+  readonly lockTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+}
+
+export interface OpenRecordDatabase extends RecordDatabase, AutocommitSession {
+  /** The same database without statement timeout, for DDL, audits and migrations. */
+  readonly patient: RecordDatabase;
+  close(): Promise<void>;
+}
+
+/** Classes of SQLSTATE (and codes of Node) that mean the connection or the server is gone. */
+const isBroken = (error: unknown): boolean => {
+  const state = sqlFailureOf(error)?.sqlState;
+  if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300';
+  return error instanceof Error && !(error instanceof CaseboundError);
+};
+
+const unreachable = (cause: unknown): CaseboundError =>
+  new CaseboundError('database_unreachable', 'The connection to the database could not be made or broke.', {
+    cause,
+    retryAfterSeconds: 1,
+  });
+
+/** Opens the pool; connections are made when they are needed. */
+export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDatabase => {
+  const pool = new pg.Pool({ ...options.connection, max: options.maxConnections, pipeline: true });
+  // A connection that breaks while unused is simply not used again.
+  pool.on('error', () => undefined);
+  const names = new Map<string, string>();
+  const nameOf = (text: string): string => {
+    const known = names.get(text);
+    if (known !== undefined) return known;
+    const name = `r_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
+    names.set(text, name);
+    return name;
+  };
+
+  const transactionWith =
+    (statementTimeoutMs: number) =>
+    async <T>(fn: (tx: RecordTransaction) => Promise<T>): Promise<T> => {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw unreachable(error);
+      });
+      let committing: Promise<string> | null = null;
+      let confirmed = false;
+      const end = async (command: 'COMMIT' | 'ROLLBACK'): Promise<string> => {
+        const ended = await client.query(command);
+        confirmed = true;
+        return ended.command;
+      };
+      const begin = client.query(
+        `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = ${options.lockTimeoutMs}; SET LOCAL statement_timeout = ${statementTimeoutMs}`,
+      );
+      begin.catch(() => undefined);
+      try {
+        const result = await fn({
+          query: async (text, values) => {
+            const bound = values === undefined ? [] : [...values];
+            return options.namedStatements && bound.length > 0
+              ? client.query({ name: nameOf(text), text, values: bound })
+              : client.query(text, bound.length > 0 ? bound : undefined);
+          },
+          sendCommit: () => {
+            committing = end('COMMIT');
+            committing.catch(() => undefined);
+          },
+        });
+        const command = await (committing ?? end('COMMIT'));
+        if (command === 'ROLLBACK')
+          throw new CaseboundError(
+            'internal',
+            'A statement of the transaction failed unnoticed, so nothing was committed.',
+          );
+        return result;
+      } catch (error) {
+        await (committing ?? end('ROLLBACK')).catch(() => undefined);
+        throw isBroken(error) ? unreachable(error) : error;
+      } finally {
+        client.release(!confirmed);
+      }
+    };
+
+  return {
+    transaction: transactionWith(options.statementTimeoutMs),
+    patient: { transaction: transactionWith(0) },
+    execute: async (text) => {
+      await pool.query(text);
+    },
+    close: async () => pool.end(),
+  };
+};

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fillLibrary, fullWork, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
+import type { Incident, StoreContext } from '../store-context.ts';
+import { auditStore, locateDocuments, auditDocuments } from './audit-store.ts';
+import { createWatchdog, requireHealthy } from './watchdog.ts';
+import { getDocument } from '../read/read-documents.ts';
+
+let library: OpenedLibrary;
+let cached: StoreContext;
+let ids: Record<'work' | 'author' | 'copy' | 'branch', number>;
+beforeAll(async () => {
+  library = await openLibrary({ cacheMode: 'on-write' });
+  cached = library.store;
+  await fillLibrary(library.post);
+  const work = await library.post('works', fullWork());
+  const { title, languageDescriptor } = fullWork();
+  const copy = await library.post('copies', {
+    workReference: { authorKey: 'a1', title: title ?? '', languageDescriptor: languageDescriptor ?? '' },
+    copyNumber: 1,
+    branchReference: { branchId: 10 },
+  });
+  const { rows } = await library.database.pool.query(
+    `SELECT (SELECT document_id FROM library.author WHERE author_key = 'a1') AS author, (SELECT document_id FROM library.branch) AS branch`,
+  );
+  ids = {
+    work: work.documentId,
+    copy: copy.documentId,
+    author: Number(rows[0]?.author),
+    branch: Number(rows[0]?.branch),
+  };
+});
+afterAll(async () => library.close());
+
+/** Damage as SQL over `library`, with the kind that must be reported. */
+const damages = (): readonly (readonly [kind: string, sql: string])[] => [
+  [
+    'edge-missing',
+    `DELETE FROM library.reference_edge WHERE parent_document_id = ${ids.work} AND child_document_id = ${ids.author}`,
+  ],
+  ['edge-extra', `INSERT INTO library.reference_edge VALUES (${ids.author}, ${ids.copy}, true)`],
+  ['edge-extra', `INSERT INTO library.reference_edge VALUES (99999999, ${ids.copy}, true)`],
+  [
+    'edge-flag',
+    `UPDATE library.reference_edge SET is_identity_component = NOT is_identity_component WHERE parent_document_id = ${ids.copy} AND child_document_id = ${ids.branch}`,
+  ],
+  ['identity-missing', `DELETE FROM library.referential_identity WHERE document_id = ${ids.copy}`],
+  [
+    'identity-wrong',
+    `UPDATE library.referential_identity SET referential_id = gen_random_uuid() WHERE document_id = ${ids.work}`,
+  ],
+  [
+    'identity-missing',
+    `DELETE FROM library.referential_identity WHERE document_id = ${ids.branch} AND resource_key_id <> (SELECT resource_key_id FROM library.document WHERE document_id = ${ids.branch})`,
+  ],
+  [
+    'identity-extra',
+    `INSERT INTO library.referential_identity VALUES (gen_random_uuid(), ${ids.copy}, (SELECT resource_key_id FROM library.document WHERE document_id = ${ids.work}))`,
+  ],
+  [
+    'identity-wrong',
+    `UPDATE library.author SET author_key = 'behind the back' WHERE document_id = ${ids.author}; DELETE FROM library.document_cache`,
+  ],
+  ['descriptor-uri', `UPDATE library.descriptor SET uri = 'nonsense' WHERE code_value = 'Translator'`],
+  [
+    'cache-wrong',
+    `INSERT INTO library.document_cache SELECT document_id, etag, '{}' FROM library.document WHERE document_id = ${ids.work} ON CONFLICT (document_id) DO UPDATE SET etag = excluded.etag, body = '{}'`,
+  ],
+];
+
+test('every planted damage is found, named and repaired; nothing is found where nothing is wrong', async () => {
+  expect(await auditStore(cached)).toMatchObject({ damages: 0 });
+  for (const [kind, sql] of damages()) {
+    await library.database.pool.query(sql);
+    const found: string[] = [];
+    await auditStore(cached, { onDamage: (damage) => found.push(damage.kind) });
+    expect([sql, found]).toEqual([sql, expect.arrayContaining([kind])]);
+    const { repaired } = await auditStore(cached, { repair: true });
+    expect(repaired).toBeGreaterThan(0);
+    expect([sql, await auditStore(cached)]).toMatchObject([sql, { damages: 0 }]);
+  }
+});
+
+test('a document whose root row is gone, and a target of the wrong type, are found and not repairable', async () => {
+  const { pool } = library.database;
+  await pool.query(
+    `INSERT INTO library.document (document_id, document_uuid, resource_key_id) SELECT 5000000, gen_random_uuid(), resource_key_id FROM library.document WHERE document_id = ${ids.author}`,
+  );
+  const list = await library.post('readingLists', { name: 'abstract', organisationReference: { organisationId: 10 } });
+  await pool.query(
+    `UPDATE library.reading_list SET organisation_document_id = ${ids.author} WHERE document_id = ${list.documentId}`,
+  );
+  const found: string[] = [];
+  await auditStore(cached, { repair: true, onDamage: (damage) => found.push(damage.kind) });
+  expect(found).toContain('root-missing');
+  expect(found).toContain('abstract-target');
+  await pool.query('DELETE FROM library.document WHERE document_id IN (5000000, $1)', [list.documentId]);
+  await pool.query('DELETE FROM library.reference_edge WHERE parent_document_id = $1', [list.documentId]);
+  expect(await auditStore(cached)).toMatchObject({ damages: 0 });
+});
+
+test('an interrupted audit goes on where it was', async () => {
+  const stop = new AbortController();
+  const run = auditStore(cached, {
+    batchSize: 5,
+    signal: stop.signal,
+    onProgress: (_last, checked) => void (checked >= 10 && stop.abort()),
+  });
+  await expect(run).rejects.toThrow();
+  const { rows } = await library.database.pool.query('SELECT count(*)::int AS n FROM library.document');
+  expect((await auditStore(cached, { batchSize: 5 })).checked).toBe(Number(rows[0]?.n) - 10);
+});
+
+test('some documents, with all whose identity contains theirs', async () => {
+  const located = await locateDocuments(cached, [String(ids.author)], true);
+  expect(located.map((entry) => entry.documentId)).toEqual(expect.arrayContaining([ids.author, ids.work, ids.copy]));
+  expect(await auditDocuments(cached, located, false)).toEqual([]);
+});
+
+test('a stale cache row is never served, a fresh one is', async () => {
+  const { pool } = library.database;
+  const { rows } = await pool.query('SELECT document_uuid AS id FROM library.document WHERE document_id = $1', [
+    ids.copy,
+  ]);
+  const uuid = String(rows[0]?.id);
+  await pool.query(
+    `INSERT INTO library.document_cache SELECT document_id, etag, '{"planted":true}' FROM library.document WHERE document_id = $1 ON CONFLICT (document_id) DO UPDATE SET etag = excluded.etag, body = excluded.body`,
+    [ids.copy],
+  );
+  expect((await getDocument(cached, library.resource('copies'), uuid)).body).toBe('{"planted":true}');
+  await pool.query('UPDATE library.document SET etag = etag + 1 WHERE document_id = $1', [ids.copy]);
+  expect((await getDocument(cached, library.resource('copies'), uuid)).body).toContain('"copyNumber":1');
+});
+
+test('the watchdog finds damage in samples and commits, repairs it and tells; or stops the store', async () => {
+  const incidents: Incident[] = [];
+  const options = {
+    intervalMs: 60_000,
+    sampleSize: 200,
+    commitShare: 1,
+    onIncident: (incident: Incident) => void incidents.push(incident),
+    onFailure: (error: unknown) => {
+      throw error;
+    },
+  };
+  const watchdog = createWatchdog({ ...options, onDamage: 'repair' });
+  watchdog.start(cached);
+  await library.database.pool.query(`DELETE FROM library.referential_identity WHERE document_id = ${ids.copy}`);
+  watchdog.afterCommit(library.resource('copies'), [ids.copy]);
+  await watchdog.tick();
+  expect(incidents).toEqual([{ kind: 'identity-missing', resource: 'copies', documentId: ids.copy, repaired: true }]);
+  expect(() => requireHealthy(watchdog)).not.toThrow();
+  await watchdog.stop();
+
+  const strict = createWatchdog({ ...options, onDamage: 'mark-unhealthy' });
+  strict.start(cached);
+  await library.database.pool.query(`DELETE FROM library.reference_edge WHERE parent_document_id = ${ids.copy}`);
+  await strict.tick();
+  await strict.stop();
+  expect(() => requireHealthy(strict)).toThrow(/damage/);
+  expect((await auditStore(cached, { repair: true })).repaired).toBeGreaterThan(0);
+});

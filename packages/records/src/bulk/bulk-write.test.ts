@@ -1,0 +1,222 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import fc from 'fast-check';
+import { CaseboundError } from '@casebound/contract';
+import { auditStore } from '../audit/audit-store.ts';
+import { listDocuments } from '../read/read-documents.ts';
+import type { StoreContext } from '../store-context.ts';
+import {
+  fillLibrary,
+  fullWork,
+  language,
+  openLibrary,
+  type OpenedLibrary,
+  resourceAt,
+  role,
+} from '../testing/open-library.ts';
+import { upsertDocument } from '../write/write-document.ts';
+import { type BulkRow, bulkWrite } from './bulk-write.ts';
+import type { RowOutcome } from './plan-batch.ts';
+
+let library: OpenedLibrary;
+beforeAll(async () => {
+  library = await openLibrary();
+  await fillLibrary(library.post);
+});
+afterAll(async () => library.close());
+
+const row = (endpoint: string, document: BulkRow['document']): BulkRow => ({
+  resource: library.resource(endpoint),
+  document,
+});
+
+/** Everything that a store holds, without ids, etags and times. */
+const contents = async (store: StoreContext): Promise<Record<string, string[]>> => {
+  const all: Record<string, string[]> = {};
+  for (const resource of store.model.resources.values()) {
+    const page = await listDocuments(store, resource, { limit: 500 });
+    all[resource.endpoint] = page.bodies
+      .map((body) => {
+        const {
+          id: _id,
+          _etag: etag,
+          _lastModifiedDate: _modified,
+          ...members
+        } = JSON.parse(body) as Record<string, unknown>;
+        return JSON.stringify({ ...members, etag });
+      })
+      .sort();
+  }
+  return all;
+};
+
+const authorKey = fc.constantFrom('a1', 'a2', 'a3', 'n1', 'n2', 'nobody');
+const work = fc.record(
+  {
+    authorReference: fc.record({ authorKey }),
+    title: fc.constantFrom('One', 'Two', 'Three', "O'Four"),
+    languageDescriptor: fc.constantFrom(language('en'), language('de'), language('EN'), language('xx')),
+    pages: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.constant('7'), fc.constant('x')),
+    subjects: fc.array(fc.constantFrom('s', 't'), { maxLength: 3 }),
+    contributors: fc.array(
+      fc.record(
+        {
+          authorReference: fc.record({ authorKey }),
+          roleDescriptor: fc.constantFrom(role('Editor'), role('Translator')),
+        },
+        { requiredKeys: ['authorReference'] },
+      ),
+      { maxLength: 3 },
+    ),
+    editions: fc.array(
+      fc.record(
+        {
+          number: fc.integer({ min: 1, max: 3 }),
+          printings: fc.array(fc.record({ printedOn: fc.constantFrom('2000-01-01', '2001-02-03') }), { maxLength: 2 }),
+        },
+        { requiredKeys: ['number'] },
+      ),
+      { maxLength: 2 },
+    ),
+  },
+  { requiredKeys: ['authorReference', 'title', 'languageDescriptor'] },
+);
+const anyRow = fc.oneof(
+  { weight: 3, arbitrary: work.map((document) => ({ endpoint: 'works', document })) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record(
+        { authorKey: fc.constantFrom('n1', 'n2', 'a1'), born: fc.constantFrom('1900-01-01', '1900-13-01') },
+        { requiredKeys: ['authorKey'] },
+      )
+      .map((document) => ({ endpoint: 'authors', document })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record(
+        {
+          name: fc.constantFrom('l1', 'l2'),
+          authors: fc.array(fc.record({ authorReference: fc.record({ authorKey }) }), { maxLength: 3 }),
+          organisationReference: fc.record({ organisationId: fc.constantFrom(1, 10, 99) }),
+        },
+        { requiredKeys: ['name'] },
+      )
+      .map((document) => ({ endpoint: 'readingLists', document })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ branchId: fc.constantFrom(1, 10, 11), name: fc.constant('B') })
+      .map((document) => ({ endpoint: 'branches', document })),
+  },
+);
+
+test('bulk and one by one give the same store and the same answers', async () => {
+  const [single, bulk] = [await library.openAnother('single'), await library.openAnother('bulk')];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyRow, { minLength: 1, maxLength: 30 }),
+      fc.constantFrom(1, 4, 100),
+      async (rows, chunkSize) => {
+        const [single, bulk] = [await library.openAnother(`single_${run}`), await library.openAnother(`bulk_${run}`)];
+        const ours =
+          (store: StoreContext) => async (endpoint: string, document: Parameters<typeof upsertDocument>[2]) =>
+            upsertDocument(store, resourceAt(store.model, endpoint), document);
+        for (const store of [single, bulk]) await fillLibrary(ours(store));
+        const one: string[] = [];
+        for (const { endpoint, document } of rows) {
+          one.push(
+            await ours(single)(endpoint, document).then(
+              (result) => result.outcome,
+              (error: unknown) => (error instanceof CaseboundError ? error.code : String(error)),
+            ),
+          );
+        }
+        const many: string[] = [];
+        const note = (outcome: RowOutcome): void =>
+          void many.push(outcome.outcome === 'failed' ? outcome.error.code : outcome.outcome);
+        await bulkWrite(
+          bulk,
+          rows.map(({ endpoint, document }) => row(endpoint, document)),
+          { chunkSize, onRow: note },
+        );
+        expect(many).toEqual(one);
+        expect(await contents(bulk)).toEqual(await contents(single));
+        expect(await auditStore(bulk)).toMatchObject({ damages: 0 });
+      },
+    ),
+    { numRuns: 12 },
+  );
+}, 120_000);
+
+test('rows that fail are reported with their place, the rest is written, text rows are read strictly', async () => {
+  const outcomes: RowOutcome[] = [];
+  const summary = await bulkWrite(
+    library.store,
+    [
+      row('authors', { authorKey: 'bulk1' }),
+      row('authors', { text: '{"authorKey":"x","authorKey":"y"}' }),
+      row('authors', { text: '{"authorKey":"bulk2"}' }),
+      row('works', { authorReference: { authorKey: 'bulk3' }, title: 'x', languageDescriptor: language('en') }),
+      row('authors', { authorKey: 'bulk3' }),
+      row('works', { authorReference: { authorKey: 'bulk3' }, title: 'y', languageDescriptor: language('en') }),
+      row('authors', { authorKey: 'bulk1' }),
+    ],
+    { onRow: (outcome) => outcomes.push(outcome) },
+  );
+  expect(summary).toEqual({ created: 4, updated: 0, unchanged: 1, failed: 2 });
+  expect(
+    outcomes.map((outcome) => [outcome.index, outcome.outcome === 'failed' ? outcome.error.code : outcome.outcome]),
+  ).toEqual([
+    [0, 'created'],
+    [1, 'malformed_body'],
+    [2, 'created'],
+    [3, 'unresolved_reference'],
+    [4, 'created'],
+    [5, 'created'],
+    [6, 'unchanged'],
+  ]);
+});
+
+test('all or nothing writes nothing when a row of any chunk fails', async () => {
+  const rows = [...Array.from({ length: 9 }, (_, n) => row('authors', { authorKey: `all${n}` })), row('authors', {})];
+  await expect(bulkWrite(library.store, rows, { allOrNothing: true, chunkSize: 3 })).rejects.toMatchObject({
+    code: 'bulk_rejected',
+  });
+  const page = await listDocuments(library.store, library.resource('authors'), {
+    filters: [{ field: 'authorKey', value: 'all0' }],
+  });
+  expect(page.bodies).toEqual([]);
+  expect(await bulkWrite(library.store, rows.slice(0, 9), { allOrNothing: true, chunkSize: 3 })).toMatchObject({
+    created: 9,
+  });
+});
+
+test('chunks of thousands need the same few statements as one document', async () => {
+  const rows = (from: number, to: number): BulkRow[] =>
+    Array.from({ length: to - from }, (_, n) => row('works', { ...fullWork(), title: `many ${from + n}` }));
+  const before = library.database.statements();
+  await bulkWrite(library.store, rows(0, 1));
+  const one = library.database.statements() - before;
+  await bulkWrite(library.store, rows(1, 1_001), { chunkSize: 1_000 });
+  expect(library.database.statements() - before - one).toBeLessThanOrEqual(one + 1);
+  expect(await auditStore(library.store)).toMatchObject({ damages: 0 });
+});
+
+test('bulk writers that share a hub neither block each other for long nor deadlock', async () => {
+  const writer = async (id: number) =>
+    bulkWrite(
+      library.store,
+      Array.from({ length: 200 }, (_, n) =>
+        row('works', {
+          authorReference: { authorKey: 'a1' },
+          title: `hub ${id}-${n}`,
+          languageDescriptor: language('en'),
+        }),
+      ),
+      { chunkSize: 50 },
+    );
+  const summaries = await Promise.all(Array.from({ length: 8 }, async (_, id) => writer(id)));
+  expect(summaries.every((summary) => summary.created === 200)).toBe(true);
+});
