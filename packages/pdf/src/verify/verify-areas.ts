@@ -1,0 +1,354 @@
+/**
+ * Reads a page of the output with PDFium and says what lies under its redactions: characters, pixels, images, outlines,
+ * annotations. Shares no code with the redaction but geometry: that works on the objects of the file, this on PDFium's page.
+ */
+import type { OpenDocument } from '../engine/open-document.ts';
+import { decodeImageObject } from '../engine/decode-image.ts';
+import { type PageChar, readChars, readGeometry } from '../engine/page-text.ts';
+import { renderPixels } from '../engine/render-page.ts';
+import {
+  type Box,
+  boundsOf,
+  inset,
+  invert,
+  type Matrix,
+  multiply,
+  overlaps,
+  type Point,
+  rectToBox,
+  type Rect,
+  transform,
+} from '../geometry.ts';
+import { coveredSpans } from '../redact/redact-image.ts';
+import type { Finding, FindingCode } from './findings.ts';
+
+export interface VerifiedArea {
+  readonly redactionId: string | undefined;
+  readonly rect: Rect;
+  readonly overlayText: string | undefined;
+}
+
+/** Text that was drawn over the page afterwards, and so may lie under a redaction: stamps. Display space. */
+export interface AllowedText {
+  readonly pageIndex: number;
+  readonly rect: Rect;
+  readonly text: string;
+}
+
+export const VERIFY_DPI = 150;
+
+/** Points by which an area is made smaller before characters are looked for in it: glyphs of neighbours start at its very edge. */
+const TEXT_MARGIN = 0.5;
+const TEXT_MARGIN_SHARE = 0.1;
+const OUTLINE_MARGIN = 0.75;
+const ANNOTATION_MARGIN = 1.5;
+/** Pixels at the edge of an area that are blends of inside and outside. */
+const EDGE_PIXELS = 2;
+const COLOR_TOLERANCE = 3;
+
+const within = (point: Point, box: Box): boolean =>
+  point.x > box.left && point.x < box.right && point.y > box.bottom && point.y < box.top;
+
+const squeeze = (text: string): string => text.normalize('NFKC').replaceAll(/\s+/g, '');
+
+/** True when `text` is one or more repetitions of one of the allowed texts, or a part of them. */
+const isAllowed = (text: string, allowed: readonly string[]): boolean => {
+  let rest = squeeze(text);
+  const wanted = allowed
+    .map(squeeze)
+    .filter((one) => one !== '')
+    .sort((one, other) => other.length - one.length);
+  for (;;) {
+    const next = wanted.find((one) => rest.startsWith(one));
+    if (next === undefined) break;
+    rest = rest.slice(next.length);
+  }
+  return rest === '' || wanted.some((one) => one.includes(rest));
+};
+
+const charIsUnder = (char: PageChar, area: Box): boolean => {
+  if (char.generated || char.text.trim() === '') return false;
+  const height = Math.max(char.cell.top - char.cell.bottom, char.box.top - char.box.bottom);
+  const inner = inset(area, Math.max(TEXT_MARGIN, height * TEXT_MARGIN_SHARE));
+  if (within(char.origin, inner)) return true;
+  return within({ x: (char.box.left + char.box.right) / 2, y: (char.box.bottom + char.box.top) / 2 }, inner);
+};
+
+/** PDFium's page objects (fpdf_edit.h). */
+const PATH = 2;
+const IMAGE = 3;
+const FORM = 5;
+const MAX_DEPTH = 30;
+const MAX_OBJECTS = 2_000_000;
+
+export interface DrawnObject {
+  readonly kind: 'path' | 'image';
+  readonly handle: number;
+  readonly matrix: Matrix;
+}
+
+/** All paths and images of a page, those within forms too, with the matrix to user space. */
+export const listObjects = (document: OpenDocument, pageIndex: number): readonly DrawnObject[] => {
+  const page = document.page(pageIndex);
+  return document.engine.call('list the objects of a page', (native, heap) =>
+    heap.scope((allocate) => {
+      const target = allocate(24);
+      const objects: DrawnObject[] = [];
+      const matrixOf = (object: number): Matrix => {
+        native.FPDFPageObj_GetMatrix(object, target);
+        const [a = 1, b = 0, c = 0, d = 1, e = 0, f = 0] = [0, 4, 8, 12, 16, 20].map((offset) =>
+          heap.float32(target + offset),
+        );
+        return [a, b, c, d, e, f];
+      };
+      const visit = (object: number, outer: Matrix, depth: number): void => {
+        if (objects.length > MAX_OBJECTS || depth > MAX_DEPTH) return;
+        const type = native.FPDFPageObj_GetType(object);
+        if (type === PATH) objects.push({ kind: 'path', handle: object, matrix: multiply(matrixOf(object), outer) });
+        else if (type === IMAGE)
+          objects.push({ kind: 'image', handle: object, matrix: multiply(matrixOf(object), outer) });
+        else if (type === FORM) {
+          const inner = multiply(matrixOf(object), outer);
+          const count = native.FPDFFormObj_CountObjects(object);
+          for (let at = 0; at < count; at += 1) visit(native.FPDFFormObj_GetObject(object, at), inner, depth + 1);
+        }
+      };
+      const count = native.FPDFPage_CountObjects(page);
+      for (let at = 0; at < count; at += 1) visit(native.FPDFPage_GetObject(page, at), [1, 0, 0, 1, 0, 0], 0);
+      return objects;
+    }),
+  );
+};
+
+/** The points of a path in user space, curves by their control points; `move` starts a new line. */
+const readPath = (
+  document: OpenDocument,
+  { handle, matrix }: DrawnObject,
+): readonly { readonly point: Point; readonly move: boolean }[] =>
+  document.engine.call('read a path', (native, heap) =>
+    heap.scope((allocate) => {
+      const target = allocate(8);
+      const count = native.FPDFPath_CountSegments(handle);
+      const points: { readonly point: Point; readonly move: boolean }[] = [];
+      for (let at = 0; at < count; at += 1) {
+        const segment = native.FPDFPath_GetPathSegment(handle, at);
+        if (!native.FPDFPathSegment_GetPoint(segment, target, target + 4)) continue;
+        const point = transform(matrix, heap.float32(target), heap.float32(target + 4));
+        points.push({ point, move: native.FPDFPathSegment_GetType(segment) === 2 });
+      }
+      return points;
+    }),
+  );
+
+/** True when the open segment between two points passes through the box. */
+const passes = (from: Point, to: Point, box: Box): boolean => {
+  let enter = 0;
+  let leave = 1;
+  for (const [direction, low, high] of [
+    [to.x - from.x, box.left - from.x, box.right - from.x],
+    [to.y - from.y, box.bottom - from.y, box.top - from.y],
+  ] as const) {
+    if (direction === 0) {
+      if (low >= 0 || high <= 0) return false;
+      continue;
+    }
+    enter = Math.max(enter, Math.min(low / direction, high / direction));
+    leave = Math.min(leave, Math.max(low / direction, high / direction));
+  }
+  return leave > enter;
+};
+
+const sameBox = (one: Box, other: Box): boolean =>
+  Math.abs(one.left - other.left) < 0.1 &&
+  Math.abs(one.right - other.right) < 0.1 &&
+  Math.abs(one.bottom - other.bottom) < 0.1 &&
+  Math.abs(one.top - other.top) < 0.1;
+
+const pathIsUnder = (document: OpenDocument, object: DrawnObject, area: Box, boxes: readonly Box[]): boolean => {
+  const points = readPath(document, object);
+  if (points.length === 0) return false;
+  const bounds = boundsOf(points.map(({ point }) => point));
+  const inner = inset(area, OUTLINE_MARGIN);
+  if (!overlaps({ ...bounds, right: bounds.right + 1e-6, top: bounds.top + 1e-6 }, inner)) return false;
+  // The box of another redaction that overlaps this one.
+  if (points.length <= 6 && boxes.some((box) => sameBox(box, bounds))) return false;
+  return points.some(({ point, move }, at) => {
+    const before = points[at - 1];
+    return before !== undefined && !move && passes(before.point, point, inner);
+  });
+};
+
+const imageIsUnder = (document: OpenDocument, object: DrawnObject, area: Box): boolean => {
+  const back = invert(object.matrix);
+  if (back === undefined) return false;
+  const unit = boundsOf([
+    transform(object.matrix, 0, 0),
+    transform(object.matrix, 1, 0),
+    transform(object.matrix, 1, 1),
+    transform(object.matrix, 0, 1),
+  ]);
+  const inner = inset(area, OUTLINE_MARGIN);
+  if (!overlaps(unit, inner)) return false;
+  const image = decodeImageObject(document.engine, object.handle);
+  if (image === undefined) return true;
+  const polygon = [
+    { x: inner.left, y: inner.bottom },
+    { x: inner.right, y: inner.bottom },
+    { x: inner.right, y: inner.top },
+    { x: inner.left, y: inner.top },
+  ].map(({ x, y }) => transform(back, x, y));
+  let first: number | undefined;
+  for (const { row, from, to } of coveredSpans([polygon], image.width, image.height)) {
+    const start = (row * image.width + from) * image.channels;
+    const end = (row * image.width + to) * image.channels;
+    first ??= start;
+    for (let at = start; at < end; at += 1) {
+      const wanted = image.pixels[first + ((at - start) % image.channels)] ?? 0;
+      if (Math.abs((image.pixels[at] ?? 0) - wanted) > COLOR_TOLERANCE) return true;
+    }
+  }
+  return false;
+};
+
+interface AnnotationBox {
+  readonly box: Box;
+  readonly own: boolean;
+}
+
+const readAnnotationBoxes = (document: OpenDocument, pageIndex: number): readonly AnnotationBox[] => {
+  const page = document.page(pageIndex);
+  return document.engine.call('read the annotations of a page', (native, heap) =>
+    heap.scope((allocate) => {
+      const target = allocate(16);
+      const boxes: AnnotationBox[] = [];
+      const count = native.FPDFPage_GetAnnotCount(page);
+      for (let at = 0; at < count; at += 1) {
+        const annotation = native.FPDFPage_GetAnnot(page, at);
+        if (annotation === 0) continue;
+        if (native.FPDFAnnot_GetRect(annotation, target)) {
+          const [left = 0, top = 0, right = 0, bottom = 0] = [0, 4, 8, 12].map((offset) =>
+            heap.float32(target + offset),
+          );
+          boxes.push({
+            box: {
+              left: Math.min(left, right),
+              right: Math.max(left, right),
+              bottom: Math.min(top, bottom),
+              top: Math.max(top, bottom),
+            },
+            own: native.FPDFAnnot_HasKey(annotation, 'CBInstant'),
+          });
+        }
+        native.FPDFPage_CloseAnnot(annotation);
+      }
+      return boxes;
+    }),
+  );
+};
+
+/** Checks the areas of one page of the output. */
+export const verifyAreas = (
+  document: OpenDocument,
+  pageIndex: number,
+  areas: readonly VerifiedArea[],
+  allowed: readonly AllowedText[],
+): readonly Finding[] => {
+  const findings: Finding[] = [];
+  const geometry = readGeometry(document, pageIndex);
+  const boxes = areas.map(({ rect }) => rectToBox(geometry, rect));
+  const chars = readChars(document, pageIndex);
+  const objects = listObjects(document, pageIndex);
+  const annotations = readAnnotationBoxes(document, pageIndex);
+  const image = renderPixels(document, pageIndex, { dpi: VERIFY_DPI, annotations: false });
+  const scaleX = image.width / geometry.width;
+  const scaleY = image.height / geometry.height;
+
+  areas.forEach((area, at) => {
+    const box = boxes[at];
+    if (box === undefined) return;
+    const report = (code: FindingCode, detail: string): void => {
+      findings.push({ code, redactionId: area.redactionId, pageIndex, detail });
+    };
+    const { rect } = area;
+    if (
+      rect.left >= geometry.width ||
+      rect.top >= geometry.height ||
+      rect.left + rect.width <= 0 ||
+      rect.top + rect.height <= 0
+    ) {
+      report('redaction_off_page', 'The redaction lies outside the page.');
+      return;
+    }
+    // Text
+    const stamps = allowed.filter(
+      (stamp) =>
+        stamp.rect.left < rect.left + rect.width &&
+        rect.left < stamp.rect.left + stamp.rect.width &&
+        stamp.rect.top < rect.top + rect.height &&
+        rect.top < stamp.rect.top + stamp.rect.height,
+    );
+    const overlapping = areas.filter((_, index) => {
+      const other = boxes[index];
+      return other !== undefined && overlaps(other, box);
+    });
+    const overlays = overlapping.flatMap(({ overlayText }) => overlayText ?? []);
+    const under = chars.filter((char) => charIsUnder(char, box));
+    const permitted = [...overlays, ...stamps.map(({ text }) => text)];
+    if (under.length > 0 && !isAllowed(under.map(({ text }) => text).join(''), permitted))
+      report(
+        'text_under_redaction',
+        `${under.length === 1 ? 'One character is' : `${under.length} characters are`} left under the redaction.`,
+      );
+    // Pixels
+    if (permitted.length === 0) {
+      const left = Math.max(0, Math.ceil(rect.left * scaleX) + EDGE_PIXELS);
+      const right = Math.min(image.width, Math.floor((rect.left + rect.width) * scaleX) - EDGE_PIXELS);
+      const top = Math.max(0, Math.ceil(rect.top * scaleY) + EDGE_PIXELS);
+      const bottom = Math.min(image.height, Math.floor((rect.top + rect.height) * scaleY) - EDGE_PIXELS);
+      const reference = (top * image.width + left) * 3;
+      let different = 0;
+      for (let y = top; y < bottom; y += 1)
+        for (let x = left; x < right; x += 1) {
+          const pixel = (y * image.width + x) * 3;
+          for (let channel = 0; channel < 3; channel += 1)
+            if (
+              Math.abs((image.pixels[pixel + channel] ?? 0) - (image.pixels[reference + channel] ?? 0)) >
+              COLOR_TOLERANCE
+            ) {
+              different += 1;
+              break;
+            }
+        }
+      if (different > 0)
+        report(
+          'pixels_not_flat',
+          `${different} pixels under the redaction differ from its colour at ${VERIFY_DPI} dpi.`,
+        );
+    }
+    // Images and outlines
+    const images = objects.filter((object) => object.kind === 'image' && imageIsUnder(document, object, box)).length;
+    if (images > 0)
+      report(
+        'image_under_redaction',
+        `${images === 1 ? 'An image holds' : `${images} images hold`} a picture under the redaction.`,
+      );
+    const paths = objects.filter(
+      (object) => object.kind === 'path' && pathIsUnder(document, object, box, boxes),
+    ).length;
+    if (paths > 0)
+      report(
+        'vector_under_redaction',
+        `${paths === 1 ? 'An outline runs' : `${paths} outlines run`} under the redaction.`,
+      );
+    // Annotations
+    const covered = annotations.filter(
+      (annotation) => !annotation.own && overlaps(annotation.box, inset(box, ANNOTATION_MARGIN)),
+    ).length;
+    if (covered > 0)
+      report(
+        'annotation_under_redaction',
+        `${covered === 1 ? 'An annotation or form field lies' : `${covered} annotations or form fields lie`} under the redaction.`,
+      );
+  });
+  return findings;
+};

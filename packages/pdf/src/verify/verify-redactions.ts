@@ -1,0 +1,183 @@
+/**
+ * Proves redactions on the output, by reading it anew.
+ *
+ * 1. No character's origin or centre lies under a redaction (PDFium's text of the output).
+ * 2. Its pixels are of one colour at 150 dpi (PDFium's rendering).
+ * 3. No image has a picture there, no outline runs there, no annotation lies there (PDFium's page objects).
+ * 4. No removed string stands elsewhere in the file, no earlier revision, no unreachable object (another parser).
+ * The redaction itself works on the file's objects and uses none of these.
+ */
+import { CaseboundError } from '@casebound/contract';
+import { createHash } from 'node:crypto';
+import type { PdfEngine } from '../engine/create-engine.ts';
+import { type OpenDocument, openDocument } from '../engine/open-document.ts';
+import { readGeometry } from '../engine/page-text.ts';
+import { type Box, boundsOf, boxToRect, overlaps, rectToBox, transform } from '../geometry.ts';
+import { areasOf, type Redaction } from '../redact/apply-redactions.ts';
+import { createTermMatcher, listRemovedTerms, readRemovedText } from '../redact/removed-text.ts';
+import { readRemainingWords } from '../redact/remaining-words.ts';
+import type { Finding } from './findings.ts';
+import { type AllowedText, listObjects, verifyAreas } from './verify-areas.ts';
+import { verifyFile } from './verify-file.ts';
+
+export interface VerifyOptions {
+  /** The document before redaction, to know what was removed. Without it removed strings and images are not looked for. */
+  readonly original?: Uint8Array;
+  readonly password?: string;
+  /** More removed strings, such as the values of removed form fields. */
+  readonly removedText?: readonly string[];
+  /** Text drawn after the redaction, such as stamps. */
+  readonly allowed?: readonly AllowedText[];
+}
+
+export interface VerifiedRedaction {
+  readonly id: string | undefined;
+  readonly pageIndex: number;
+  readonly verified: boolean;
+  readonly findings: readonly Finding[];
+}
+
+export interface VerificationReport {
+  readonly verified: boolean;
+  readonly redactions: readonly VerifiedRedaction[];
+  /** Of the file as a whole. */
+  readonly document: readonly Finding[];
+  readonly checkedRemovedText: boolean;
+}
+
+const imageHash = (document: OpenDocument, handle: number): string =>
+  document.engine.call('read an image', (native, heap) =>
+    heap.scope((allocate) => {
+      const length = native.FPDFImageObj_GetImageDataRaw(handle, 0, 0);
+      const target = allocate(length);
+      native.FPDFImageObj_GetImageDataRaw(handle, target, length);
+      return createHash('sha256').update(heap.bytes(target, length)).digest('hex');
+    }),
+  );
+
+const unit: Box = { left: 0, bottom: 0, right: 1, top: 1 };
+
+/** Hashes of the images of a page; with `areas`, of those that they touch. */
+const imageHashes = (document: OpenDocument, pageIndex: number, areas: readonly Box[] | undefined): readonly string[] =>
+  listObjects(document, pageIndex).flatMap(({ kind, handle, matrix }) => {
+    if (kind !== 'image') return [];
+    const box = boundsOf(
+      [
+        [unit.left, unit.bottom],
+        [unit.right, unit.bottom],
+        [unit.right, unit.top],
+        [unit.left, unit.top],
+      ].map(([x = 0, y = 0]) => transform(matrix, x, y)),
+    );
+    return areas === undefined || areas.some((area) => overlaps(area, box)) ? [imageHash(document, handle)] : [];
+  });
+
+/** Verifies `redactions` on `output`. Throws only when the output cannot be opened or a redaction names no page. */
+export const verifyRedactions = async (
+  engine: PdfEngine,
+  output: Uint8Array,
+  redactions: readonly Redaction[],
+  options: VerifyOptions = {},
+): Promise<VerificationReport> => {
+  using document = openDocument(engine, output);
+  const ownPages = Map.groupBy(redactions, ({ pageIndex }) => pageIndex);
+  // A page that was extended has another display space; user space is the same in both documents.
+  const byPage = new Map(ownPages);
+  const areasOn = (pageIndex: number): readonly Box[] =>
+    areasOf(
+      readGeometry(document, pageIndex),
+      (byPage.get(pageIndex) ?? []).flatMap(({ rects }) => rects),
+    );
+
+  const removed: string[] = [...(options.removedText ?? [])];
+  const removedImages = new Set<string>();
+  if (options.original !== undefined) {
+    using original = openDocument(
+      engine,
+      options.original,
+      options.password === undefined ? {} : { password: options.password },
+    );
+    for (const [pageIndex, own] of ownPages) {
+      const before = readGeometry(original, pageIndex);
+      const after = readGeometry(document, pageIndex);
+      byPage.set(
+        pageIndex,
+        own.map((redaction) => ({
+          ...redaction,
+          rects: redaction.rects.map((rect) => boxToRect(after, rectToBox(before, rect))),
+        })),
+      );
+      const areas = areasOf(
+        before,
+        own.flatMap(({ rects }) => rects),
+      );
+      removed.push(...readRemovedText(original, pageIndex, areas));
+      for (const hash of imageHashes(original, pageIndex, areas)) removedImages.add(hash);
+      original.releasePage(pageIndex);
+    }
+  }
+
+  const findings: Finding[] = [];
+  for (const [pageIndex, own] of byPage) {
+    const areas = own.flatMap(({ id, rects, overlayText }) =>
+      rects.map((rect) => ({ redactionId: id, rect, overlayText })),
+    );
+    const allowed = (options.allowed ?? []).filter((stamp) => stamp.pageIndex === pageIndex);
+    findings.push(...verifyAreas(document, pageIndex, areas, allowed));
+    document.releasePage(pageIndex);
+  }
+  const terms = listRemovedTerms(removed);
+  let remaining: ReadonlySet<string> | undefined;
+  let drawn: ReadonlySet<string> | undefined;
+  const fileFindings = await verifyFile(output, {
+    matcher: terms.length === 0 ? undefined : createTermMatcher(terms),
+    isGone: ({ text }) => {
+      remaining ??= readRemainingWords(document, areasOn);
+      return !remaining.has(text);
+    },
+    removedImages,
+    isDrawn: (hash) => {
+      drawn ??= new Set(
+        Array.from({ length: document.pageCount }, (_, pageIndex) =>
+          imageHashes(document, pageIndex, undefined),
+        ).flat(),
+      );
+      return drawn.has(hash);
+    },
+  });
+  const results = redactions.map((redaction) => {
+    const own = findings.filter(
+      (finding) => finding.pageIndex === redaction.pageIndex && finding.redactionId === redaction.id,
+    );
+    return { id: redaction.id, pageIndex: redaction.pageIndex, verified: own.length === 0, findings: own };
+  });
+  return {
+    verified: findings.length === 0 && fileFindings.length === 0,
+    redactions: results,
+    document: fileFindings,
+    checkedRemovedText: options.original !== undefined || (options.removedText ?? []).length > 0,
+  };
+};
+
+const MAX_LISTED = 50;
+
+/** Throws `redaction_unverified` with the findings unless everything was proved. */
+export const requireVerified = (report: VerificationReport): void => {
+  if (report.verified) return;
+  const all = [...report.redactions.flatMap(({ findings }) => findings), ...report.document];
+  throw new CaseboundError(
+    'redaction_unverified',
+    `The verification of the redacted document found ${all.length === 1 ? 'one fault' : `${all.length} faults`}, first: ${all[0]?.detail ?? 'unknown'}`,
+    {
+      errors: all.slice(0, MAX_LISTED).map(({ code, redactionId, pageIndex, detail }) => ({
+        path:
+          redactionId === undefined
+            ? pageIndex === undefined
+              ? 'document'
+              : `page ${pageIndex + 1}`
+            : `redaction ${redactionId}`,
+        message: `${code}: ${detail}`,
+      })),
+    },
+  );
+};
