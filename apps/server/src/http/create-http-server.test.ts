@@ -35,7 +35,10 @@ describe('the registry on the server', () => {
       ]),
     );
     const routed: unknown[] = [];
-    const server = await plain(operations, handlers, (line) => routed.push(JSON.parse(line).operation));
+    const server = await plain(operations, handlers, (line) => {
+      const { operation, status } = JSON.parse(line);
+      if (status !== undefined) routed.push(operation);
+    });
     const { url } = await server.listen();
     try {
       for (const [name, { method, path, permission }] of Object.entries(operations)) {
@@ -50,9 +53,7 @@ describe('the registry on the server', () => {
     } finally {
       await server.close();
     }
-    expect(routed.filter((name) => name !== undefined)).toEqual(
-      Object.keys(operations).flatMap((name) => [name, name]),
-    );
+    expect(routed).toEqual(Object.keys(operations).flatMap((name) => [name, name]));
   });
 
   it('does not start with an operation that names no permission', async () => {
@@ -180,6 +181,14 @@ describe('problems', () => {
       correlationId: 'from-client',
       family: 'recoverable',
     });
+  });
+
+  it('whose code the operation does not declare are sent, and noted for its author', async () => {
+    const answer = await t.fetch('/v1/scenarios/undeclared', { method: 'POST' });
+    expect(Problem.parse(await answer.json()).code).toBe('case_busy');
+    expect(t.log).toContainEqual(
+      expect.objectContaining({ level: 'warn', operation: 'runScenario', errorCode: 'case_busy' }),
+    );
   });
 
   it('say nothing of a cause: no message, no SQL, no stack', async () => {

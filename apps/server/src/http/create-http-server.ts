@@ -11,8 +11,8 @@
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { CaseboundError, checkRegistry } from '@casebound/contract';
-import type { HandlersOf, Operation, OperationHandler, OperationMap, Permission } from '@casebound/contract';
+import { CaseboundError, checkRegistry, sharedErrorCodes } from '@casebound/contract';
+import type { ErrorCode, HandlersOf, Operation, OperationHandler, OperationMap, Permission } from '@casebound/contract';
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../platform/clock/Port.ts';
@@ -85,6 +85,12 @@ const sendProblem = (reply: FastifyReply, exchange: Exchange, thrown: unknown): 
 const sendAnswer = (reply: FastifyReply, answer: Answer): FastifyReply => {
   if (answer.contentType !== undefined) reply.type(answer.contentType);
   return reply.code(answer.status).send(answer.body);
+};
+
+const isDeclared = (operation: Operation, error: unknown): boolean => {
+  const declared: readonly ErrorCode[] = [...sharedErrorCodes, ...operation.errors];
+  const { code } = mapError(error);
+  return code === 'request_aborted' || declared.includes(code);
 };
 
 const refuseUnknown = (routes: RouteTable, request: FastifyRequest): never => {
@@ -222,9 +228,21 @@ export const createHttpServer = async <const M extends OperationMap>(
         const exchange = exchanges.of(request.raw);
         const { actor, requestId } = exchange;
         const input = { params: request.params, query: parseQuery(request.raw.url ?? ''), body: request.body };
-        const answer = await exchange.within(config.requestTimeoutMs, async (signal) =>
-          serveOperation({ name, operation, handler, input, actor, requestId, signal }),
-        );
+        const answer = await exchange
+          .within(config.requestTimeoutMs, async (signal) =>
+            serveOperation({ name, operation, handler, input, actor, requestId, signal }),
+          )
+          .catch((error: unknown) => {
+            // The client gets it all the same; its documentation does not say so.
+            if (!isDeclared(operation, error)) {
+              log.warn('An operation failed with a code that it does not declare', {
+                operation: name,
+                requestId,
+                errorCode: mapError(error).code,
+              });
+            }
+            throw error;
+          });
         return sendAnswer(reply, answer);
       },
     });

@@ -128,6 +128,9 @@ const scenarioErrors: Scenarios = {
   conflict: async () => {
     throw new CaseboundError('conflict_retries_exhausted', 'Too contended.', { retryAfterSeconds: 3 });
   },
+  undeclared: async () => {
+    throw new CaseboundError('case_busy', 'Busy.');
+  },
   secret: async () => {
     const driver = Object.assign(new Error("duplicate key value: CANARY SELECT * FROM t WHERE x = 'CANARY'"), {
       code: '23505',
