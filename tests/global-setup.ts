@@ -9,7 +9,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
-import type {} from '@casebound/test-kit';
+import type { ProvidedPostgres } from '@casebound/test-kit';
 import { dataFolderPaths, findHolder, startEmbedded } from '../apps/server/src/database/embedded/index.ts';
 
 const prefix = 'casebound-run-';
@@ -28,12 +28,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
     rmSync(dataDir, { recursive: true, force: true });
   };
   process.once('exit', removeAtExit);
-  project.provide('postgres', {
+  const provided: ProvidedPostgres = {
     host: server.target.host,
     port: server.target.port,
     application: { user: server.target.user, password: server.target.password },
     superuser: { user: server.superuserTarget.user, password: server.superuserTarget.password },
-  });
+  };
+  project.provide('postgres', provided);
   return async () => {
     await server.stop();
     process.off('exit', removeAtExit);

@@ -103,11 +103,11 @@ async function create(client: pg.Client, name: string, how: string, owner: strin
 }
 
 async function drop(client: pg.Client, name: string): Promise<void> {
-  let leak: unknown;
+  let leak: Error | undefined;
   try {
     await waitForNoConnections(client, name, 'the test file');
   } catch (error) {
-    leak = error;
+    leak = error instanceof Error ? error : new Error(String(error));
   }
   const databases = await client.query<{ datname: string }>(
     `SELECT datname FROM pg_database WHERE datname = $1 OR starts_with(datname, $1 || '_')`,

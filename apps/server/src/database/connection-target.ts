@@ -56,13 +56,12 @@ const dateOid = 1082;
 /** The driver's form of a target. */
 export function clientConfig(target: ConnectionTarget, applicationName: string): pg.ClientConfig {
   const { tls = 'off', ...rest } = target;
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(dateOid, (value) => value);
   return {
     ...rest,
     ssl: tls === 'off' ? false : { rejectUnauthorized: tls === 'verify' },
     application_name: applicationName,
-    types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary'): unknown =>
-        oid === dateOid ? (value: string) => value : pg.types.getTypeParser(oid, format ?? 'text'),
-    },
+    types,
   };
 }

@@ -1,5 +1,5 @@
 /** A database behind the `Database` interface: retries, endpoints, refused nesting, LISTEN. */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
 import type { Clock } from '../platform/clock/Port.ts';

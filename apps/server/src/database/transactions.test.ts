@@ -260,7 +260,7 @@ describe('transaction', () => {
       await set(tx, 1, 1);
       await expect(
         tx.savepoint(async (inner) => {
-          await set(inner as OwnerTransaction, 2, 2);
+          await set(inner, 2, 2);
           await expect(tx.query('SELECT 1')).rejects.toThrow(/innermost/);
           await inner.query('SELECT 1/0');
         }),

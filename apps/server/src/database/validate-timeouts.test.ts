@@ -6,10 +6,12 @@ const { timeouts } = databaseConfigSchema.parse({ kind: 'embedded' });
 
 describe('validateTimeouts', () => {
   it('accepts the defaults with the default time limits of handlers', () => {
-    validateTimeouts(timeouts, [
-      { name: 'http.requestTimeoutMs', ms: 30_000 },
-      { name: 'import', ms: 900_000 },
-    ]);
+    expect(() => {
+      validateTimeouts(timeouts, [
+        { name: 'http.requestTimeoutMs', ms: 30_000 },
+        { name: 'import', ms: 900_000 },
+      ]);
+    }).not.toThrow();
   });
 
   it('names every violation with its numbers', () => {

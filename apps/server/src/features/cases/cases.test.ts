@@ -243,7 +243,7 @@ describe('placement', () => {
     );
     const counts = new Map<string, number>();
     for (const one of made) counts.set(one.database, (counts.get(one.database) ?? 0) + 1);
-    expect([...counts.values()].toSorted()).toEqual([1, 3, 3]);
+    expect([...counts.values()].toSorted((a, b) => a - b)).toEqual([1, 3, 3]);
     const [first] = made;
     if (first !== undefined) await deleteCase(dependencies, systemActor, first.caseId);
     const next = await createCase(dependencies, systemActor, { name: 'Again' });
