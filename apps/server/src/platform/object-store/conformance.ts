@@ -7,10 +7,10 @@ import { Readable } from 'node:stream';
 import { hasCode } from '@casebound/contract';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runStep, step } from './model-steps.ts';
+import { runStep, step } from './testing/model-steps.ts';
 import { compareKeys, objectKey, objectPrefix, type ObjectKey, type ObjectPrefix, type ObjectStore } from './Port.ts';
 import { readBytes } from './read-bytes.ts';
-import { codeOf, keysOf, listAll, sha256Of, streamOf } from './test-objects.ts';
+import { codeOf, keysOf, listAll, sha256Of, streamOf } from './testing/test-objects.ts';
 
 export interface ConformanceTarget {
   readonly store: ObjectStore;

@@ -8,6 +8,8 @@ import {
   segmentOfObject,
 } from './adapters/filesystem/object-path.ts';
 import { formatRecord, parseRecord, recordBytes } from './adapters/filesystem/object-record.ts';
+import { casePrefix } from './Port.ts';
+import { CaseId } from '@casebound/contract';
 import { maxKeyBytes, maxSegmentBytes, ObjectKey, objectKey, objectPrefix } from './key.ts';
 
 const segment = fc
@@ -70,6 +72,7 @@ describe('object keys', () => {
       expect(() => objectPrefix(text)).toThrow(expect.objectContaining({ code: 'object_key_invalid' }));
     }
     expect(objectPrefix('case_1/')).toBe('case_1/');
+    expect(casePrefix(CaseId.parse(7))).toBe('case_7/');
   });
 
   it('gives every key a path of its own, also where letter case does not count', () => {

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 const mebibyte = 1024 * 1024;
 
 const growth = async (config: Record<string, unknown>, knowledge: string): Promise<number> => {
-  const script = join(import.meta.dirname, 'memory-process.ts');
+  const script = join(import.meta.dirname, 'testing/memory-process.ts');
   const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(config), knowledge]);
   return Number(stdout) / mebibyte;
 };

@@ -21,17 +21,17 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeOf, listAll, streamOf } from '../../test-objects.ts';
+import { codeOf, listAll, streamOf } from '../../testing/test-objects.ts';
 import { filesystemObjectStoreConfig } from '../../config.ts';
 import { createObjectStore } from '../../create-object-store.ts';
 import { objectKey, objectPrefix, type ObjectStore } from '../../Port.ts';
 import { readBytes } from '../../read-bytes.ts';
-import { testDependencies } from '../../test-dependencies.ts';
+import { testDependencies } from '../../testing/test-dependencies.ts';
 import { recordBytes } from './object-record.ts';
 import { currentOwner } from './temporary-files.ts';
 
 const isRoot = process.getuid?.() === 0;
-const script = join(import.meta.dirname, 'store-process.ts');
+const script = join(import.meta.dirname, '../../testing/store-process.ts');
 const key = objectKey('case_1/a');
 
 const text = async (store: ObjectStore, which = key): Promise<string> =>

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describeObjectStore, type ConformanceTarget } from '../../conformance.ts';
 import { filesystemObjectStoreConfig } from '../../config.ts';
 import { openFilesystemObjectStore } from './filesystem-object-store.ts';
-import { testDependencies } from '../../test-dependencies.ts';
+import { testDependencies } from '../../testing/test-dependencies.ts';
 
 const openTarget = async (settings: Record<string, unknown>): Promise<ConformanceTarget> => {
   const folder = await mkdtemp(join(tmpdir(), 'casebound-objects-'));

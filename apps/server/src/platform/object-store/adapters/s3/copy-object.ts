@@ -14,7 +14,7 @@ import { abortUpload, beginUpload, completeUpload, confirmed, copyIntoUpload } f
 import { toMetadata, type WriteRecord } from './object-metadata.ts';
 import { aborting, bucketKey } from './s3-client.ts';
 import { isStatus } from './s3-errors.ts';
-import { checkWritten, writeAs, type S3Writing } from './write-object.ts';
+import { checkWritten, writeAs, type S3Writing } from './confirm-write.ts';
 
 export interface NamedSource {
   /** Name in the bucket. */

@@ -3,12 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { CaseboundError } from '@casebound/contract';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, listAll, sha256Of, streamOf } from '../../test-objects.ts';
+import { codeOf, listAll, sha256Of, streamOf } from '../../testing/test-objects.ts';
 import { s3ObjectStoreConfig } from '../../config.ts';
 import { objectKey, objectPrefix, type ObjectKey, type ObjectStore } from '../../Port.ts';
 import { collectBytes, readBytes } from '../../read-bytes.ts';
-import { testDependencies } from '../../test-dependencies.ts';
-import { startFaultyEndpoint, type Fault, type FaultyEndpoint, type SeenRequest } from './faulty-endpoint.ts';
+import { testDependencies } from '../../testing/test-dependencies.ts';
+import {
+  startFaultyEndpoint,
+  type Fault,
+  type FaultyEndpoint,
+  type SeenRequest,
+} from '../../testing/faulty-endpoint.ts';
 import { openS3ObjectStore } from './s3-object-store.ts';
 
 const mebibyte = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { describeObjectStore, type ConformanceTarget } from '../../conformance.ts';
 import { s3ObjectStoreConfig } from '../../config.ts';
-import { testDependencies } from '../../test-dependencies.ts';
-import { startFaultyEndpoint } from './faulty-endpoint.ts';
+import { testDependencies } from '../../testing/test-dependencies.ts';
+import { startFaultyEndpoint } from '../../testing/faulty-endpoint.ts';
 import { openS3ObjectStore } from './s3-object-store.ts';
 
 const openTarget = async (settings: Record<string, unknown>): Promise<ConformanceTarget> => {

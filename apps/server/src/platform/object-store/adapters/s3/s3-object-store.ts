@@ -18,7 +18,8 @@ import { deleteNames, listObjects, sweepLeftovers } from './list-and-delete.ts';
 import { createHead } from './object-metadata.ts';
 import { readObject } from './read-object.ts';
 import { bucketKey, connect } from './s3-client.ts';
-import { putObject, type S3Writing } from './write-object.ts';
+import type { S3Writing } from './confirm-write.ts';
+import { putObject } from './write-object.ts';
 
 /** @param credentials resolves access keys; undefined for the SDK's default chain. */
 export const openS3ObjectStore = async (

@@ -12,7 +12,8 @@ import { CaseboundError } from '@casebound/contract';
 import { checkContentType } from '../../check-arguments.ts';
 import { checkExpected, checkNotLonger, chunksOf, sha256Hex } from '../../checked-body.ts';
 import type { ObjectBody, ObjectKey, PutOptions, Stored } from '../../Port.ts';
-import type { ConditionalWrites, IfNoneMatch, Written } from './conditional-writes.ts';
+import type { Written } from './conditional-writes.ts';
+import { checkWritten, writeAs, type S3Writing } from './confirm-write.ts';
 import { copyWithin } from './copy-object.ts';
 import {
   abortUpload,
@@ -23,44 +24,9 @@ import {
   uploadPart,
   type Upload,
 } from './multi-part.ts';
-import { toMetadata, type S3ObjectInfo, type WriteRecord } from './object-metadata.ts';
+import { toMetadata, type WriteRecord } from './object-metadata.ts';
 import { aborting, bucketKey, ownPrefix, type S3Connection } from './s3-client.ts';
 import { splitParts, type Part } from './split-parts.ts';
-
-export interface S3Writing {
-  readonly connection: S3Connection;
-  readonly conditional: ConditionalWrites;
-  readonly head: (key: ObjectKey, signal?: AbortSignal) => Promise<S3ObjectInfo | undefined>;
-}
-
-/** Writes once, or create-only, as the options ask. */
-export const writeAs = async (
-  { conditional }: S3Writing,
-  key: ObjectKey,
-  record: WriteRecord,
-  options: { readonly ifAbsent?: boolean; readonly signal?: AbortSignal },
-  write: (condition: IfNoneMatch) => Promise<string>,
-): Promise<Written> =>
-  options.ifAbsent === true
-    ? conditional.createOnly(key, record, write, options.signal)
-    : { etag: await write({}), created: true };
-
-/** @throws `object_corrupt` when the endpoint holds something else under the key than was written. */
-export const checkWritten = async (
-  { head, connection }: S3Writing,
-  key: ObjectKey,
-  record: WriteRecord,
-  signal: AbortSignal | undefined,
-): Promise<void> => {
-  const found = await head(key, signal);
-  // Another write may have replaced it since; that one checks for itself.
-  if (found === undefined || found.writeId !== record.writeId) return;
-  if (found.size === record.size && found.sha256 === record.sha256) return;
-  throw new CaseboundError(
-    'object_corrupt',
-    `${connection.address} stored the object ${key} with other size or hash than it was given.`,
-  );
-};
 
 const putWhole = async (
   writing: S3Writing,

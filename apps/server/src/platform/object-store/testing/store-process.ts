@@ -3,11 +3,11 @@
  *
  * Arguments: folder, what to do, and the crash point at which the process kills itself (or `none`).
  */
-import { objectKey } from '../../Port.ts';
+import { objectKey } from '../Port.ts';
 import { CaseboundError } from '@casebound/contract';
-import { createObjectStore } from '../../create-object-store.ts';
-import { filesystemObjectStoreConfig } from '../../config.ts';
-import { testDependencies } from '../../test-dependencies.ts';
+import { createObjectStore } from '../create-object-store.ts';
+import { filesystemObjectStoreConfig } from '../config.ts';
+import { testDependencies } from './test-dependencies.ts';
 
 const [, , root = '', action = '', crashAt = ''] = process.argv;
 

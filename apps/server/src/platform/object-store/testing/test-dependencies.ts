@@ -1,5 +1,5 @@
 /** Dependencies for tests of the adapters: the machine's own clock, warnings kept, crash points that do nothing unless told. */
-import type { ObjectStoreDependencies } from './dependencies.ts';
+import type { ObjectStoreDependencies } from '../dependencies.ts';
 
 export interface TestDependencies extends ObjectStoreDependencies {
   readonly warnings: string[];

@@ -4,9 +4,9 @@
  * Arguments: the configuration of a store as JSON, and `known` or `unknown` for whether the put is told size and hash.
  */
 import { createHash } from 'node:crypto';
-import { objectStoreConfigSchema } from './config.ts';
-import { createObjectStore } from './create-object-store.ts';
-import { objectKey } from './Port.ts';
+import { objectStoreConfigSchema } from '../config.ts';
+import { createObjectStore } from '../create-object-store.ts';
+import { objectKey } from '../Port.ts';
 import { testDependencies } from './test-dependencies.ts';
 
 const chunkBytes = 64 * 1024;

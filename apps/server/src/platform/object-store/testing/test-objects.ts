@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { CaseboundError, type ErrorCode } from '@casebound/contract';
-import type { ListedObject, ListOptions, ObjectKey, ObjectPrefix, ObjectStore } from './Port.ts';
+import type { ListedObject, ListOptions, ObjectKey, ObjectPrefix, ObjectStore } from '../Port.ts';
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -1,8 +1,8 @@
 /** Random operations on a store and on a Map, for the property that the two cannot be told apart. */
 import * as fc from 'fast-check';
 import { expect } from 'vitest';
-import { compareKeys, objectKey, objectPrefix, type ObjectKey, type ObjectPrefix, type ObjectStore } from './Port.ts';
-import { readBytes } from './read-bytes.ts';
+import { compareKeys, objectKey, objectPrefix, type ObjectKey, type ObjectPrefix, type ObjectStore } from '../Port.ts';
+import { readBytes } from '../read-bytes.ts';
 import { codeOf, keysOf, listAll, sha256Of } from './test-objects.ts';
 
 const segment = fc.oneof(
