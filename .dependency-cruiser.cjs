@@ -7,6 +7,8 @@
 const TEST = '([.]test[.]ts$|/conformance[.]ts$|/testing/|/test/|^tests/)';
 const FAMILY = '^apps/server/src/platform/([^/]+)/';
 const FEATURE = '^apps/server/src/features/([^/]+)/';
+/** npm puts some dependencies below the workspace that asks for them. */
+const INSTALLED = '/node_modules/';
 const PORT = '^apps/server/src/platform/[^/]+/(Port|config)[.]ts$';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -40,7 +42,7 @@ module.exports = {
       from: { path: '^packages/(?!contract/|test-kit/)([^/]+)/', pathNot: TEST },
       to: {
         path: ['^packages/', '^apps/', '^tests/', '^bench/', '^tools/'],
-        pathNot: ['^packages/$1/', '^packages/contract/'],
+        pathNot: [INSTALLED, '^packages/$1/', '^packages/contract/'],
       },
     },
     {
@@ -48,7 +50,10 @@ module.exports = {
       comment: 'Tests of a package use the package, the contract and the test kit.',
       severity: 'error',
       from: { path: '^packages/(?!test-kit/)([^/]+)/.*([.]test[.]ts$|/testing/|/test/)' },
-      to: { path: ['^packages/', '^apps/'], pathNot: ['^packages/$1/', '^packages/contract/', '^packages/test-kit/'] },
+      to: {
+        path: ['^packages/', '^apps/'],
+        pathNot: [INSTALLED, '^packages/$1/', '^packages/contract/', '^packages/test-kit/'],
+      },
     },
     {
       name: 'pdf-and-loadfile-are-pure',
@@ -67,7 +72,7 @@ module.exports = {
       from: { path: FAMILY, pathNot: TEST },
       to: {
         path: ['^packages/', '^apps/', '^tests/', '^bench/', '^tools/'],
-        pathNot: ['^packages/contract/', '^apps/server/src/platform/$1/', PORT],
+        pathNot: [INSTALLED, '^packages/contract/', '^apps/server/src/platform/$1/', PORT],
       },
     },
     {
@@ -78,6 +83,7 @@ module.exports = {
       to: {
         path: ['^packages/', '^apps/'],
         pathNot: [
+          INSTALLED,
           '^packages/contract/',
           '^apps/server/src/database/',
           PORT,
@@ -94,6 +100,7 @@ module.exports = {
       to: {
         path: '^apps/',
         pathNot: [
+          INSTALLED,
           '^apps/server/src/features/$1/',
           '^apps/server/src/features/[^/]+/index[.]ts$',
           '^apps/server/src/database/',
@@ -109,6 +116,7 @@ module.exports = {
       to: {
         path: '^(apps|packages)/',
         pathNot: [
+          INSTALLED,
           '^packages/[^/]+/src/index[.]ts$',
           '^packages/contract/',
           '^apps/server/src/(http|cli)/',
@@ -170,7 +178,7 @@ module.exports = {
       comment: 'The browser and the cloud stacks import the contract alone.',
       severity: 'error',
       from: { path: '^(apps/web|infra)/' },
-      to: { path: '^(apps|packages)/', pathNot: ['^apps/web/', '^infra/', '^packages/contract/'] },
+      to: { path: '^(apps|packages)/', pathNot: [INSTALLED, '^apps/web/', '^infra/', '^packages/contract/'] },
     },
   ],
   options: {
