@@ -48,6 +48,13 @@ const significant = (text: string): string => {
   return `${trimmed}e${Number(exponent) - fraction.length + (digits.length - trimmed.length)}`;
 };
 
+/** Sets a member under any name: plain assignment of `__proto__` would set the prototype instead. */
+const setMember = (members: { [key: string]: JsonValue }, name: string, value: JsonValue): void => {
+  if (name === '__proto__')
+    Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
+  else members[name] = value;
+};
+
 class Reader {
   private at = 0;
   private values = 0;
@@ -182,8 +189,7 @@ class Reader {
       this.at += 1;
       this.skip();
       const value = this.value(child, depth);
-      // A member of this name would set the prototype; no schema can declare it, so it is dropped as overposted.
-      if (name !== '__proto__') members[name] = value;
+      setMember(members, name, value);
       this.skip();
       const next = this.text[this.at];
       this.at += 1;
@@ -218,9 +224,9 @@ export const checkJsonValue = (value: unknown, limits: JsonLimits = defaultJsonL
     if (typeof node === 'object') {
       const members: { [key: string]: JsonValue } = {};
       for (const [name, member] of Object.entries(node)) {
-        if (member === undefined || name === '__proto__') continue;
+        if (member === undefined) continue;
         if (name.includes('\u0000') || !name.isWellFormed()) fail(path, 'has a member whose name is no text');
-        members[name] = walk(member, `${path}.${name}`, depth + 1);
+        setMember(members, name, walk(member, `${path}.${name}`, depth + 1));
       }
       return members;
     }
