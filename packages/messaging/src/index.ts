@@ -1,9 +1,4 @@
 export { errorEventOf } from './announce-dead-letters.ts';
-export { createAwsTransport } from './aws/aws-transport.ts';
-export { createLambdaFleet, workerOfEnvironment } from './aws/lambda-fleet.ts';
-export type { LambdaFleetOptions } from './aws/lambda-fleet.ts';
-export { checkSqsBatchEvent, createLambdaHandler } from './aws/lambda-handler.ts';
-export type { LambdaContext, SqsBatchEvent, SqsBatchResponse } from './aws/lambda-handler.ts';
 export type { BreakerReport, Breakers } from './breakers.ts';
 export { createCircuitBreaker } from './circuit-breaker.ts';
 export type { BreakerChange, BreakerSettings, BreakerState, CircuitBreaker } from './circuit-breaker.ts';

@@ -1,0 +1,2 @@
+export type { OperationsDependencies } from './dependencies.ts';
+export { createOperationsHandlers, type OperationsHandlers } from './routes.ts';
