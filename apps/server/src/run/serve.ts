@@ -10,6 +10,7 @@ import type { RunningServer } from '../cli/engine.ts';
 import { openSystem, type System, type SystemOptions } from '../compose.ts';
 import { createHttpServer } from '../http/create-http-server.ts';
 import type { HttpServer } from '../http/lifecycle.ts';
+import { keepHouse } from './keep-house.ts';
 import { removeRunFile, writeRunFile } from './run-file.ts';
 
 /** A worker answers for its health, metrics and status, and nothing of the cases. */
@@ -60,11 +61,15 @@ export const startServer = async (
   const { system, address } = served;
   const { dataFolder, config } = options.effective;
   const ended = Promise.withResolvers<void>();
+  const stopped = new AbortController();
+  const housekeeping = keepHouse(system, stopped.signal);
   let stopping: Promise<void> | undefined;
   const stop = async (reason: string): Promise<void> => {
     stopping ??= (async () => {
       system.log.info('Stopping', { component: 'server', step: reason });
       try {
+        stopped.abort();
+        await housekeeping;
         await removeRunFile(dataFolder, process.pid);
         await served.stop();
       } finally {
