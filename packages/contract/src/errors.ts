@@ -264,7 +264,7 @@ export const errorTable = {
   secret_store_denied: entry(
     500,
     'permanent',
-    27,
+    29,
     'The store of secrets refuses access.',
     'Give this process the permission that `detail` names.',
   ),
@@ -341,7 +341,7 @@ export const errorTable = {
   migration_failed: entry(
     500,
     'recoverable',
-    27,
+    35,
     'A migration could not be applied.',
     'Correct what `detail` names and run `casebound migrate` again; what was applied stays.',
   ),
@@ -356,14 +356,14 @@ export const errorTable = {
   server_unreachable: entry(
     503,
     'recoverable',
-    27,
+    36,
     'The server cannot be reached.',
     'Check that it runs, its address and the network.',
   ),
   response_invalid: entry(
     502,
     'permanent',
-    28,
+    37,
     'The answer is not one that this version understands.',
     'Check that the address is that of a Casebound server, and that client and server are of the same version.',
   ),
@@ -485,7 +485,7 @@ export const errorTable = {
   queue_settings_invalid: entry(
     500,
     'permanent',
-    30,
+    50,
     'The settings of a queue or worker contradict one another.',
     'Correct the numbers that are named.',
   ),
@@ -520,14 +520,14 @@ export const errorTable = {
   queue_transport_unavailable: entry(
     503,
     'recoverable',
-    31,
+    51,
     'The message transport does not answer.',
     'Check its address, credentials and the network; then try again.',
   ),
   queue_transport_denied: entry(
     500,
     'permanent',
-    32,
+    52,
     'The message transport refuses access.',
     'Check credentials and permissions.',
   ),
@@ -555,7 +555,7 @@ export const errorTable = {
   receive_count_exceeded: entry(
     500,
     'permanent',
-    33,
+    53,
     'A message was received too often without success.',
     'Look at the history of the dead letter, mend the cause, then redrive it.',
   ),
