@@ -3,8 +3,8 @@
  *
  * - A subpath whose outline does not cross an area stays as it was, curves included: a background that surrounds an area has
  *   no outline there and says nothing about what was in it.
- * - A filled subpath that crosses is flattened and cut with the four convex regions around the area (Sutherland-Hodgman). Winding
- *   numbers outside the area stay what they were, so compound paths keep their holes; both fill rules hold.
+ * - A filled subpath that crosses is flattened and cut with boxes around the areas (Sutherland-Hodgman). Winding numbers outside
+ *   the areas stay what they were, so compound paths keep their holes; both fill rules hold.
  * - A stroked subpath is flattened and its segments are cut; the area is widened by half the line.
  */
 import { formatNumber } from '../cos/serialize.ts';
@@ -147,23 +147,56 @@ const clipPolygon = (polygon: readonly Point[], keep: HalfPlane): readonly Point
   return out;
 };
 
-/** Cuts a polygon into the parts left of, right of, below and above the box. */
-const subtract = (polygon: readonly Point[], box: Box): readonly (readonly Point[])[] => {
-  const leftOf: HalfPlane = ({ x }) => box.left - x;
-  const rightOf: HalfPlane = ({ x }) => x - box.right;
-  const below: HalfPlane = ({ y }) => box.bottom - y;
-  const above: HalfPlane = ({ y }) => y - box.top;
-  const column = clipPolygon(
-    clipPolygon(polygon, ({ x }) => x - box.left),
-    ({ x }) => box.right - x,
-  );
-  return [
-    clipPolygon(polygon, leftOf),
-    clipPolygon(polygon, rightOf),
-    clipPolygon(column, below),
-    clipPolygon(column, above),
-  ].filter((part) => part.length > 2);
+const widen = (box: Box, by: number): Box => ({
+  left: box.left - by,
+  bottom: box.bottom - by,
+  right: box.right + by,
+  top: box.top + by,
+});
+
+/**
+ * What is left of `bounds` without the areas, as boxes that do not overlap: vertical slabs between the sides of the areas, each cut
+ * into the intervals that no area covers.
+ */
+const complement = (bounds: Box, areas: readonly Box[]): readonly Box[] => {
+  const xs = [bounds.left, bounds.right];
+  for (const { left, right } of areas)
+    for (const x of [left, right]) if (x > bounds.left && x < bounds.right) xs.push(x);
+  xs.sort((one, other) => one - other);
+  const cells: Box[] = [];
+  for (let at = 1; at < xs.length; at += 1) {
+    const left = xs[at - 1] ?? 0;
+    const right = xs[at] ?? 0;
+    if (!(right > left)) continue;
+    const covering = areas
+      .filter((area) => area.left < right && area.right > left)
+      .sort((one, other) => one.bottom - other.bottom);
+    let bottom = bounds.bottom;
+    for (const area of covering) {
+      if (area.bottom > bottom) cells.push({ left, right, bottom, top: Math.min(area.bottom, bounds.top) });
+      bottom = Math.max(bottom, area.top);
+    }
+    if (bounds.top > bottom) cells.push({ left, right, bottom, top: bounds.top });
+  }
+  return cells.filter((cell) => cell.top > cell.bottom);
 };
+
+/** Cuts a polygon with each of the boxes around the areas; a part never leaves its box, so no edge runs through an area. */
+const subtract = (polygon: readonly Point[], areas: readonly Box[]): readonly (readonly Point[])[] =>
+  complement(widen(boundsOf(polygon), 1), areas)
+    .map((cell) =>
+      clipPolygon(
+        clipPolygon(
+          clipPolygon(
+            clipPolygon(polygon, ({ x }) => x - cell.left),
+            ({ x }) => cell.right - x,
+          ),
+          ({ y }) => y - cell.bottom,
+        ),
+        ({ y }) => cell.top - y,
+      ),
+    )
+    .filter((part) => part.length > 2);
 
 const subtractLine = (line: readonly Point[], box: Box): readonly (readonly Point[])[] => {
   const lines: Point[][] = [];
@@ -193,13 +226,6 @@ const subtractLine = (line: readonly Point[], box: Box): readonly (readonly Poin
   if (current.length > 1) lines.push(current);
   return lines;
 };
-
-const widen = (box: Box, by: number): Box => ({
-  left: box.left - by,
-  bottom: box.bottom - by,
-  right: box.right + by,
-  top: box.top + by,
-});
 
 const format = ({ x, y }: Point): string => `${formatNumber(x)} ${formatNumber(y)}`;
 
@@ -259,11 +285,8 @@ export const rewritePath = (path: PathInput, areas: readonly Box[]): string | un
   if (fills) {
     const body = subpaths.map((subpath, at) => {
       if (crossingFill[at] !== true) return formatSegments(subpath.segments);
-      let polygons: readonly (readonly Point[])[] = [subpath.points];
-      for (const area of near)
-        polygons = polygons.flatMap((polygon) =>
-          crosses([...polygon, ...polygon.slice(0, 1)], area) ? subtract(polygon, area) : [polygon],
-        );
+      // Areas within the shape are cut out as well: the cuts for the others must not run through them.
+      const polygons = subtract(subpath.points, near);
       return polygons.map((polygon) => polygonText(polygon, true)).join('\n');
     });
     const text = body.filter((part) => part !== '').join('\n');

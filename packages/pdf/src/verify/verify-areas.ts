@@ -120,21 +120,51 @@ export const listObjects = (document: OpenDocument, pageIndex: number): readonly
   );
 };
 
-/** The points of a path in user space, curves by their control points; `move` starts a new line. */
-const readPath = (
-  document: OpenDocument,
-  { handle, matrix }: DrawnObject,
-): readonly { readonly point: Point; readonly move: boolean }[] =>
+/** fpdf_edit.h: segment types. A curve is three segments: two control points and its end. */
+const CURVE_SEGMENT = 1;
+const MOVE_SEGMENT = 2;
+const CURVE_STEPS = 12;
+
+interface PathPoint {
+  readonly point: Point;
+  /** Starts a new line. */
+  readonly move: boolean;
+}
+
+/** The points of a path in user space, curves flattened. */
+const readPath = (document: OpenDocument, { handle, matrix }: DrawnObject): readonly PathPoint[] =>
   document.engine.call('read a path', (native, heap) =>
     heap.scope((allocate) => {
       const target = allocate(8);
       const count = native.FPDFPath_CountSegments(handle);
-      const points: { readonly point: Point; readonly move: boolean }[] = [];
+      const points: PathPoint[] = [];
+      let curve: Point[] = [];
+      let last: Point = { x: 0, y: 0 };
       for (let at = 0; at < count; at += 1) {
         const segment = native.FPDFPath_GetPathSegment(handle, at);
         if (!native.FPDFPathSegment_GetPoint(segment, target, target + 4)) continue;
         const point = transform(matrix, heap.float32(target), heap.float32(target + 4));
-        points.push({ point, move: native.FPDFPathSegment_GetType(segment) === 2 });
+        const type = native.FPDFPathSegment_GetType(segment);
+        if (type !== CURVE_SEGMENT) {
+          points.push({ point, move: type === MOVE_SEGMENT });
+          last = point;
+          continue;
+        }
+        curve.push(point);
+        const [c1, c2, end] = curve;
+        if (c1 === undefined || c2 === undefined || end === undefined) continue;
+        for (let step = 1; step <= CURVE_STEPS; step += 1) {
+          const t = step / CURVE_STEPS;
+          const u = 1 - t;
+          const blend = (p0: number, p1: number, p2: number, p3: number): number =>
+            u * u * u * p0 + 3 * u * u * t * p1 + 3 * u * t * t * p2 + t * t * t * p3;
+          points.push({
+            point: { x: blend(last.x, c1.x, c2.x, end.x), y: blend(last.y, c1.y, c2.y, end.y) },
+            move: false,
+          });
+        }
+        last = end;
+        curve = [];
       }
       return points;
     }),
@@ -164,10 +194,12 @@ const sameBox = (one: Box, other: Box): boolean =>
   Math.abs(one.bottom - other.bottom) < 0.1 &&
   Math.abs(one.top - other.top) < 0.1;
 
-const pathIsUnder = (document: OpenDocument, object: DrawnObject, area: Box, boxes: readonly Box[]): boolean => {
-  const points = readPath(document, object);
-  if (points.length === 0) return false;
-  const bounds = boundsOf(points.map(({ point }) => point));
+interface Outline {
+  readonly points: readonly PathPoint[];
+  readonly bounds: Box;
+}
+
+const outlineIsUnder = ({ points, bounds }: Outline, area: Box, boxes: readonly Box[]): boolean => {
   const inner = inset(area, OUTLINE_MARGIN);
   if (!overlaps({ ...bounds, right: bounds.right + 1e-6, top: bounds.top + 1e-6 }, inner)) return false;
   // The box of another redaction that overlaps this one.
@@ -258,6 +290,11 @@ export const verifyAreas = (
   const boxes = areas.map(({ rect }) => rectToBox(geometry, rect));
   const chars = readChars(document, pageIndex);
   const objects = listObjects(document, pageIndex);
+  const outlines = objects.flatMap((object): readonly Outline[] => {
+    if (object.kind !== 'path') return [];
+    const points = readPath(document, object);
+    return points.length === 0 ? [] : [{ points, bounds: boundsOf(points.map(({ point }) => point)) }];
+  });
   const annotations = readAnnotationBoxes(document, pageIndex);
   const image = renderPixels(document, pageIndex, { dpi: VERIFY_DPI, annotations: false });
   const scaleX = image.width / geometry.width;
@@ -332,9 +369,7 @@ export const verifyAreas = (
         'image_under_redaction',
         `${images === 1 ? 'An image holds' : `${images} images hold`} a picture under the redaction.`,
       );
-    const paths = objects.filter(
-      (object) => object.kind === 'path' && pathIsUnder(document, object, box, boxes),
-    ).length;
+    const paths = outlines.filter((outline) => outlineIsUnder(outline, box, boxes)).length;
     if (paths > 0)
       report(
         'vector_under_redaction',
