@@ -23,6 +23,7 @@ export {
 export { type ForeignAnnotation, readAnnotations, type ReadAnnotations } from './annotations/read-annotations.ts';
 export { type DocumentEdit, openEdit } from './edit/open-edit.ts';
 export { compilePdfium, createPdfEngine, type PdfEngine, type PdfEngineOptions } from './engine/create-engine.ts';
+export { locatePdfiumWasm } from './engine/wasm-location.ts';
 export { type OpenDocument, openDocument, type OpenOptions } from './engine/open-document.ts';
 export { readInfo, type DocumentInfo } from './engine/read-info.ts';
 export { readPageText, type PageText, type TextLine } from './engine/page-text.ts';

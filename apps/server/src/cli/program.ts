@@ -9,6 +9,7 @@ import { registerDoctor } from './commands/doctor.ts';
 import { registerLoadfile } from './commands/loadfile.ts';
 import { registerMigrate } from './commands/migrate.ts';
 import { registerRecords } from './commands/records.ts';
+import { registerPdf } from './commands/pdf.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
 
@@ -24,6 +25,7 @@ const registrations: readonly RegisterCommand[] = [
   registerLoadfile,
   registerMigrate,
   registerDoctor,
+  registerPdf,
   registerRecords,
 ];
 
