@@ -215,7 +215,7 @@ describe('an exchange', () => {
     await client.connect();
     const { rows } = await client.query<{ count: number }>(
       `SELECT count(*)::int FROM pg_auth_members JOIN pg_roles ON pg_roles.oid = roleid
-       WHERE starts_with(rolname, $1) AND rolname LIKE '%\\_pair\\_%' AND member <> 'casebound'::regrole`,
+       WHERE starts_with(rolname, $1) AND rolname LIKE '%\\_pair\\_%' AND member::regrole::text NOT LIKE '%\\_warden'`,
       [test.database.target.database],
     );
     await client.end();

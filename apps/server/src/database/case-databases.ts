@@ -8,7 +8,7 @@
  */
 import { CaseboundError } from '@casebound/contract';
 import type { CrashPoint } from '../platform/crash-points/Port.ts';
-import { caseDatabaseName, caseIdOfSchema, memberRole } from './case-names.ts';
+import { caseDatabaseName, caseIdOfSchema, memberRole, wardenRole } from './case-names.ts';
 import type { CaseDatabasesSettings } from './config.ts';
 import { DatabaseError } from './classify-error.ts';
 import type { Database, OwnerTransaction } from './Database.ts';
@@ -177,13 +177,25 @@ async function prepare(owner: Database, database: CaseDatabase): Promise<void> {
         `The database ${database.databaseName} already has a schema ${foreign.nspname} that is not of this installation; name an empty database in database.cases.existing.`,
       );
     }
-    const members = memberRole(database.databaseName);
-    const role = await tx.query('SELECT FROM pg_roles WHERE rolname = $1', [members]);
-    const [name, group] = [quoteIdentifier(database.databaseName), quoteIdentifier(members)];
-    if (role.rowCount === 0) await tx.script(`CREATE ROLE ${group} NOLOGIN`);
+    const [name, warden, members] = [
+      database.databaseName,
+      wardenRole(database.databaseName),
+      memberRole(database.databaseName),
+    ].map(quoteIdentifier);
+    const { rows: found } = await tx.query('SELECT FROM pg_roles WHERE rolname = $1', [
+      wardenRole(database.databaseName),
+    ]);
+    if (found.length === 0) {
+      await tx.script(`
+        CREATE ROLE ${warden} NOLOGIN CREATEROLE NOINHERIT;
+        GRANT ${warden} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
+        SET LOCAL ROLE ${warden};
+        CREATE ROLE ${members} NOLOGIN;
+        SET LOCAL ROLE NONE;`);
+    }
     await tx.script(`
       REVOKE ALL ON DATABASE ${name} FROM PUBLIC;
-      GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO ${group};
+      GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO ${members};
       REVOKE ALL ON SCHEMA public FROM PUBLIC;
       CREATE SCHEMA IF NOT EXISTS casebound;`);
   });

@@ -39,6 +39,11 @@ export function memberRole(databaseName: string): string {
   return `${databaseName}_members`;
 }
 
+/** Administers the roles of one case database, and nothing else. */
+export function wardenRole(databaseName: string): string {
+  return `${databaseName}_warden`;
+}
+
 /** The case ids that a role's name speaks of; none for a role that is not of a case. */
 export function caseIdsOfRole(control: string, role: string): number[] {
   if (!role.startsWith(`${control}_`)) return [];

@@ -154,7 +154,12 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
       const repair = async (): Promise<void> => {
         const placement = await placementOf(caseId, options.signal);
         await owner(placement.server, placement.databaseName).transaction({}, async (tx) =>
-          repairRoles(tx, context, caseId, placement.state === 'archived'),
+          repairRoles(
+            tx,
+            { control: context.control, databaseName: placement.databaseName, caseId },
+            context.caseRoleKey,
+            placement.state === 'archived',
+          ),
         );
       };
       return repairing([caseId], repair, enter);
@@ -186,7 +191,12 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
       const repair = async (): Promise<void> => {
         const placement = await placements();
         await owner(placement.server, placement.databaseName).transaction({}, async (tx) =>
-          ensurePairRole(tx, context, placement.databaseName, source, destination),
+          ensurePairRole(
+            tx,
+            { control: context.control, databaseName: placement.databaseName, caseId: destination },
+            context.caseRoleKey,
+            source,
+          ),
         );
       };
       return repairing([source, destination], repair, enter);

@@ -16,8 +16,10 @@ export {
   createSchemaAndRoles,
   dropPairRole,
   dropSchemaAndRoles,
+  listAdministered,
   setWritable,
   shutOut,
+  type CasePlace,
   type CaseRoleContext,
 } from './case-roles.ts';
 export type { CaseSessions, CaseTransaction, TwoCasesTransaction } from './case-sessions.ts';

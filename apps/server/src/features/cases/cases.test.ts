@@ -199,8 +199,9 @@ describe('reconcileCases', () => {
     await client.connect();
     const control = test.database.target.database;
     await client.query(
-      `SET ROLE casebound; CREATE SCHEMA case_4711; CREATE TABLE case_4711.x (); CREATE ROLE "${control}_case_4712_read"`,
+      `SET ROLE casebound; CREATE SCHEMA case_4711; CREATE TABLE case_4711.x (); SET ROLE "${healthy.database}_warden"; CREATE ROLE "${control}_case_4712_read"`,
     );
+    await client.query('RESET ROLE');
     await client.query(`DROP SCHEMA case_${damaged.caseId} CASCADE`);
     await client.end();
     expect(await reconcileCases(cases)).toEqual({
@@ -215,6 +216,26 @@ describe('reconcileCases', () => {
     expect(await traces(healthy.caseId, healthy.database)).toHaveLength(4);
     await deleteCase(cases, systemActor, damaged.caseId);
     expect(await reconcileCases(cases)).toMatchObject({ orphanSchemas: 0, orphanRoles: 0, damaged: [] });
+  });
+
+  it('lets a case in whose roles a restore did not bring', async () => {
+    const restored = await createCase(cases, systemActor, { name: 'Restored' });
+    const { withCase } = test.databases.cases;
+    await withCase(restored.caseId, systemActor, async (tx) => tx.query(`INSERT INTO exhibit (title) VALUES ('kept')`));
+    const login = `${test.database.target.database}_case_${restored.caseId}`;
+    const client = new pg.Client({ ...test.database.superuserTarget, database: restored.database });
+    await client.connect();
+    await client.query(`DROP OWNED BY "${login}", "${login}_read", "${login}_write"`);
+    await client.query(`DROP ROLE "${login}", "${login}_read", "${login}_write"`);
+    await client.end();
+    const fresh = await test.openAnother();
+    const seen = await fresh.cases.withCase(restored.caseId, systemActor, async (tx) => {
+      await tx.query(`INSERT INTO exhibit (title) VALUES ('new')`);
+      return tx.query('SELECT title FROM exhibit ORDER BY title');
+    });
+    await fresh.close();
+    expect(seen.rows).toEqual([{ title: 'kept' }, { title: 'new' }]);
+    await deleteCase(cases, systemActor, restored.caseId);
   });
 
   it('leaves a creation alone that is running in another process', async () => {

@@ -25,7 +25,9 @@ export async function changeArchived(
     if (stored.state === 'creating' || stored.state === 'deleting') throw busy(stored);
     await dependencies
       .owner(stored.server, stored.databaseName)
-      .transaction({ ...options, alongside: true }, async (tx) => setWritable(tx, control, caseId, !archived));
+      .transaction({ ...options, alongside: true }, async (tx) =>
+        setWritable(tx, { control, databaseName: stored.databaseName, caseId }, !archived),
+      );
     await changeState(held, caseId, [archived ? 'active' : 'archived'], archived ? 'archived' : 'active');
     return toCase((await findCase(held, caseId)) ?? stored);
   });

@@ -107,7 +107,11 @@ async function provisionHeld(
     await dependencies
       .owner(stored.server, stored.databaseName)
       .transaction({ ...options, alongside: true }, async (tx) => {
-        await createSchemaAndRoles(tx, context, stored.databaseName, caseId);
+        await createSchemaAndRoles(
+          tx,
+          { control: context.control, databaseName: stored.databaseName, caseId },
+          context.caseRoleKey,
+        );
         await applyCaseMigrations(tx, caseId, dependencies.caseMigrations, stored.databaseName);
         await provision(tx, dependencies, context.control, caseId);
         dependencies.crashPoint('case.create.provisioned');

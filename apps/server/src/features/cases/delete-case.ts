@@ -41,15 +41,16 @@ export async function finishDeletion(
   if (stored?.state !== 'deleting') return false;
   const { control } = await dependencies.roleContext();
   dependencies.sessions.forget(caseId);
+  const place = { control, databaseName: stored.databaseName, caseId };
   const owner = dependencies.owner(stored.server, stored.databaseName);
-  await owner.transaction(options, async (tx) => shutOut(tx, control, caseId));
+  await owner.transaction(options, async (tx) => shutOut(tx, place));
   await dependencies.removeObjects(`case_${caseId}/`, signal);
   dependencies.crashPoint('case.delete.objects-removed');
   for (const step of dependencies.onCaseDeleted) await step(caseId, signal);
   dependencies.crashPoint('case.delete.steps-done');
   await owner.transaction(options, async (tx) => {
     await tx.query('DELETE FROM casebound.case_migration WHERE case_id = $1', [caseId]);
-    await dropSchemaAndRoles(tx, control, caseId);
+    await dropSchemaAndRoles(tx, place);
   });
   dependencies.crashPoint('case.delete.schema-dropped');
   await removeRow(dependencies, stored);

@@ -12,6 +12,7 @@ import {
   caseIdsOfRole,
   dropPairRole,
   dropSchemaAndRoles,
+  listAdministered,
   type CaseDatabase,
 } from '../../database/index.ts';
 import { finishDeletion } from './delete-case.ts';
@@ -71,12 +72,10 @@ async function compare(dependencies: CasesDependencies, database: CaseDatabase):
       const schemas = await tx.query<{ nspname: string }>(
         `SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'case_')`,
       );
-      const roles = await tx.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)', [
-        `${control}_`,
-      ]);
+      const roles = await listAdministered(tx, database.databaseName);
       return {
         schemas: schemas.rows.flatMap((row) => caseIdOfSchema(row.nspname) ?? []),
-        roles: roles.rows.map((row) => caseIdsOfRole(control, row.rolname)).filter((ids) => ids.length > 0),
+        roles: roles.map((role) => caseIdsOfRole(control, role)).filter((ids) => ids.length > 0),
       };
     });
   const { rows } = await dependencies.control.transaction({ readOnly: true }, async (tx) =>
@@ -102,7 +101,7 @@ async function drop(dependencies: CasesDependencies, database: CaseDatabase, cas
   const { control } = await dependencies.roleContext();
   await dependencies.owner(database.server, database.databaseName).transaction({}, async (tx) => {
     await tx.query('DELETE FROM casebound.case_migration WHERE case_id = $1', [caseId]);
-    await dropSchemaAndRoles(tx, control, caseId);
+    await dropSchemaAndRoles(tx, { control, databaseName: database.databaseName, caseId });
   });
 }
 
@@ -117,7 +116,7 @@ async function dropRole(
     .owner(database.server, database.databaseName)
     .transaction({}, async (tx) =>
       destination === undefined
-        ? dropSchemaAndRoles(tx, control, caseId)
-        : dropPairRole(tx, control, caseId, destination),
+        ? dropSchemaAndRoles(tx, { control, databaseName: database.databaseName, caseId })
+        : dropPairRole(tx, { control, databaseName: database.databaseName, caseId: destination }, caseId),
     );
 }

@@ -12,7 +12,9 @@ export async function undoCreation(dependencies: CasesDependencies, caseId: Case
     if (stored?.state !== 'creating') return false;
     await dependencies
       .owner(stored.server, stored.databaseName)
-      .transaction({ alongside: true }, async (tx) => dropSchemaAndRoles(tx, control, caseId));
+      .transaction({ alongside: true }, async (tx) =>
+        dropSchemaAndRoles(tx, { control, databaseName: stored.databaseName, caseId }),
+      );
     const counted = await removeCase(held, caseId);
     if (counted !== undefined) await dependencies.caseDatabases.giveBack(held, counted);
     return true;
