@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto';
+import { BatchId, CaseboundError, CaseId, EventId, JobId, jobCatalogue } from '@casebound/contract';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { handleEvents, handleJob, jobMessage } from './consumer/typed-handlers.ts';
+import { createMessaging } from './create-messaging.ts';
+import type { Messaging } from './create-messaging.ts';
+import { createPostgresTransport } from './postgres/postgres-transport.ts';
+import { openTestMessaging, realClock, silentLog } from './test/open-test-messaging.ts';
+import type { TestMessaging } from './test/open-test-messaging.ts';
+import { expectIdempotent } from './testing/expect-idempotent.ts';
+import { idempotent } from './idempotent.ts';
+import { queueSettingsOf } from './visibility.ts';
+import { defineWorkflow } from './workflow/define-workflow.ts';
+
+let base: TestMessaging;
+let messaging: Messaging;
+const seen: string[] = [];
+const objects = new Map<string, Uint8Array>();
+const context = {
+  jobId: JobId.parse('01890a5d-ac96-774b-bcce-b302099a8058'),
+  caseId: CaseId.parse(4),
+  batchId: BatchId.parse(7),
+  traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+};
+const finished = () => ({
+  ...context,
+  id: EventId.parse(randomUUID()),
+  source: 'exchange',
+  eventType: 'EXCHANGER_FAILED' as const,
+  version: 1,
+  status: 'SUCCESS' as const,
+  eventDetail: { step: 'COPYING_RECORDS' },
+  timestamp: new Date().toISOString(),
+});
+const workflow = defineWorkflow({
+  name: 'two-steps',
+  version: 1,
+  input: z.object({ n: z.number() }),
+  steps: [
+    { name: 'first', run: async ({ input }) => ({ doubled: input.n * 2 }) },
+    { name: 'second', run: async ({ results }) => results['first'] ?? null },
+  ],
+});
+
+beforeAll(async () => {
+  base = await openTestMessaging({ connections: 12 });
+  const worker = `w-${randomUUID()}`;
+  messaging = createMessaging({
+    control: base.database,
+    transport: () =>
+      createPostgresTransport({ control: base.database, clock: realClock, worker, maxMessageBytes: 4096, pollMs: 100 }),
+    payloads: {
+      put: async (key, bytes) => void objects.set(key, bytes),
+      get: async (key) => objects.get(key) ?? Promise.reject(new CaseboundError('object_not_found', 'None.')),
+      delete: async (key) => void objects.delete(key),
+    },
+    clock: realClock,
+    log: silentLog,
+    worker,
+    workerTotal: 20,
+    workflows: [workflow],
+    handlers: () => ({
+      object_copy: {
+        handle: handleJob(jobCatalogue.object_copy, async ({ payload }) => {
+          if (payload.documents.length === 13) throw new CaseboundError('object_corrupt', 'The hash differs.');
+          seen.push(`copied ${payload.documents.length}`);
+        }),
+        handlerTimeoutMs: 900_000,
+        reserved: 10,
+      },
+      status: {
+        handle: handleEvents({
+          EXCHANGER_FAILED: async (event) => void seen.push(`${event.eventType} ${event.status}`),
+          DOCUMENT_COPIED: async (event) =>
+            void seen.push(
+              `${event.eventType} ${event.status} ${event.status === 'ERROR' ? event.eventDetail.code : ''}`,
+            ),
+        }),
+        handlerTimeoutMs: 900_000,
+        reserved: 10,
+      },
+    }),
+  });
+  await messaging.start({ workers: true });
+  for (const [queue, handler] of [
+    ['copies', 'object_copy'],
+    ['status', 'status'],
+  ] as const) {
+    await messaging.queues.create(queueSettingsOf(queue, jobCatalogue.object_copy));
+    await messaging.fleet.create({
+      name: `${queue}-worker`,
+      queue,
+      handler,
+      concurrency: 4,
+      batchSize: 1,
+      batchWindowMs: 0,
+    });
+  }
+  await messaging.topics.subscribe(messaging.topic, 'status', {
+    eventType: ['EXCHANGER_FAILED', 'DOCUMENT_COPIED'],
+    caseId: [4],
+  });
+});
+afterAll(async () => {
+  await messaging.stop(5000);
+  await base.close();
+});
+
+const documents = (count: number) => ({
+  documents: Array.from({ length: count }, (_, n) => ({ documentId: n + 1, exhibitIds: [n + 1] })),
+});
+
+test('what was written with a change is delivered after its commit; what was rolled back never', async () => {
+  await base.database.transaction(async (tx) => {
+    await messaging.outbox.publish(tx, messaging.topic, [finished()]);
+    await messaging.outbox.send(tx, 'copies', [jobMessage(jobCatalogue.object_copy, context, documents(2))]);
+  });
+  await expect(
+    base.database.transaction(async (tx) => {
+      await messaging.outbox.send(tx, 'copies', [jobMessage(jobCatalogue.object_copy, context, documents(3))]);
+      throw new Error('rolled back');
+    }),
+  ).rejects.toThrow('rolled back');
+  await expect.poll(() => [...seen].sort(), { timeout: 10_000 }).toEqual(['EXCHANGER_FAILED SUCCESS', 'copied 2']);
+});
+
+test('a message of a job that dies states the job’s own event with status ERROR, to the consumers of that job', async () => {
+  await messaging.queues.send('copies', [jobMessage(jobCatalogue.object_copy, context, documents(13))]);
+  await expect.poll(() => seen, { timeout: 10_000 }).toContain('DOCUMENT_COPIED ERROR object_corrupt');
+  const events = await messaging.eventLog.read({ after: 0, limit: 100, type: 'DOCUMENT_COPIED', caseId: 4 });
+  expect(events[0]?.event).toMatchObject({
+    jobId: context.jobId,
+    caseId: 4,
+    batchId: 7,
+    status: 'ERROR',
+    eventDetail: { code: 'object_corrupt', message: 'The hash differs.' },
+  });
+});
+
+test('garbage is dead-lettered with the place of its fault, and said to be astray', async () => {
+  await messaging.queues.send('copies', [
+    { body: '{"job":"object_copy","context":{},"payload":{}}' },
+    { body: 'not JSON' },
+  ]);
+  await messaging.queues.send('status', [{ body: JSON.stringify({ ...finished(), eventType: 'NO_SUCH_EVENT' }) }]);
+  await expect
+    .poll(
+      async () =>
+        (await messaging.deadLetters.list({ code: 'message_invalid' }, { limit: 9 })).map(({ reason }) => reason),
+      { timeout: 10_000 },
+    )
+    .toEqual(expect.arrayContaining([expect.stringContaining('$.context.jobId'), expect.stringContaining('not JSON')]));
+  await expect
+    .poll(async () => messaging.deadLetters.list({ code: 'event_invalid' }, { limit: 9 }), { timeout: 10_000 })
+    .toHaveLength(1);
+  await expect
+    .poll(
+      async () => (await messaging.eventLog.read({ after: 0, limit: 100, type: 'STRAY_MESSAGE_DEAD_LETTERED' })).length,
+      { timeout: 10_000 },
+    )
+    .toBe(2);
+});
+
+test('an entry of the outbox for a queue that is gone dies without holding up the others', async () => {
+  await base.database.transaction(async (tx) => {
+    await messaging.outbox.send(tx, 'never-created', [{ body: 'lost' }]);
+    await messaging.outbox.send(tx, 'copies', [jobMessage(jobCatalogue.object_copy, context, documents(5))]);
+  });
+  await expect.poll(() => seen, { timeout: 10_000 }).toContain('copied 5');
+  await expect
+    .poll(async () => messaging.deadLetters.list({ queue: 'never-created' }, { limit: 9 }), { timeout: 5000 })
+    .toEqual([expect.objectContaining({ code: 'queue_not_found' })]);
+});
+
+test('an event too large for the transport reaches its consumers through the object store', async () => {
+  const event = { ...finished(), eventDetail: { step: 'x'.repeat(10_000) } };
+  const before = seen.length;
+  await base.database.transaction(async (tx) => messaging.outbox.publish(tx, messaging.topic, [event]));
+  await expect.poll(() => seen.slice(before), { timeout: 10_000 }).toEqual(['EXCHANGER_FAILED SUCCESS']);
+  expect(objects.size).toBe(1);
+  const [logged] = (await messaging.eventLog.read({ after: 0, limit: 100, type: 'EXCHANGER_FAILED' })).slice(-1);
+  expect(logged?.event.id).toBe(event.id);
+});
+
+test('an event that does not match its declaration cannot be published', async () => {
+  const wrong = { ...finished(), eventDetail: { stage: 'x' } } as unknown as ReturnType<typeof finished>;
+  await expect(
+    base.database.transaction(async (tx) => messaging.outbox.publish(tx, messaging.topic, [wrong])),
+  ).rejects.toMatchObject({ code: 'event_invalid' });
+});
+
+test('a workflow runs from its start to its end by itself', async () => {
+  const { workflow: started } = await base.database.transaction(async (tx) =>
+    messaging.workflows.start(tx, workflow, { n: 21 }, { startKey: 'k', fairnessKey: 4 }),
+  );
+  await expect
+    .poll(async () => (await messaging.workflows.show(started.workflowId)).state, { timeout: 10_000 })
+    .toBe('succeeded');
+  expect((await messaging.workflows.show(started.workflowId)).results).toEqual({
+    first: { doubled: 42 },
+    second: { doubled: 42 },
+  });
+});
+
+test('expectIdempotent accepts a handler that is, and says of one that is not how and where', async () => {
+  const world = (careful: boolean) => async () => {
+    const own = await openTestMessaging();
+    await own.pool.query('CREATE SCHEMA app CREATE TABLE tally (item text NOT NULL)');
+    return {
+      sql: own.pool,
+      schemas: ['app'],
+      close: own.close,
+      handler: (crashPoint: (name: string) => void | Promise<void>) =>
+        handleJob(jobCatalogue.object_copy, async ({ context: { jobId }, fencingToken }) => {
+          const effect = async (tx: { query(text: string, values?: readonly unknown[]): Promise<unknown> }) => {
+            await tx.query('INSERT INTO app.tally VALUES ($1)', [jobId]);
+            await crashPoint('in-transaction');
+          };
+          await own.database.transaction(async (tx) =>
+            careful ? idempotent(tx, `tally/${jobId}`, fencingToken, async () => effect(tx)) : effect(tx),
+          );
+          await crashPoint('after-commit');
+        }),
+    };
+  };
+  const { body } = jobMessage(jobCatalogue.object_copy, context, documents(1));
+  await expectIdempotent({ world: world(true), body });
+  await expect(expectIdempotent({ world: world(false), body })).rejects.toThrow(/delivered twice.*app\.tally/s);
+}, 60_000);
