@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { CaseboundError, type Actor, type Handlers, type Status } from '@casebound/contract';
 import type { MigrationReport } from './cli/engine.ts';
+import type { Messaging } from '@casebound/messaging';
 import type { EffectiveConfig } from './config/effective-config.ts';
 import type { Config } from './config/schema.ts';
 import { secretRequirements } from './config/secret-requirements.ts';
@@ -29,6 +30,7 @@ import {
   reconcileCases,
   type CasesDependencies,
 } from './features/cases/index.ts';
+import { createOperationsHandlers } from './features/operations/index.ts';
 import { createReadiness, requireReady, type Readiness } from './http/readiness.ts';
 import { createClock } from './platform/clock/create-clock.ts';
 import type { Clock } from './platform/clock/Port.ts';
@@ -43,6 +45,7 @@ import { objectPrefix, type ObjectStore } from './platform/object-store/Port.ts'
 import { createSecrets } from './platform/secrets/create-secrets.ts';
 import type { Secrets, SecretSetting } from './platform/secrets/Port.ts';
 import { observeDatabases } from './run/observe-databases.ts';
+import { messagingMigrations, openMessaging } from './run/open-messaging.ts';
 
 export type Role = Status['role'];
 
@@ -70,6 +73,7 @@ export interface System {
   readonly objects: ObjectStore;
   readonly databases: Databases;
   readonly cases: CasesDependencies;
+  readonly messaging: Messaging;
   readonly access: Access;
   readonly readiness: Readiness;
   readonly handlers: Handlers;
@@ -215,6 +219,8 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     pool: config.database.pool,
     cases: config.database.cases,
     namedStatements: config.database.namedStatements,
+    controlMigrations: messagingMigrations.control,
+    caseDatabaseMigrations: messagingMigrations.cases,
     clock,
     log,
     crashPoint,
@@ -246,6 +252,16 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     await migrateCases(cases);
     await reconcileCases(cases);
   }
+
+  const { messaging, close: closeMessaging } = await openMessaging({
+    config: config.messaging,
+    databases,
+    objects,
+    clock,
+    log,
+    metrics,
+  });
+  resources.defer(closeMessaging);
 
   const access = createAccess({ database: databases.control, clock, log, config: config.access });
   const readiness = createReadiness({
@@ -282,6 +298,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     getStatus: status,
     ...access.handlers,
     ...createCaseHandlers(cases),
+    ...createOperationsHandlers({ ...messaging, clock }),
   };
   const localToken = randomBytes(LOCAL_TOKEN_BYTES).toString('base64url');
   const opened = resources.move();
@@ -294,6 +311,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     objects,
     databases,
     cases,
+    messaging,
     access,
     readiness,
     handlers,

@@ -2,12 +2,14 @@
 import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
 import { caseOperations } from './operations/cases.ts';
+import { messagingOperations } from './operations/messaging.ts';
 import { systemOperations } from './operations/system.ts';
 
 export const operations = {
   ...systemOperations,
   ...caseOperations,
   ...accountOperations,
+  ...messagingOperations,
 } as const satisfies OperationMap;
 
 export type Operations = typeof operations;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { databaseConfigDefault, databaseConfigSchema } from '../database/config.ts';
 import { accessConfigSchema } from '../features/access/config.ts';
+import { messagingConfigSchema } from '../features/operations/config.ts';
 import { httpConfigSchema } from '../http/config.ts';
 import { logConfigSchema } from '../platform/log/config.ts';
 import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
@@ -14,5 +15,6 @@ export const configSchema = z.strictObject({
   secrets: secretsConfigSchema,
   log: logConfigSchema,
   access: accessConfigSchema,
+  messaging: messagingConfigSchema,
 });
 export type Config = z.output<typeof configSchema>;

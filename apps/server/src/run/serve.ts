@@ -79,6 +79,7 @@ export const startServer = async (
     return stopping;
   };
   try {
+    await system.messaging.start({ workers: options.role === 'all' || options.role === 'worker' });
     const status = await system.status();
     await writeRunFile(dataFolder, {
       pid: process.pid,

@@ -40,3 +40,6 @@ export type AnyEvent = EventOf<EventType>;
 
 /** True for a name of the catalogue. */
 export const isEventType = (name: string): name is EventType => Object.hasOwn(eventCatalogue, name);
+
+/** All names of the catalogue. */
+export const eventTypes = Object.keys(eventCatalogue).filter((name): name is EventType => isEventType(name));

@@ -1,7 +1,6 @@
 /** Queues, dead letters, events, workflows and circuit breakers, for those who run the system. */
 import { z } from 'zod';
-import { isEventType } from '../events/catalogue.ts';
-import type { EventType } from '../events/catalogue.ts';
+import { eventTypes } from '../events/catalogue.ts';
 import { CaseId, JobId } from '../ids.ts';
 import type { OperationMap } from '../operation.ts';
 import { wireInteger } from './parameters.ts';
@@ -109,15 +108,15 @@ export const Breaker = z
   .meta({ id: 'Breaker' });
 export type Breaker = z.infer<typeof Breaker>;
 
-const queueParams = z.object({ queue: z.string().min(1).max(80) });
-const deadLetterParams = z.object({
+const queueParams = z.strictObject({ queue: z.string().min(1).max(80) });
+const deadLetterParams = z.strictObject({
   deadLetterId: z.string().regex(/^\d{1,18}$/, 'A dead letter is named by a number.'),
 });
-const workflowParams = z.object({ workflowId: z.uuid() });
+const workflowParams = z.strictObject({ workflowId: z.uuid() });
 const limit = wireInteger(z.number().int().min(1).max(500)).default(100);
 
 /** Which dead letters are meant. All members must hold. */
-export const DeadLetterFilter = z.object({
+export const DeadLetterFilter = z.strictObject({
   queue: z.string().min(1).max(80).optional(),
   caseId: wireInteger(CaseId).optional(),
   code: z.string().min(1).max(100).optional(),
@@ -126,25 +125,24 @@ export const DeadLetterFilter = z.object({
 });
 export type DeadLetterFilter = z.infer<typeof DeadLetterFilter>;
 
-/** For what changes many at once: a filter, or an explicit word for all. */
-const Selection = z
-  .object({
-    ids: z
-      .array(z.string().regex(/^\d{1,18}$/))
-      .min(1)
-      .max(10_000)
-      .optional(),
-    filter: DeadLetterFilter.optional(),
-    all: z.literal(true).optional(),
-  })
-  .refine(
-    ({ ids, filter, all }) => [ids, filter, all].filter((given) => given !== undefined).length === 1,
-    'Give exactly one of `ids`, `filter` and `all`.',
-  )
-  .refine(
-    ({ filter }) => filter === undefined || Object.values(filter).some((value) => value !== undefined),
+/** For what changes many at once: ids, a filter, or an explicit word for all. */
+const selection = {
+  ids: z
+    .array(z.string().regex(/^\d{1,18}$/))
+    .min(1)
+    .max(10_000)
+    .optional(),
+  filter: DeadLetterFilter.refine(
+    (filter) => Object.values(filter).some((value) => value !== undefined),
     'An empty filter means all; say `all` instead.',
-  );
+  ).optional(),
+  all: z.literal(true).optional(),
+};
+const oneSelection = [
+  ({ ids, filter, all }: { readonly ids?: unknown; readonly filter?: unknown; readonly all?: unknown }): boolean =>
+    [ids, filter, all].filter((given) => given !== undefined).length === 1,
+  'Give exactly one of `ids`, `filter` and `all`.',
+] as const;
 
 export const messagingOperations = {
   listQueues: {
@@ -215,7 +213,9 @@ export const messagingOperations = {
       'Answers when all are back, or when 30 seconds have passed: then `remaining` says how many are left, and the request can be repeated.',
     tag: 'messaging',
     permission: 'system.manage',
-    body: Selection.and(z.object({ perSecond: z.number().int().min(1).max(10_000).default(100) })),
+    body: z
+      .strictObject({ ...selection, perSecond: z.number().int().min(1).max(10_000).default(100) })
+      .refine(...oneSelection),
     success: { status: 200, body: z.object({ redriven: count, remaining: count }) },
     errors: ['queue_not_found', 'dead_letter_not_found', 'queue_transport_unavailable'],
   },
@@ -225,7 +225,7 @@ export const messagingOperations = {
     summary: 'Delete dead letters for good',
     tag: 'messaging',
     permission: 'system.manage',
-    body: Selection,
+    body: z.strictObject(selection).refine(...oneSelection),
     success: { status: 200, body: z.object({ purged: count }) },
     errors: ['dead_letter_not_found'],
   },
@@ -237,16 +237,11 @@ export const messagingOperations = {
       'Without `after`, from now on. With `waitSeconds` the answer comes when there are events, or when the time has passed.',
     tag: 'messaging',
     permission: 'system.read',
-    query: z.object({
+    query: z.strictObject({
       after: wireInteger(z.number().int().nonnegative()).optional(),
       limit,
       waitSeconds: wireInteger(z.number().int().min(0).max(25)).default(0),
-      type: z
-        .custom<EventType>(
-          (value) => typeof value === 'string' && isEventType(value),
-          'There is no such event type; see docs/events.md.',
-        )
-        .optional(),
+      type: z.enum(eventTypes).optional().describe('See docs/events.md.'),
       caseId: wireInteger(CaseId).optional(),
       jobId: JobId.optional(),
     }),
@@ -262,7 +257,7 @@ export const messagingOperations = {
     summary: 'List workflows, newest first',
     tag: 'messaging',
     permission: 'system.read',
-    query: z.object({
+    query: z.strictObject({
       state: WorkflowStatus.optional(),
       name: z.string().optional(),
       before: z.uuid().optional(),
