@@ -16,6 +16,24 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
+/**
+ * Several INSERTs as one statement. A statement costs its own messages, binding and start, which for one document is more than its
+ * rows do. Only for inserts that do not touch each other's rows: parts of one statement do not see one another, and foreign keys
+ * are checked at its end.
+ */
+export const mergeInserts = (inserts: readonly Statement[]): readonly Statement[] => {
+  const last = inserts.at(-1);
+  if (last === undefined || inserts.length === 1) return inserts;
+  const values: unknown[] = [];
+  const shifted = inserts.map((insert) => {
+    const offset = values.length;
+    values.push(...insert.values);
+    return insert.text.replaceAll(/\$(\d+)/g, (_whole, digits: string) => `$${Number(digits) + offset}`);
+  });
+  const parts = shifted.slice(0, -1).map((text, index) => `w${index} AS (${text})`);
+  return [{ text: `WITH ${parts.join(', ')} ${shifted.at(-1) ?? ''}`, values }];
+};
+
 /** A row ready to be written: its document, its place, its cells. */
 export interface BoundRow {
   readonly documentId: number;

@@ -23,6 +23,15 @@ export interface OpenOptions {
   readonly onStatement?: (text: string) => void;
 }
 
+/** Statements that keep a name; connections hold a plan for each. */
+const maxNamed = 2_000;
+
+const withName = (name: string | undefined, text: string, values: readonly unknown[]): pg.QueryConfig => ({
+  text,
+  values: [...values],
+  ...(name === undefined ? {} : { name }),
+});
+
 /** Opens a pool on a connection string or target. */
 export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions = {}): TestRecordDatabase => {
   const pool = new pg.Pool({ ...target, max: options.max ?? 10, pipeline: options.pipeline ?? true });
@@ -30,9 +39,9 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
   const names = new Map<string, string>();
   const counts = { roundTrips: 0, statements: 0 };
 
-  const nameOf = (text: string): string => {
+  const nameOf = (text: string): string | undefined => {
     const known = names.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined || names.size >= maxNamed) return known;
     const name = `r${names.size + 1}`;
     names.set(text, name);
     return name;
@@ -50,7 +59,7 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
       options.onStatement?.(text);
       try {
         return values !== undefined && values.length > 0 && options.prepare !== false
-          ? await client.query({ name: nameOf(text), text, values: [...values] })
+          ? await client.query(withName(nameOf(text), text, values))
           : await client.query(text, values === undefined ? undefined : [...values]);
       } finally {
         open -= 1;

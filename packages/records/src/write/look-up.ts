@@ -5,6 +5,7 @@
  * - Nothing is locked here. What was read is checked again by the guards of the second round trip.
  */
 import type { Resource } from '../derive/model.ts';
+import { quoteLiteral } from '../derive/naming.ts';
 import type { RecordTransaction } from '../session.ts';
 import { settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
@@ -76,29 +77,30 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
   const { resource, find, allowed } = request;
   const q = (name: string): string => ctx.writes.qualified(name);
   const ids = [...new Set(request.referentialIds)];
-  const sequence = `pg_get_serial_sequence('${q('document').replaceAll("'", "''")}', 'document_id')`;
-  const sent = [
-    tx.query(
-      `SELECT referential_id, document_id, resource_key_id FROM ${q('referential_identity')} WHERE referential_id = ANY($1::uuid[])`,
-      [arrayLiteral(ids)],
-    ),
+  const sequence = quoteLiteral(`${q('document_document_id_seq')}`);
+  const identitySql = `SELECT referential_id, document_id, resource_key_id FROM ${q('referential_identity')} WHERE referential_id = ANY($1::uuid[])`;
+  const idsSql = ` UNION ALL SELECT NULL, nextval(${sequence}), NULL FROM generate_series(1, $2::int)`;
+  const [identityRows, currentRows] = await settleAll([
+    request.newIds > 0
+      ? tx.query(`${identitySql}${idsSql}`, [arrayLiteral(ids), request.newIds])
+      : tx.query(identitySql, [arrayLiteral(ids)]),
     tx.query(currentSql(ctx, resource, find.by).replace('/*allowed*/', allowed.sql), [
       arrayLiteral(find.keys),
       ctx.resourceKey(resource.name),
       ...allowed.values,
     ]),
-  ];
-  if (request.newIds > 0)
-    sent.push(tx.query(`SELECT nextval(${sequence}) AS id FROM generate_series(1, $1::int)`, [request.newIds]));
-  const [identityRows, currentRows, idRows] = await settleAll(sent);
+  ]);
+  const rows = identityRows?.rows ?? [];
   return {
     identities: new Map(
-      (identityRows?.rows ?? []).map((row) => [
-        String(row['referential_id']),
-        { documentId: Number(row['document_id']), resourceKeyId: Number(row['resource_key_id']) },
-      ]),
+      rows
+        .filter((row) => row['referential_id'] !== null)
+        .map((row) => [
+          String(row['referential_id']),
+          { documentId: Number(row['document_id']), resourceKeyId: Number(row['resource_key_id']) },
+        ]),
     ),
     existing: new Map((currentRows?.rows ?? []).map((row) => [String(row['key']), rowToExisting(resource, row)])),
-    newIds: (idRows?.rows ?? []).map((row) => Number(row['id'])),
+    newIds: rows.filter((row) => row['referential_id'] === null).map((row) => Number(row['document_id'])),
   };
 };

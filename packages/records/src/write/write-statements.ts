@@ -6,7 +6,7 @@
  *   edges; the second look at what was resolved. Foreign keys are checked by the statement that writes them.
  */
 import type { Resource, Table } from '../derive/model.ts';
-import type { BoundRow, DescriptorExtra, Edge, Statement } from '../plan/write-sql.ts';
+import { type BoundRow, type DescriptorExtra, type Edge, mergeInserts, type Statement } from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments, edgesDiffer } from './diff-rows.ts';
 import { type Cell, type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
@@ -169,8 +169,9 @@ export const buildStatements = (
       ),
     );
   }
+  const inserts: Statement[] = [];
   if (created.length > 0) {
-    statements.push(
+    inserts.push(
       writes.insertDocuments(
         created.map((item) => item.documentId),
         created.map((item) => item.uuid),
@@ -179,7 +180,9 @@ export const buildStatements = (
       writes.insertIdentities(identityRows(ctx, created)),
     );
   }
-  statements.push(...staleDocuments(ctx, resource, updated));
+  // With updates in the group, the order of deletes and inserts counts; without, all inserts are one statement.
+  const onlyInserts = updated.length === 0;
+  if (!onlyInserts) statements.push(...inserts, ...staleDocuments(ctx, resource, updated));
   const rows = collectRows(resource, items, resolution);
   const extra: DescriptorExtra | null = resource.isDescriptor
     ? { resourceKeyId: ctx.resourceKey(resource.name), discriminator: resource.name.resourceName }
@@ -190,13 +193,15 @@ export const buildStatements = (
   for (const [table, change] of rows) {
     const update = change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
     if (update !== null) statements.push(update);
-    if (change.inserts.length > 0) statements.push(writes.insertRows(table, change.inserts, extra));
+    if (change.inserts.length > 0)
+      (onlyInserts ? inserts : statements).push(writes.insertRows(table, change.inserts, extra));
     const { documentIds, rows: replacing } = change.replaced;
     if (documentIds.length > 0) statements.push(...writes.replaceRows(table, documentIds, replacing));
   }
   const createdIds = new Set(created.map((item) => item.documentId));
   const newEdges = edges.filter((edge) => createdIds.has(edge.parent));
-  if (newEdges.length > 0) statements.push(writes.insertEdges(newEdges));
+  if (newEdges.length > 0) (onlyInserts ? inserts : statements).push(writes.insertEdges(newEdges));
+  if (onlyInserts) statements.push(...mergeInserts(inserts));
   if (rewired.length > 0) {
     statements.push(
       ...writes.replaceEdges(

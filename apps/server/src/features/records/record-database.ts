@@ -39,15 +39,24 @@ const unreachable = (cause: unknown): CaseboundError =>
     retryAfterSeconds: 1,
   });
 
+/** Statements that keep a name; connections hold a plan for each. */
+const maxNamed = 2_000;
+
+const withName = (name: string | undefined, text: string, values: unknown[]): pg.QueryConfig => ({
+  text,
+  values,
+  ...(name === undefined ? {} : { name }),
+});
+
 /** Opens the pool; connections are made when they are needed. */
 export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDatabase => {
   const pool = new pg.Pool({ ...options.connection, max: options.maxConnections, pipeline: true });
   // A connection that breaks while unused is simply not used again.
   pool.on('error', () => undefined);
   const names = new Map<string, string>();
-  const nameOf = (text: string): string => {
+  const nameOf = (text: string): string | undefined => {
     const known = names.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined || names.size >= maxNamed) return known;
     const name = `r_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
     names.set(text, name);
     return name;
@@ -75,7 +84,7 @@ export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDa
           query: async (text, values) => {
             const bound = values === undefined ? [] : [...values];
             return options.namedStatements && bound.length > 0
-              ? client.query({ name: nameOf(text), text, values: bound })
+              ? client.query(withName(nameOf(text), text, bound))
               : client.query(text, bound.length > 0 ? bound : undefined);
           },
           sendCommit: () => {
