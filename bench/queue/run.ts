@@ -73,6 +73,7 @@ const sql = {
 for (const folder of [controlMigrations, caseDatabaseMigrations]) {
   for (const file of (await readdir(folder)).sort()) await pool.query(await readFile(new URL(file, folder), 'utf8'));
 }
+await pool.query('CREATE TABLE bench_effect (id uuid PRIMARY KEY)');
 const queues = createPostgresQueues({ sql, clock, worker: 'bench' });
 const claimChecks = createClaimChecks({
   store: { put: async () => {}, get: async () => Promise.reject(new Error('none')), delete: async () => {} },
@@ -151,7 +152,7 @@ let counted = (): void => {};
 const plain = each(async () => counted());
 const transactional = each(async ({ message }) => {
   await database.transaction(async (tx) =>
-    idempotent(tx, `bench/${message.queue}/${message.messageId}`, message.fencingToken, async () => null),
+    idempotent(tx, `bench/${message.queue}/${message.messageId}`, message.fencingToken, async () => {}),
   );
   counted();
 });
@@ -208,7 +209,7 @@ try {
     batch100: ratio(send['ours send, batch 100'], send['pg-boss send, batch 100']),
   });
 
-  await bossSend(rounds * (items + few), 100);
+  await bossSend(rounds * (2 * items + few), 100);
   const queueWith = async (count: number, keys = 1): Promise<string> => {
     const name = await newQueue();
     await fill(name, count, keys);
@@ -220,6 +221,22 @@ try {
     'pg-boss, batch 100': async () => bossReceive(items, 100),
     'consumer, concurrency 100': async () => consume([await queueWith(items)], items, 100, plain),
     'consumer, 100, idempotent': async () => consume([await queueWith(items)], items, 100, transactional),
+    'pg-boss, batch 100, an effect each': async () => {
+      for (let done = 0; done < items;) {
+        const jobs = await boss.fetch('bench', { batchSize: 100 });
+        await Promise.all(
+          jobs.map(async ({ id }) =>
+            database.transaction(async (tx) => tx.query('INSERT INTO bench_effect VALUES ($1)', [id])),
+          ),
+        );
+        await boss.complete(
+          'bench',
+          jobs.map(({ id }) => id),
+        );
+        done += jobs.length;
+      }
+      return items;
+    },
     'consumer, 100, 50 cases': async () => consume([await queueWith(items, 50)], items, 100, plain),
     'consumer, 100, 50 cases, cap 40': async () => consume([await queueWith(items, 50)], items, 100, plain, queues, 40),
   });
@@ -228,22 +245,21 @@ try {
     figures: Object.values(receive),
     batch1: ratio(receive['consumer, concurrency 1'], receive['pg-boss, batch 1']),
     batch100: ratio(receive['consumer, concurrency 100'], against),
-    idempotent: ratio(receive['consumer, 100, idempotent'], against),
+    idempotent: ratio(receive['consumer, 100, idempotent'], receive['pg-boss, batch 100, an effect each']),
     fairness50Cases: ratio(receive['consumer, 100, 50 cases'], against),
     fairness50CasesCapped: ratio(receive['consumer, 100, 50 cases, cap 40'], against),
   });
 
-  const spread = async (count: number): Promise<number> => {
+  const spread: Record<string, number> = {};
+  for (const count of [1, 10, 1000]) {
     const names = await Promise.all(Array.from({ length: count }, async () => newQueue()));
     for (const name of names) await fill(name, Math.ceil(items / count));
-    return consume(names, Math.ceil(items / count) * count, 100, plain);
-  };
-  const many = await inTurns(1, {
-    '1 queue': async () => spread(1),
-    '10 queues': async () => spread(10),
-    '1,000 queues': async () => spread(1000),
-  });
-  show('queues (filling them included)', Object.values(many));
+    const total = Math.ceil(items / count) * count;
+    const startedAt = performance.now();
+    await consume(names, total, 100, plain);
+    spread[`${count} queues`] = Math.round((total / (performance.now() - startedAt)) * 1000);
+  }
+  show('queues: items a second', spread);
 
   const idleNames = await Promise.all(Array.from({ length: 1000 }, async () => newQueue()));
   const idle = createConsumer({

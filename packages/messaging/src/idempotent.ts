@@ -33,10 +33,10 @@ export const idempotent = async <T extends Recordable | void>(
 ): Promise<T> => {
   if (key === '' || key.length > 500)
     throw new CaseboundError('message_invalid', `An effect's key has ${key.length} characters; it can have 1 to 500.`);
-  const { rows } = await tx.query('SELECT fresh, fencing_token, result FROM messaging.claim_effect($1, $2::bigint)', [
-    key,
-    fencingToken,
-  ]);
+  const { rows } = await tx.query(
+    'SELECT fresh, fencing_token, result FROM messaging.claim_effect($1, $2::bigint, false)',
+    [key, fencingToken],
+  );
   const claim = rows[0];
   if (claim === undefined) throw new TypeError('messaging.claim_effect returned no row.');
   if (!boolean(claim, 'fresh')) {
@@ -51,10 +51,9 @@ export const idempotent = async <T extends Recordable | void>(
     return recorded;
   }
   const result = await effect();
-  await tx.query('SELECT messaging.record_effect($1, $2::bigint, $3)', [
-    key,
-    fencingToken,
-    JSON.stringify(result === undefined ? [] : [result]),
-  ]);
+  // The claim itself records nothing as the result: an effect without one costs a single statement.
+  if (result !== undefined) {
+    await tx.query('SELECT messaging.record_effect($1, $2::bigint, $3)', [key, fencingToken, JSON.stringify([result])]);
+  }
   return result;
 };

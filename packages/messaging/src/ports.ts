@@ -102,8 +102,10 @@ export interface ReceivedMessage extends Lease {
   readonly sentAt: Date;
   readonly body: string;
   readonly attributes: MessageAttributes;
-  /** Length of the lease in milliseconds from the receive. */
+  /** Length of the lease in milliseconds. */
   readonly leaseMs: number;
+  /** Steady time of the adapter's clock before the call that received it: the lease runs out no earlier than this plus its length. */
+  readonly receivedAtMs: number;
 }
 
 /** One attempt that failed, as the history of a dead letter shows it. */

@@ -25,6 +25,7 @@ const message: ReceivedMessage = {
   body: '',
   attributes: {},
   leaseMs: 1000,
+  receivedAtMs: 0,
 };
 const circumstances = { retry: { baseMs: 1000, maxMs: 900_000 }, random: () => 0.5, now: new Date(0), worker: 'w' };
 

@@ -69,7 +69,6 @@ export const createLambdaHandler = (
     const [first] = event.Records;
     if (first === undefined) return { batchItemFailures: [] };
     const queue = (first.eventSourceARN.split(':').at(-1) ?? '').slice(namePrefix.length);
-    const receivedAt = clock.monotonicMs();
     const messages = await queues.adopt(
       queue,
       event.Records.map((record) => ({
@@ -85,6 +84,7 @@ export const createLambdaHandler = (
           ]),
         ),
       })),
+      clock.monotonicMs(),
     );
     const recordIds = new Map(event.Records.map(({ receiptHandle, messageId }) => [receiptHandle, messageId]));
     const held = new HeldMessages({
@@ -100,7 +100,7 @@ export const createLambdaHandler = (
     const beating = held.run(over.signal);
     try {
       for (const message of messages) {
-        const { signal } = held.add(message, receivedAt);
+        const { signal } = held.add(message);
         try {
           deliveries.push({
             message,

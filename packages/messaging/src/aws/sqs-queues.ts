@@ -58,7 +58,7 @@ export interface SqsQueuesOptions {
 
 export interface SqsQueues extends Queues {
   /** Takes messages that something else received, as Lambda does. Those received too often are dead-lettered and left out. */
-  adopt(queue: string, messages: readonly WireMessage[]): Promise<readonly ReceivedMessage[]>;
+  adopt(queue: string, messages: readonly WireMessage[], receivedAtMs: number): Promise<readonly ReceivedMessage[]>;
   /** Address and ARN of a queue. @throws CaseboundError `queue_not_found` */
   locate(name: string): Promise<{ readonly url: string; readonly arn: string }>;
 }
@@ -88,6 +88,21 @@ const batches = <T>(items: readonly T[], bytesOf: (item: T) => number, maxBytes:
     }
   }
   return made;
+};
+
+const inBatches = <T>(items: readonly T[]): T[][] =>
+  Array.from({ length: Math.ceil(items.length / batchSize) }, (_, index) =>
+    items.slice(index * batchSize, (index + 1) * batchSize),
+  );
+
+const mostCalls = 8;
+
+/** Runs the calls, a few at once; results in order. */
+const inParallel = async <T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> => {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += mostCalls)
+    results.push(...(await Promise.all(items.slice(at, at + mostCalls).map(run))));
+  return results;
 };
 
 export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
@@ -157,36 +172,35 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
     name: string,
     wires: readonly { readonly wire: Wire; readonly delayMs: number; readonly key: number; readonly bytes: number }[],
   ): Promise<string[]> => {
-    const ids: string[] = [];
-    for (const batch of batches(wires, ({ bytes }) => bytes, maxMessageBytes)) {
-      await on(name, async ({ description }) => {
-        const { Successful = [], Failed = [] } = await client.send(
-          new SendMessageBatchCommand({
-            QueueUrl: description.address,
-            Entries: batch.map(({ wire, delayMs, key }, index) => ({
-              Id: String(index),
-              ...wire,
-              ...(delayMs > 0 ? { DelaySeconds: seconds(delayMs) } : {}),
-              ...(fairQueues && key > 0 ? { MessageGroupId: String(key) } : {}),
-            })),
-          }),
-        );
-        if (Failed.length > 0)
-          throw new CaseboundError(
-            'queue_transport_unavailable',
-            `${Failed.length} of ${batch.length} messages for ${name} were not taken (${Failed[0]?.Code ?? 'unknown'}).`,
+    const sent = await inParallel(
+      batches(wires, ({ bytes }) => bytes, maxMessageBytes),
+      async (batch) =>
+        on(name, async ({ description }) => {
+          const { Successful = [], Failed = [] } = await client.send(
+            new SendMessageBatchCommand({
+              QueueUrl: description.address,
+              Entries: batch.map(({ wire, delayMs, key }, index) => ({
+                Id: String(index),
+                ...wire,
+                ...(delayMs > 0 ? { DelaySeconds: seconds(delayMs) } : {}),
+                ...(fairQueues && key > 0 ? { MessageGroupId: String(key) } : {}),
+              })),
+            }),
           );
-        for (const { MessageId } of Successful.toSorted((a, b) => Number(a.Id) - Number(b.Id)))
-          ids.push(MessageId ?? '');
-      });
-    }
-    return ids;
+          if (Failed.length > 0)
+            throw new CaseboundError(
+              'queue_transport_unavailable',
+              `${Failed.length} of ${batch.length} messages for ${name} were not taken (${Failed[0]?.Code ?? 'unknown'}).`,
+            );
+          return Successful.toSorted((a, b) => Number(a.Id) - Number(b.Id)).map(({ MessageId }) => MessageId ?? '');
+        }),
+    );
+    return sent.flat();
   };
 
   const deleteNow = async (name: string, tokens: readonly string[]): Promise<void> => {
-    for (let at = 0; at < tokens.length; at += batchSize) {
-      const batch = tokens.slice(at, at + batchSize);
-      await on(name, async ({ description }) => {
+    await inParallel(inBatches(tokens), async (batch) =>
+      on(name, async ({ description }) => {
         const { Failed = [] } = await client.send(
           new DeleteMessageBatchCommand({
             QueueUrl: description.address,
@@ -195,8 +209,8 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
         );
         if (Failed.some(({ SenderFault }) => SenderFault !== true))
           throw new CaseboundError('queue_transport_unavailable', `Messages of ${name} could not be deleted.`);
-      });
-    }
+      }),
+    );
   };
 
   /** Sets the visibility of messages; the tokens for which that failed because they are no longer in flight. */
@@ -205,9 +219,8 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
     changes: readonly { readonly token: string; readonly ms: number }[],
   ): Promise<ReadonlySet<string>> => {
     const lost = new Set<string>();
-    for (let at = 0; at < changes.length; at += batchSize) {
-      const batch = changes.slice(at, at + batchSize);
-      await on(name, async ({ description }) => {
+    await inParallel(inBatches(changes), async (batch) =>
+      on(name, async ({ description }) => {
         const { Failed = [] } = await client.send(
           new ChangeMessageVisibilityBatchCommand({
             QueueUrl: description.address,
@@ -224,8 +237,8 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
             throw new CaseboundError('queue_transport_unavailable', `Leases of ${name} could not be changed.`);
           if (change !== undefined) lost.add(change.token);
         }
-      });
-    }
+      }),
+    );
     return lost;
   };
 
@@ -281,17 +294,17 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
     return [...recorded, ...silent].sort((a, b) => a.attempt - b.attempt);
   };
 
-  const adopt: SqsQueues['adopt'] = async (queue, wires) => {
+  const adopt: SqsQueues['adopt'] = async (queue, wires, receivedAtMs) => {
     const { description } = await required(queue);
-    const receivedAt = clock.monotonicMs();
     const messages: ReceivedMessage[] = [];
     for (const wire of wires) {
       const message = fromWire(wire, queue, {
         maxReceiveCount: description.maxReceiveCount,
         leaseMs: description.visibilityTimeoutMs,
+        receivedAtMs,
       });
       if (message.receiveCount <= message.maxReceiveCount) {
-        held.set(message.token, { deadline: receivedAt + message.leaseMs, message });
+        held.set(message.token, { deadline: receivedAtMs + message.leaseMs, message });
         messages.push(message);
         continue;
       }
@@ -313,32 +326,45 @@ export const createSqsQueues = (options: SqsQueuesOptions): SqsQueues => {
     waitMs: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly ReceivedMessage[]> => {
+    const call = async (asked: number, waitSeconds: number): Promise<readonly ReceivedMessage[]> => {
+      const receivedAtMs = clock.monotonicMs();
+      const { Messages = [] } = await on(name, async ({ description }) =>
+        client.send(
+          new ReceiveMessageCommand({
+            QueueUrl: description.address,
+            MaxNumberOfMessages: asked,
+            // A lease is counted from before the call, so a wait must be short against it.
+            WaitTimeSeconds: Math.min(waitSeconds, Math.max(1, Math.floor(description.visibilityTimeoutMs / 4000))),
+            MessageAttributeNames: ['All'],
+            MessageSystemAttributeNames: ['ApproximateReceiveCount', 'SentTimestamp'],
+          }),
+          signal === undefined ? {} : { abortSignal: signal },
+        ),
+      );
+      return adopt(name, Messages.map(wireOfSdk), receivedAtMs);
+    };
     const messages: ReceivedMessage[] = [];
     try {
-      while (messages.length < max) {
-        const asked = Math.min(batchSize, max - messages.length);
-        const { Messages = [] } = await on(name, async ({ description }) =>
-          client.send(
-            new ReceiveMessageCommand({
-              QueueUrl: description.address,
-              MaxNumberOfMessages: asked,
-              WaitTimeSeconds: messages.length === 0 ? Math.min(20, seconds(waitMs)) : 0,
-              MessageAttributeNames: ['All'],
-              MessageSystemAttributeNames: ['ApproximateReceiveCount', 'SentTimestamp'],
-            }),
-            signal === undefined ? {} : { abortSignal: signal },
-          ),
+      const until = clock.monotonicMs() + waitMs;
+      for (let leftMs = waitMs; ; leftMs = until - clock.monotonicMs()) {
+        messages.push(...(await call(Math.min(batchSize, max), Math.min(20, Math.max(0, seconds(leftMs))))));
+        if (messages.length > 0 || until - clock.monotonicMs() <= 0 || signal?.aborted === true) break;
+      }
+      // A full answer says that there is more: the rest is asked for at once.
+      while (messages.length > 0 && messages.length % batchSize === 0 && messages.length < max) {
+        const calls = Math.min(mostCalls, Math.ceil((max - messages.length) / batchSize));
+        const rest = Array.from({ length: calls }, (_, index) =>
+          Math.min(batchSize, max - messages.length - index * batchSize),
         );
-        messages.push(...(await adopt(name, Messages.map(wireOfSdk))));
-        if (Messages.length < asked) break;
+        const more = await Promise.allSettled(rest.map(async (asked) => call(asked, 0)));
+        const got = more.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
+        messages.push(...got);
+        if (got.length < calls * batchSize) break;
       }
     } catch (error) {
-      if (
-        signal?.aborted !== true &&
-        !(error instanceof CaseboundError && error.code === 'queue_not_found') &&
-        messages.length === 0
-      )
-        throw error;
+      const expected =
+        signal?.aborted === true || (error instanceof CaseboundError && error.code === 'queue_not_found');
+      if (!expected && messages.length === 0) throw error;
     }
     return messages;
   };

@@ -100,7 +100,7 @@ const bodyOf = (wire: WireMessage, ours: Ours): string => {
 export const fromWire = (
   wire: WireMessage,
   queue: string,
-  settings: { readonly maxReceiveCount: number; readonly leaseMs: number },
+  settings: { readonly maxReceiveCount: number; readonly leaseMs: number; readonly receivedAtMs: number },
 ): ReceivedMessage => {
   const { [ourAttribute]: packed, ...attributes } = wire.attributes;
   const ours = parse(packed);
@@ -116,6 +116,7 @@ export const fromWire = (
     body: bodyOf(wire, ours),
     attributes,
     leaseMs: settings.leaseMs,
+    receivedAtMs: settings.receivedAtMs,
   };
 };
 

@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 afterAll(async () => messaging.close());
 
-const queuesOf = (worker: string, more: { readonly maxMessageBytes?: number } = {}) =>
+const queuesOf = (worker: string, more: { readonly maxMessageBytes?: number; readonly clock?: Clock } = {}) =>
   createPostgresQueues({ sql: messaging.pool, clock: realClock, worker, pollMs: 20, ...more });
 
 const newQueue = async (visibilityTimeoutMs = 60_000): Promise<string> => {
@@ -222,7 +222,11 @@ test('workers whose clocks differ by hours share a queue without a message handl
     monotonicMs: () => performance.now() + hours * 3_600_000,
   });
   for (const hours of [-5, 0, 7]) {
-    run({ clock: skewed(hours) }).add(
+    run({
+      clock: skewed(hours),
+      worker: `skewed-${hours}`,
+      queues: queuesOf(`skewed-${hours}`, { clock: skewed(hours) }),
+    }).add(
       workerFor(
         queue,
         each(async ({ body }) => {

@@ -207,7 +207,7 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
       void finish(slot, message, { kind: 'release', delayMs: 0, counted: false });
   };
 
-  const accept = (messages: readonly ReceivedMessage[], receivedAt: number): void => {
+  const accept = (messages: readonly ReceivedMessage[]): void => {
     const touched = new Set<WorkerSlots>();
     for (const message of messages) {
       const slot = byQueue.get(message.queue);
@@ -218,7 +218,7 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
       }
       slot.inFlight += 1;
       held += 1;
-      slot.offer(heldMessages.add(message, receivedAt));
+      slot.offer(heldMessages.add(message));
       touched.add(slot);
       metrics?.received.add({ handler: slot.definition.handler });
       metrics?.waitSeconds.observe(
@@ -268,7 +268,6 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
         await rest(2);
         now = survey();
       }
-      const receivedAt = clock.monotonicMs();
       try {
         await crashPoint('consumer.before-receive');
         const messages = await queues.receive({
@@ -285,7 +284,7 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
         });
         await crashPoint('consumer.after-receive');
         failures = 0;
-        accept(messages, receivedAt);
+        accept(messages);
       } catch (error) {
         if (stopping.signal.aborted) return;
         failures += 1;

@@ -50,13 +50,12 @@ export class HeldMessages {
     return this.#entries.size;
   }
 
-  /** `receivedAt`: this process's steady time before the receive was asked for. */
-  add(message: ReceivedMessage, receivedAt: number): Held {
+  add(message: ReceivedMessage): Held {
     const earlier = this.#entries.get(idOf(message));
     if (earlier !== undefined) this.#lose(earlier);
-    const entry: Entry = { message, abort: new AbortController(), extendedAt: receivedAt };
+    const entry: Entry = { message, abort: new AbortController(), extendedAt: message.receivedAtMs };
     this.#entries.set(idOf(message), entry);
-    if (receivedAt + message.leaseMs / 3 < this.#nextBeatAt) this.#earlier.abort();
+    if (message.receivedAtMs + message.leaseMs / 3 < this.#nextBeatAt) this.#earlier.abort();
     return { message, signal: entry.abort.signal };
   }
 

@@ -98,6 +98,7 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
     book: Book,
     request: ReceiveRequest,
   ): Promise<ReceivedMessage[]> => {
+    const receivedAtMs = clock.monotonicMs();
     const { rows } = await sql.query(
       `SELECT queue_id, message_id::text, lease_token::text, receive_count, fairness_key, lane_floor::text, sent_at, body, attributes,
               lease_ms, max_receive_count
@@ -119,7 +120,7 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
       if (of === undefined) continue;
       of.got += 1;
       of.planned.lane.floor = text(row, 'lane_floor');
-      messages.push(receivedOf(row, of.planned.lane.queue));
+      messages.push(receivedOf(row, of.planned.lane.queue, receivedAtMs));
     }
     for (const { planned, got } of lanes.values()) if (got < planned.share) book.lanes.forget(planned.lane);
     return messages;
@@ -326,7 +327,7 @@ const depthOf = (row: Row): Depth => ({
   oldestVisibleMs: nullable(integer, row, 'oldest_ms'),
 });
 
-const receivedOf = (row: Row, queue: string): ReceivedMessage => {
+const receivedOf = (row: Row, queue: string, receivedAtMs: number): ReceivedMessage => {
   const token = text(row, 'lease_token');
   return {
     queue,
@@ -340,6 +341,7 @@ const receivedOf = (row: Row, queue: string): ReceivedMessage => {
     body: text(row, 'body'),
     attributes: attributesOf(row['attributes']),
     leaseMs: integer(row, 'lease_ms'),
+    receivedAtMs,
   };
 };
 

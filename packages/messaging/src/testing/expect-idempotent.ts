@@ -111,6 +111,7 @@ export const expectIdempotent = async (options: IdempotencyOptions): Promise<voi
       body,
       attributes: {},
       leaseMs: 60_000,
+      receivedAtMs: 0,
     };
     return { message, body, signal: new AbortController().signal };
   };

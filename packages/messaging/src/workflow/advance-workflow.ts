@@ -54,7 +54,7 @@ const undoContext = (base: StepContext<unknown>, row: WorkflowRow, step: string)
   result: row.results[step],
   async undo(tx, effect, part) {
     const key = effectKey(row, step, part);
-    const { rows } = await tx.query('SELECT fresh FROM messaging.claim_effect($1, $2::bigint)', [
+    const { rows } = await tx.query('SELECT fresh FROM messaging.claim_effect($1, $2::bigint, true)', [
       key,
       row.fencingToken,
     ]);

@@ -18,7 +18,8 @@ create table messaging.outbox (
 create table messaging.effect (
   effect_key text primary key,
   fencing_token bigint not null,
-  -- Null while the effect's own transaction runs; nobody else sees the row then.
+  -- [value], or [] for nothing; null when the effect was ruled out because what it belongs to has been undone. While the effect's own
+  -- transaction runs nobody else sees the row.
   result jsonb,
   made_at timestamptz not null default clock_timestamp()
 );
@@ -33,10 +34,11 @@ $$;
 
 -- Claims a key for the caller's transaction. Waits for another transaction that holds the claim. fresh: the caller is to make the effect;
 -- else the recorded token and result are answered.
-create function messaging.claim_effect(p_key text, p_token bigint, out fresh boolean, out fencing_token bigint, out result jsonb)
+create function messaging.claim_effect(p_key text, p_token bigint, p_rule_out boolean, out fresh boolean, out fencing_token bigint, out result jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into messaging.effect (effect_key, fencing_token) values (p_key, p_token) on conflict do nothing;
+  insert into messaging.effect (effect_key, fencing_token, result) values (p_key, p_token, case when p_rule_out then null else jsonb '[]' end)
+  on conflict do nothing;
   fresh := found;
   if not fresh then
     select e.fencing_token, e.result into fencing_token, result from messaging.effect e where e.effect_key = p_key;
@@ -50,4 +52,4 @@ $$;
 
 grant usage on schema messaging to public;
 revoke all on all functions in schema messaging from public;
-grant execute on function messaging.append_outbox(text, text, bigint[], bigint[], text[]), messaging.claim_effect(text, bigint), messaging.record_effect(text, bigint, text) to public;
+grant execute on function messaging.append_outbox(text, text, bigint[], bigint[], text[]), messaging.claim_effect(text, bigint, boolean), messaging.record_effect(text, bigint, text) to public;
