@@ -16,7 +16,14 @@ import { type Box, type Rect, rectToBox } from '../geometry.ts';
 import { embedImage } from '../images/embed-image.ts';
 import { standardFont } from '../stamps/standard-font.ts';
 import { addForm, drawNoteIcon, drawRects, drawTextBox, parseColor, placeForm } from './appearance.ts';
-import { type CommentAnnotation, type InstantJson, kindOf, type PageAnnotation, toRect } from './instant-json.ts';
+import {
+  type CommentAnnotation,
+  type InstantJson,
+  kindOf,
+  type PageAnnotation,
+  plainText,
+  toRect,
+} from './instant-json.ts';
 
 export type Placement = 'layer' | 'burn';
 
@@ -27,17 +34,6 @@ const NO_ZOOM = 8;
 const NO_ROTATE = 16;
 const READ_ONLY = 64;
 const LOCKED = 128;
-
-const textOf = (text: { readonly format?: string | undefined; readonly value: string }): string =>
-  text.format === 'xhtml'
-    ? text.value
-        .replaceAll(/<(br|\/p|\/div)[^>]*>/gi, '\n')
-        .replaceAll(/<[^>]*>/g, '')
-        .replaceAll('&lt;', '<')
-        .replaceAll('&gt;', '>')
-        .replaceAll('&amp;', '&')
-        .trim()
-    : text.value;
 
 /** `D:20240131T...` of an ISO 8601 instant; undefined when it is none. */
 const pdfDate = (text: string | null | undefined): CosObject | undefined => {
@@ -134,7 +130,7 @@ const draw = (edit: DocumentEdit, page: PageEdit, annotation: PageAnnotation, js
           Subtype: name('Text'),
           Name: name('Comment'),
           C: array(color),
-          Contents: encodeText(textOf(annotation.text)),
+          Contents: encodeText(plainText(annotation.text)),
         },
       };
     }
@@ -173,7 +169,7 @@ const draw = (edit: DocumentEdit, page: PageEdit, annotation: PageAnnotation, js
     }
     case 'pspdfkit/text': {
       const rect = toRect(annotation.bbox);
-      const text = textOf(annotation.text);
+      const text = plainText(annotation.text);
       const fontSize = annotation.fontSize ?? 12;
       const color = parseColor(annotation.fontColor ?? '#000000');
       const background =
@@ -255,7 +251,7 @@ const addComment = (
       IRT: root.ref,
       RT: name('R'),
       F: HIDDEN | PRINT | NO_ZOOM | NO_ROTATE,
-      Contents: encodeText(textOf(comment.text)),
+      Contents: encodeText(plainText(comment.text)),
       T:
         comment.creatorName === null || comment.creatorName === undefined ? undefined : encodeText(comment.creatorName),
       CreationDate: pdfDate(comment.createdAt),

@@ -67,16 +67,21 @@ export const addForm = (file: CosFile, form: FormInput): CosRef => {
     resources = withEntries(resources, { ExtGState: dict({ G0: state }) });
     operators = `/G0 gs\n${operators}`;
   }
-  return file.addStream(
-    dict({
-      Type: name('XObject'),
-      Subtype: name('Form'),
-      BBox: array([0, 0, form.width, form.height]),
-      Matrix: array([...upright[form.rotation]]),
-      Resources: resources,
-    }),
-    Buffer.from(operators, 'latin1'),
-  );
+  const create = (): CosRef =>
+    file.addStream(
+      dict({
+        Type: name('XObject'),
+        Subtype: name('Form'),
+        BBox: array([0, 0, form.width, form.height]),
+        Matrix: array([...upright[form.rotation]]),
+        Resources: resources,
+      }),
+      Buffer.from(operators, 'latin1'),
+    );
+  // Ten thousand notes look alike: they share one form.
+  return form.resources === undefined
+    ? file.sharedRef(`form ${form.width} ${form.height} ${form.rotation} ${operators} ${opacity}`, create)
+    : create();
 };
 
 /** The operators that draw a form so that it fills `target` (user space), as viewers place appearances (12.5.5, algorithm). */

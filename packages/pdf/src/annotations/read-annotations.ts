@@ -21,6 +21,7 @@ import {
   type InstantJson,
   type PageAnnotation,
   parseInstantJson,
+  plainText,
 } from './instant-json.ts';
 
 export interface ForeignAnnotation {
@@ -90,6 +91,15 @@ const readQuads = (edit: DocumentEdit, page: PageEdit, dict: CosDict): readonly 
 
 const sameNumbers = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((value, at) => Math.abs(value - (other[at] ?? Number.NaN)) < 0.01);
+
+/** The text member that was kept, when it has its shape. */
+const keptText = (stored: unknown): { readonly format?: string; readonly value: string } | undefined => {
+  if (typeof stored !== 'object' || stored === null || !('value' in stored) || typeof stored.value !== 'string')
+    return undefined;
+  return 'format' in stored && typeof stored.format === 'string'
+    ? { ...stored, format: stored.format, value: stored.value }
+    : { ...stored, value: stored.value };
+};
 
 /** The first image that an appearance draws, as PNG. */
 const readSticker = (edit: DocumentEdit, page: PageEdit, at: number): Attachment | undefined => {
@@ -198,10 +208,10 @@ export const readAnnotations = (edit: DocumentEdit): ReadAnnotations => {
       if (Array.isArray(storedBox) && sameNumbers(storedBox.map(Number), fromRect(rect))) base['bbox'] = storedBox;
       const contents = stringOf(edit, dict, 'Contents');
       const textMember = (): unknown => {
-        const stored = json['text'];
-        const value = typeof stored === 'object' && stored !== null && 'value' in stored ? stored.value : undefined;
-        const isRich = typeof stored === 'object' && stored !== null && 'format' in stored && stored.format === 'xhtml';
-        return value === contents || isRich ? stored : { format: 'plain', value: contents ?? '' };
+        const stored = keptText(json['text']);
+        return stored !== undefined && plainText(stored) === (contents ?? '')
+          ? stored
+          : { format: 'plain', value: contents ?? '' };
       };
       const rectsMember = (): unknown => {
         const quads = readQuads(edit, page, dict);
@@ -276,15 +286,14 @@ export const readAnnotations = (edit: DocumentEdit): ReadAnnotations => {
     if (rootId === undefined) continue;
     const json = kept(dict) ?? {};
     const contents = stringOf(edit, dict, 'Contents') ?? '';
-    const stored = json['text'];
-    const same = typeof stored === 'object' && stored !== null && 'value' in stored && stored.value === contents;
+    const stored = keptText(json['text']);
     comments.push({
       ...json,
       id: stringOf(edit, dict, 'NM') ?? fallback,
       type: 'pspdfkit/comment',
       pageIndex: page.index,
       rootId: json['rootId'] ?? rootId,
-      text: same ? stored : { format: 'plain', value: contents },
+      text: stored !== undefined && plainText(stored) === contents ? stored : { format: 'plain', value: contents },
       creatorName: json['creatorName'] ?? stringOf(edit, dict, 'T') ?? null,
       createdAt: json['createdAt'] ?? isoDate(stringOf(edit, dict, 'CreationDate')) ?? null,
       updatedAt: json['updatedAt'] ?? isoDate(stringOf(edit, dict, 'M')) ?? null,

@@ -38,6 +38,8 @@ export interface CosFile {
   add(object: CosObject): CosRef;
   /** Adds an object once for a key; later calls return the same reference. */
   shared(key: string, create: () => CosObject): CosRef;
+  /** The same for something that adds its object itself. */
+  sharedRef(key: string, create: () => CosRef): CosRef;
   /** Adds a deflated stream. */
   addStream(dict: CosDict, data: Uint8Array): CosRef;
   /** Info is dropped unless kept. */
@@ -48,6 +50,8 @@ export interface CosFile {
 }
 
 const TAIL = 2048;
+/** Deflating fewer bytes than this costs more than it saves. */
+const SMALL_STREAM = 128;
 
 const damaged = (detail: string): CaseboundError => new CaseboundError('pdf_damaged', detail);
 
@@ -209,10 +213,19 @@ const build = (bytes: Uint8Array, table: Table, limits: PdfLimits): CosFile => {
       sharedRefs.set(key, created);
       return created;
     },
+    sharedRef: (key, create) => {
+      const known = sharedRefs.get(key);
+      if (known !== undefined) return known;
+      const created = create();
+      sharedRefs.set(key, created);
+      return created;
+    },
     addStream: (dict, data) => {
       const entries = new Map(dict.entries);
-      entries.set('Filter', name('FlateDecode'));
       entries.delete('DecodeParms');
+      entries.delete('Filter');
+      if (data.length < SMALL_STREAM) return file.add({ kind: 'stream', dict: { kind: 'dict', entries }, raw: data });
+      entries.set('Filter', name('FlateDecode'));
       return file.add({ kind: 'stream', dict: { kind: 'dict', entries }, raw: deflateSync(data) });
     },
     reachable: () => {

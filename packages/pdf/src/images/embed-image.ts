@@ -221,8 +221,14 @@ const embedPng = (file: CosFile, bytes: Uint8Array): EmbeddedImage => {
   };
 };
 
-const firstNumber = (value: unknown): number | undefined =>
-  Array.isArray(value) && typeof value[0] === 'number' ? value[0] : undefined;
+/** The first value of a tag; rationals come as pairs. */
+const firstNumber = (value: unknown): number | undefined => {
+  const first: unknown = Array.isArray(value) ? value[0] : undefined;
+  if (typeof first === 'number') return first;
+  if (!Array.isArray(first)) return undefined;
+  const [over, under]: unknown[] = first;
+  return typeof over === 'number' && typeof under === 'number' && under !== 0 ? over / under : undefined;
+};
 
 const embedTiff = (file: CosFile, bytes: Uint8Array): readonly (EmbeddedImage & { readonly orientation: number })[] => {
   let pages: ReturnType<typeof UTIF.decode>;
