@@ -135,7 +135,7 @@ await runBench('records-read', 2, async (bench) => {
     await database.pool.query(statement.text, [...statement.values]);
   }
   await database.pool.query(
-    `CREATE TABLE stored AS SELECT document_id AS id, body::jsonb AS body FROM lib.document_cache; ALTER TABLE stored ADD PRIMARY KEY (id); VACUUM ANALYZE stored`,
+    `CREATE TABLE stored AS SELECT document_id AS id, body::jsonb AS body FROM lib.document_cache; ALTER TABLE stored ADD PRIMARY KEY (id); ANALYZE stored`,
   );
   const build = jsonBuildSql(store, works);
   const figures: Figure[] = [];
@@ -169,6 +169,15 @@ await runBench('records-read', 2, async (bench) => {
           tx.sendCommit?.();
           return sent;
         }),
+      cachedByIds: async (at) =>
+        database.transaction(async (tx) => {
+          const sent = tx.query(
+            `SELECT ${store.reads.cachedBody(works)} AS body ${store.reads.from(works)} WHERE t.document_id = ANY($1::bigint[]) ORDER BY t.document_id`,
+            [all.slice(at, at + size)],
+          );
+          tx.sendCommit?.();
+          return sent;
+        }),
       jsonBuildObject: async (at) =>
         database.transaction(async (tx) => {
           const sent = tx.query(build, [all.slice(at, at + size)]);
@@ -188,16 +197,16 @@ await runBench('records-read', 2, async (bench) => {
     figures.push(
       {
         name: `page of ${size}, cache miss`,
-        ours: `${ms(p('miss'))} (p99 ${ms(p('miss', 0.99))})`,
-        against: `stored jsonb ${ms(p('storedOffset'))}`,
-        ratio: p('miss') / p('storedOffset'),
+        ours: `${ms(p('concatenated'))} (p99 ${ms(p('concatenated', 0.99))})`,
+        against: `stored jsonb ${ms(p('stored'))}`,
+        ratio: p('concatenated') / p('stored'),
         must: '<= 6x, aim 3.5x',
       },
       {
         name: `page of ${size}, cache hit`,
-        ours: `${ms(p('hit'))} (p99 ${ms(p('hit', 0.99))})`,
-        against: `stored jsonb ${ms(p('storedOffset'))}`,
-        ratio: p('hit') / p('storedOffset'),
+        ours: `${ms(p('cachedByIds'))} (p99 ${ms(p('cachedByIds', 0.99))})`,
+        against: `stored jsonb ${ms(p('stored'))}`,
+        ratio: p('cachedByIds') / p('stored'),
         must: '<= 1.5x, aim 1.2x',
       },
     );

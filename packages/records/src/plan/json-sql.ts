@@ -15,14 +15,13 @@ const timestampText = (sql: string): string =>
 export const jsonValueSql = (sql: string, type: ScalarType): string => {
   switch (type.kind) {
     case 'text':
+    case 'date':
       return `to_json(${sql})::text`;
     case 'bigint':
     case 'numeric':
     case 'boolean':
     case 'json':
       return `${sql}::text`;
-    case 'date':
-      return `'"' || to_char(${sql}, 'YYYY-MM-DD') || '"'`;
     case 'time':
       return `'"' || ${sql}::text || '"'`;
     case 'timestamp':

@@ -1,0 +1,156 @@
+/** The large real schema, run: every statement that the store compiles for each of its 340 resources is accepted by PostgreSQL. */
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { auditResourceDocuments } from './audit/audit-documents.ts';
+import { auditStore } from './audit/audit-store.ts';
+import { provisionStore } from './ddl/provision.ts';
+import { deriveModel } from './derive/derive-model.ts';
+import type { Model, ScalarType } from './derive/model.ts';
+import { openStore } from './open-store.ts';
+import { getDocument, listDocuments } from './read/read-documents.ts';
+import { loadSchema } from './schema/load-schema.ts';
+import type { StoreContext } from './store-context.ts';
+import { openRecordDatabase, type TestRecordDatabase } from './testing/open-database.ts';
+import { resourceAt } from './testing/open-library.ts';
+import type { JsonValue } from './write/parse-json.ts';
+import { putDocument, upsertDocument, type WriteResult } from './write/write-document.ts';
+
+const file = fileURLToPath(new URL('../../../../shared/data/apischema/ed-fi-5.1.json', import.meta.url));
+
+const sample = (type: ScalarType): string => {
+  const samples: Readonly<Record<ScalarType['kind'], string>> = {
+    text: 'x',
+    bigint: '1',
+    numeric: '1.5',
+    boolean: 'true',
+    date: '2020-01-01',
+    time: '10:00:00',
+    timestamp: '2020-01-01T00:00:00Z',
+    json: '{}',
+  };
+  return samples[type.kind];
+};
+
+describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
+  let created: TestDatabase;
+  let database: TestRecordDatabase;
+  let model: Model;
+  let store: StoreContext;
+  beforeAll(async () => {
+    created = await createTestDatabase({ template: 'records empty' });
+    database = openRecordDatabase(created.target, { max: 4, prepare: false });
+    model = deriveModel(loadSchema([JSON.parse(readFileSync(file, 'utf8'))]));
+    await provisionStore(database, model, 'ed_fi');
+    store = await openStore({ model, database, schema: 'ed_fi' });
+  });
+  afterAll(async () => {
+    await database.close();
+    await created.drop();
+  });
+  const post = async (endpoint: string, document: JsonValue): Promise<WriteResult> =>
+    upsertDocument(store, resourceAt(model, endpoint), document);
+
+  test('every resource lists, counts, filters by each of its fields, and can be audited', async () => {
+    for (const resource of model.resources.values()) {
+      if (resource.isDescriptor && resource.endpoint > 'b') continue;
+      expect((await listDocuments(store, resource, { totalCount: true })).totalCount).toBe(0);
+      for (const [field, targets] of resource.queryFields) {
+        const [target] = targets;
+        if (target === undefined) continue;
+        const type =
+          target.elementIndex === null
+            ? target.column.type
+            : (target.column.reference?.elements[target.elementIndex]?.sourceType ?? target.column.type);
+        const value = target.column.kind === 'descriptor' ? 'uri://x#y' : sample(type);
+        expect((await listDocuments(store, resource, { filters: [{ field, value }] })).bodies).toEqual([]);
+      }
+      expect(await database.transaction((tx) => auditResourceDocuments(store, tx, resource, [1]))).toEqual([]);
+    }
+  }, 120_000);
+
+  test('a chain through class periods, sessions and sections: a renamed session renames what is below it', async () => {
+    const descriptor = async (endpoint: string, type: string, codeValue: string): Promise<string> => {
+      await post(endpoint, { namespace: `uri://ed-fi.org/${type}`, codeValue, shortDescription: codeValue });
+      return `uri://ed-fi.org/${type}#${codeValue}`;
+    };
+    const educationOrganizationCategoryDescriptor = await descriptor(
+      'educationOrganizationCategoryDescriptors',
+      'EducationOrganizationCategoryDescriptor',
+      'School',
+    );
+    const gradeLevelDescriptor = await descriptor('gradeLevelDescriptors', 'GradeLevelDescriptor', 'First');
+    const termDescriptor = await descriptor('termDescriptors', 'TermDescriptor', 'Fall');
+    const courseIdentificationSystemDescriptor = await descriptor(
+      'courseIdentificationSystemDescriptors',
+      'CourseIdentificationSystemDescriptor',
+      'Local',
+    );
+    await post('schoolYearTypes', { schoolYear: 2022, currentSchoolYear: true, schoolYearDescription: '2021-22' });
+    await post('schools', {
+      schoolId: 123,
+      nameOfInstitution: 'S',
+      educationOrganizationCategories: [{ educationOrganizationCategoryDescriptor }],
+      gradeLevels: [{ gradeLevelDescriptor }],
+    });
+    const schoolReference = { schoolId: 123 };
+    const session = {
+      sessionName: 'Fall',
+      schoolReference,
+      schoolYearTypeReference: { schoolYear: 2022 },
+      beginDate: '2021-09-01',
+      endDate: '2021-12-01',
+      termDescriptor,
+      totalInstructionalDays: 80,
+    };
+    const made = await post('sessions', session);
+    await post('courses', {
+      courseCode: 'M',
+      courseTitle: 'M',
+      numberOfParts: 1,
+      educationOrganizationReference: { educationOrganizationId: 123 },
+      identificationCodes: [{ courseIdentificationSystemDescriptor, identificationCode: 'M' }],
+    });
+    const offering = await post('courseOfferings', {
+      localCourseCode: 'M1',
+      schoolReference,
+      courseReference: { courseCode: 'M', educationOrganizationId: 123 },
+      sessionReference: { schoolId: 123, schoolYear: 2022, sessionName: 'Fall' },
+    });
+    const section = await post('sections', {
+      sectionIdentifier: 'x',
+      courseOfferingReference: { localCourseCode: 'M1', schoolId: 123, schoolYear: 2022, sessionName: 'Fall' },
+    });
+    await post('students', { studentUniqueId: 's', firstName: 'a', lastSurname: 'b', birthDate: '2010-01-01' });
+    const association = await post('studentSectionAssociations', {
+      beginDate: '2021-09-01',
+      sectionReference: {
+        localCourseCode: 'M1',
+        schoolId: 123,
+        schoolYear: 2022,
+        sectionIdentifier: 'x',
+        sessionName: 'Fall',
+      },
+      studentReference: { studentUniqueId: 's' },
+    });
+    await putDocument(store, resourceAt(model, 'sessions'), made.uuid, { ...session, sessionName: 'Autumn' });
+    for (const [endpoint, { uuid }] of [
+      ['courseOfferings', offering],
+      ['sections', section],
+      ['studentSectionAssociations', association],
+    ] as const) {
+      const { body, etag } = await getDocument(store, resourceAt(model, endpoint), uuid);
+      expect([endpoint, etag, body.includes('"sessionName":"Autumn"')]).toEqual([endpoint, 2, true]);
+    }
+    const found = await listDocuments(store, resourceAt(model, 'studentSectionAssociations'), {
+      filters: [
+        { field: 'sessionName', value: 'Autumn' },
+        { field: 'schoolId', value: '123' },
+        { field: 'studentUniqueId', value: 's' },
+      ],
+    });
+    expect(found.bodies).toHaveLength(1);
+    expect(await auditStore(store)).toMatchObject({ damages: 0 });
+  });
+});
