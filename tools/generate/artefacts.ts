@@ -2,7 +2,7 @@
  * Files that are made from code and committed, so that they can be read without running anything. A new one adds its line
  * here; `npm run check` and a test fail while one is stale.
  */
-import { operations } from '@casebound/contract';
+import { operations, renderEvents } from '@casebound/contract';
 import serverPackage from '../../apps/server/package.json' with { type: 'json' };
 import { renderConfigurationReference } from '../../apps/server/src/config/render-reference.ts';
 import { describeApi } from '../../apps/server/src/http/describe-api.ts';
@@ -21,5 +21,6 @@ export const artefacts: readonly Artefact[] = [
     render: () => `${JSON.stringify(describeApi(operations, serverPackage.version), undefined, 2)}\n`,
   },
   { path: 'docs/errors.md', render: renderErrors },
+  { path: 'docs/events.md', render: renderEvents },
   { path: 'docs/configuration.md', render: renderConfigurationReference },
 ];

@@ -59,7 +59,6 @@ export const errorEventOf = (letter: DeadLetter, jobs: readonly JobDeclaration[]
   }
   const failureEvent: EventType | undefined = declaration?.failureEvent;
   if (failureEvent !== undefined && eventCatalogue[failureEvent].scope === 'job') {
-    // Every job event takes the common detail with status ERROR; which one it is cannot be told here.
     return {
       ...base,
       ...about,
@@ -67,7 +66,7 @@ export const errorEventOf = (letter: DeadLetter, jobs: readonly JobDeclaration[]
       version: eventCatalogue[failureEvent].version,
       status: 'ERROR',
       eventDetail: { code: letter.code, message: letter.reason.slice(0, 2000), deadLetterId: letter.deadLetterId },
-    } as AnyEvent;
+    };
   }
   return {
     ...base,

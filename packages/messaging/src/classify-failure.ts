@@ -4,6 +4,7 @@
  */
 import { CaseboundError } from '@casebound/contract';
 import type { FailureFamily } from '@casebound/contract';
+import { sqlStateOf } from './postgres/sql-error.ts';
 
 export interface Failure {
   readonly family: FailureFamily;
@@ -25,8 +26,6 @@ const codeOf = (error: unknown): string | undefined => {
   return typeof error.code === 'string' ? error.code : undefined;
 };
 
-const sqlState = /^[0-9A-Z]{5}$/;
-
 /**
  * SQLSTATE classes (PostgreSQL manual, appendix A) in which repeating the same statement with the same values cannot help:
  * feature not supported, cardinality, data exception, integrity constraint, syntax or access rule.
@@ -36,8 +35,8 @@ const hopelessClasses = new Set(['0A', '21', '22', '23', '42']);
 export const classifyFailure = (error: unknown): Failure => {
   if (error instanceof AlreadyDone) return { family: 'already_done', code: 'already_done', reason: error.message };
   if (error instanceof CaseboundError) return { family: error.family, code: error.code, reason: error.message };
-  const code = codeOf(error);
-  if (code !== undefined && sqlState.test(code) && hopelessClasses.has(code.slice(0, 2))) {
+  const code = sqlStateOf(error) ?? codeOf(error);
+  if (code !== undefined && code.length === 5 && hopelessClasses.has(code.slice(0, 2))) {
     return {
       family: 'permanent',
       code: `sqlstate_${code}`,

@@ -23,6 +23,20 @@ const context = {
   batchId: BatchId.parse(7),
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
 };
+/** Keeps what is measured: `name{labels}` -> value. */
+const measured = new Map<string, number>();
+const collectors: (() => Promise<void>)[] = [];
+const definition = (of: { readonly name: string; readonly collect?: (gauge: never) => void | Promise<void> }) => {
+  const key = (labels: object): string => `${of.name}${JSON.stringify(labels)}`;
+  const metric = {
+    add: (labels: object, by = 1) => void measured.set(key(labels), (measured.get(key(labels)) ?? 0) + by),
+    set: (labels: object, value: number) => void measured.set(key(labels), value),
+    observe: (labels: object) => void measured.set(key(labels), (measured.get(key(labels)) ?? 0) + 1),
+  };
+  const { collect } = of;
+  if (collect !== undefined) collectors.push(async () => collect(metric as never));
+  return metric;
+};
 const finished = () => ({
   ...context,
   id: EventId.parse(randomUUID()),
@@ -59,6 +73,7 @@ beforeAll(async () => {
     log: silentLog,
     worker,
     workerTotal: 20,
+    metrics: { counter: definition, gauge: definition, histogram: definition },
     workflows: [workflow],
     handlers: () => ({
       object_copy: {
@@ -188,6 +203,18 @@ test('an event that does not match its declaration cannot be published', async (
   await expect(
     base.database.transaction(async (tx) => messaging.outbox.publish(tx, messaging.topic, [wrong])),
   ).rejects.toMatchObject({ code: 'event_invalid' });
+});
+
+test('metrics tell what was received, what became of it, and what waits', async () => {
+  for (const collect of collectors) await collect();
+  expect(measured.get('casebound_messages_received_total{"handler":"object_copy"}')).toBeGreaterThan(3);
+  expect(measured.get('casebound_messages_settled_total{"handler":"object_copy","outcome":"dead_lettered"}')).toBe(3);
+  expect(measured.get('casebound_messages_settled_total{"handler":"status","outcome":"acknowledged"}')).toBeGreaterThan(
+    1,
+  );
+  expect(measured.get('casebound_handler_duration_seconds{"handler":"object_copy"}')).toBeGreaterThan(3);
+  expect(measured.get('casebound_queue_messages{"handler":"object_copy","state":"visible"}')).toBe(0);
+  expect(measured.get('casebound_dead_letters{}')).toBe(await messaging.deadLetters.count({}));
 });
 
 test('a workflow runs from its start to its end by itself', async () => {

@@ -17,7 +17,7 @@ import { each } from './consumer/worker-definition.ts';
 import type { HandlerCatalogue, WorkerFleet } from './fleet/Port.ts';
 import { createPostgresFleet, followFleet } from './fleet/postgres-fleet.ts';
 import type { Random } from './full-jitter.ts';
-import { createMessagingMetrics } from './metrics.ts';
+import { createMessagingMetrics, observeBacklog } from './metrics.ts';
 import type { MetricsRegistry } from './metrics.ts';
 import { createOutbox } from './outbox/outbox.ts';
 import type { Outbox } from './outbox/outbox.ts';
@@ -211,6 +211,15 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
       crashPoint,
       ...(sharesDatabase && transport.transactional !== undefined ? { inTransaction: transport.transactional } : {}),
     });
+
+  if (options.metrics !== undefined) {
+    observeBacklog(options.metrics, {
+      workers: async () => fleet.list(),
+      depth: async (names) => queues.depth(names),
+      deadLetters: async () => deadLetters.count({}),
+      monotonicMs: () => clock.monotonicMs(),
+    });
+  }
 
   const ending = new AbortController();
   const loops = new Set<Promise<void>>();

@@ -151,7 +151,9 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosProof> => {
     report(
       `${((performance.now() - began) / 1000).toFixed(0)} s: peace; ${await number('SELECT count(*) AS n FROM chaos_effect')} effects so far`,
     );
-    for (const [slot, script] of [...running]) {
+    // Those of the wild time alone: what replaces them takes their slots.
+    const wild = Array.from(running);
+    for (const [slot, script] of wild) {
       running.delete(slot);
       await script.kill();
       keepRunning(slot, 100_000);

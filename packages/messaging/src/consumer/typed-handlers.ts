@@ -111,7 +111,7 @@ export const handleEvents = <T extends EventType>(handlers: EventHandlers<T>): B
   const types = Object.keys(handlers) as T[];
   return each(async (delivery) => {
     const event = parseEventOf(types, parseJson(delivery.body));
-    const handler: (event: EventOf<T>, delivery: Delivery) => Promise<void> = handlers[event.eventType as T];
+    const handler: (event: EventOf<T>, delivery: Delivery) => Promise<void> = handlers[event.eventType];
     await handler(event, delivery);
   });
 };

@@ -57,7 +57,7 @@ export const startLambdaTestServer = async (sqs: SQSClient, code: DeployedCode):
   const functions = new Map<string, z.infer<typeof CreateFunction>>();
   const mappings = new Map<string, Mapping>();
   const pollers = new Set<Promise<void>>();
-  let stopped = false;
+  const stopped = new AbortController();
 
   const poll = async (mapping: Mapping): Promise<void> => {
     const { QueueUrl } = await sqs.send(
@@ -66,7 +66,7 @@ export const startLambdaTestServer = async (sqs: SQSClient, code: DeployedCode):
     const configuration = functions.get(mapping.FunctionName);
     if (configuration === undefined) return;
     const handler = code(configuration.Environment.Variables);
-    while (!stopped && mapping.State === 'Enabled') {
+    while (!stopped.signal.aborted && mapping.State === 'Enabled') {
       const { Messages = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl,
@@ -88,7 +88,7 @@ export const startLambdaTestServer = async (sqs: SQSClient, code: DeployedCode):
             receiptHandle: message.ReceiptHandle ?? '',
             body: message.Body ?? '',
             attributes: Object.fromEntries(
-              Object.entries(message.Attributes ?? {}).map(([name, value]) => [name, String(value)]),
+              Object.entries(message.Attributes ?? {}).map(([name, value]) => [name, value]),
             ),
             messageAttributes: Object.fromEntries(
               Object.entries(message.MessageAttributes ?? {}).map(([name, { StringValue = '' }]) => [
@@ -216,7 +216,7 @@ export const startLambdaTestServer = async (sqs: SQSClient, code: DeployedCode):
     functions,
     mappings,
     async stop() {
-      stopped = true;
+      stopped.abort();
       await Promise.all(pollers);
       await new Promise((resolve) => server.close(resolve));
     },
