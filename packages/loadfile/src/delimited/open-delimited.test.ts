@@ -1,5 +1,7 @@
 import { readFileSync, existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { TextInput } from '../input/text-input.ts';
+import { completeLimits } from '../limits.ts';
 import type { LoadFileProblem } from '../problems.ts';
 import { isRejected } from '../problems.ts';
 import type { DelimitedOptions } from './open-delimited.ts';
@@ -155,6 +157,19 @@ describe('encodings within a file', () => {
     expect(good.at(-1)).toEqual(['x', '“quoted” é']);
     expect(codes).toEqual(['encoding_assumed@30002']);
     expect(reader.encoding).toBe('windows-1252');
+  });
+
+  it('is not misled by a character that the look ahead cuts in two', async () => {
+    for (let sniffBytes = 1; sniffBytes <= 24; sniffBytes++) {
+      const options = { limits: { sniffBytes }, dialect: { format: 'csv', column: ',' }, header: true } as const;
+      const reader = await DelimitedReader.open([Buffer.from('größe,größe2,größe3\nä,ö,ü\n')], options);
+      const sample = await new TextInput(
+        [Buffer.from('größe,größe2,größe3\nä,ö,ü\n')],
+        completeLimits({ sniffBytes }),
+      ).sample();
+      expect([sniffBytes, sample.encoding, reader.columns[0]?.name]).toEqual([sniffBytes, 'utf-8', 'größe']);
+      await reader.close();
+    }
   });
 
   it('reads any encoding that is stated, and reports what means nothing in it', async () => {

@@ -60,6 +60,17 @@ const areAddresses = (value: string): boolean => {
   return found;
 };
 
+/** Three digits in a row somewhere; asked before the costlier pattern. */
+const hasThreeDigits = (value: string): boolean => {
+  let run = 0;
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index);
+    run = code >= 0x30 && code <= 0x39 ? run + 1 : 0;
+    if (run === 3) return true;
+  }
+  return false;
+};
+
 /** Classifies one value that is not empty. */
 export const classifyValue = (value: string): Classified => {
   const { length } = value;
@@ -87,5 +98,5 @@ export const classifyValue = (value: string): Classified => {
   }
   if (value.includes('@')) return areAddresses(value) ? simple['email-addresses'] : simple.text;
   if ((value.includes('\\') || value.includes('/')) && pathShape.test(value)) return simple.path;
-  return length <= 60 && controlNumber.test(value) ? simple['control-number'] : simple.text;
+  return length <= 60 && hasThreeDigits(value) && controlNumber.test(value) ? simple['control-number'] : simple.text;
 };

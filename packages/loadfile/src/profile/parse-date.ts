@@ -36,6 +36,12 @@ const monthOf = (word: string): number => {
   return months.indexOf(lower === 'sept' ? 'sep' : lower) + 1;
 };
 
+/** The first three letters as a number, without regard to case; spares nearly all text the patterns for named months. */
+const startOf = (text: string): number =>
+  ((text.charCodeAt(0) | 32) << 16) | ((text.charCodeAt(1) | 32) << 8) | (text.charCodeAt(2) | 32);
+const weekdayStarts: ReadonlySet<number> = new Set('mon tue wed thu fri sat sun'.split(' ').map(startOf));
+const monthStarts: ReadonlySet<number> = new Set(months.map(startOf));
+
 const daysIn = (year: number, month: number): number =>
   month === 2
     ? year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
@@ -95,13 +101,15 @@ const parseDatePart = (text: string): DatePart | undefined => {
       return one('yyyyMMdd', 'year-first', isoDate(Number(year), Number(month), Number(day)), whole.length);
     }
   }
-  const named = dayMonth.exec(text);
+  const start = first <= 0x39 ? 0 : startOf(text);
+  const startsWithWeekday = weekdayStarts.has(start);
+  const named = first <= 0x39 || startsWithWeekday ? dayMonth.exec(text) : null;
   if (named !== null) {
     const [whole, day = '', separator = '', month = '', year = ''] = named;
     const iso = isoDate(fullYear(year), monthOf(month), Number(day));
     return one(`d${separator}MMM${separator}${year.length > 2 ? 'yyyy' : 'yy'}`, 'named', iso, whole.length);
   }
-  const words = monthDay.exec(text);
+  const words = startsWithWeekday || monthStarts.has(start) ? monthDay.exec(text) : null;
   if (words === null) return undefined;
   const [whole, month = '', day = '', year = ''] = words;
   return one('MMM d, yyyy', 'named', isoDate(Number(year), monthOf(month), Number(day)), whole.length);

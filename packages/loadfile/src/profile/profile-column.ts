@@ -8,7 +8,7 @@
 import { excerpt } from '../problems.ts';
 import type { Column } from '../delimited/open-delimited.ts';
 import type { Row } from '../delimited/split-records.ts';
-import type { ValueType } from './classify-value.ts';
+import type { Classified, ValueType } from './classify-value.ts';
 import { classifyValue } from './classify-value.ts';
 import type { ParsedDate } from './parse-date.ts';
 
@@ -61,6 +61,8 @@ export interface ColumnProfile {
 
 const maxSamples = 5;
 const sampleLength = 80;
+/** Different values that a column remembers the class of; with 10,000 columns that is still below 100 MB. */
+const maxKnown = 64;
 const maxShapes = 12;
 const maxZones = 12;
 /** Share of values that must be of a type for the column to be called so; the rest are exceptions to look at. */
@@ -140,6 +142,7 @@ class ColumnTally {
   #multiCells = 0;
   #multiMost = 0;
   #dates: DateTally | undefined;
+  #known: Map<string, Classified> | undefined = new Map();
 
   constructor(column: Column, separator: string) {
     this.#column = column;
@@ -152,7 +155,7 @@ class ColumnTally {
     this.#filled++;
     if (cell.length > this.#maxLength) this.#maxLength = cell.length;
     if (this.#samples.size < maxSamples) this.#samples.add(excerpt(value, sampleLength));
-    const { type, date } = classifyValue(value);
+    const { type, date } = this.#classify(value);
     const tally = this.#types.get(type);
     if (tally === undefined) this.#types.set(type, { count: 1, line, value: excerpt(value) });
     else tally.count++;
@@ -162,6 +165,17 @@ class ColumnTally {
       const most = value.split(this.#separator).length;
       if (most > this.#multiMost) this.#multiMost = most;
     }
+  }
+
+  /** Columns of few different values (custodian, extension, yes/no) are classified once a value. */
+  #classify(value: string): Classified {
+    if (this.#known === undefined || value.length > sampleLength) return classifyValue(value);
+    const known = this.#known.get(value);
+    if (known !== undefined) return known;
+    const classified = classifyValue(value);
+    if (this.#known.size < maxKnown) this.#known.set(excerpt(value), classified);
+    else this.#known = undefined;
+    return classified;
   }
 
   profile(rows: number): ColumnProfile {
