@@ -70,7 +70,7 @@ describe.skipIf(files.length === 0)('real documents', () => {
           for (const page of new Set(redactions.map(({ pageIndex }) => pageIndex)))
             expect(compareChars(engine, bytes, result.output, page, redactions).lost).toBe(0);
         }),
-        { numRuns: 6, seed: 20_240_301 },
+        { numRuns: 4, seed: 20_240_301 },
       );
     },
   );
@@ -119,7 +119,7 @@ describe.skipIf(files.length === 0)('real documents', () => {
     const file = files.find((name) => name.endsWith('tracemonkey.pdf'));
     if (file === undefined) return;
     const bytes = readFileSync(file);
-    const { output } = await redact(engine, bytes, findRedactions(engine, bytes, '/\\btrac\\w*/i'));
+    const { output } = await redact(engine, bytes, findRedactions(engine, bytes, 'JavaScript'));
     const folder = mkdtempSync(path.join(tmpdir(), 'casebound-pdf-'));
     try {
       const words = (pdf: Uint8Array): readonly string[] => {
@@ -130,10 +130,10 @@ describe.skipIf(files.length === 0)('real documents', () => {
       };
       const before = words(bytes);
       const after = words(output);
-      expect(before.filter((word) => /^trac/i.test(word)).length).toBeGreaterThan(100);
-      expect(after.filter((word) => /^trac/i.test(word))).toEqual([]);
+      expect(before.filter((word) => /javascript/i.test(word)).length).toBeGreaterThan(30);
+      expect(after.filter((word) => /javascript/i.test(word))).toEqual([]);
       const present = new Set(after);
-      const missing = new Set(before.filter((word) => !/trac/i.test(word) && !present.has(word)));
+      const missing = new Set(before.filter((word) => !/javascript/i.test(word) && !present.has(word)));
       expect([...missing]).toEqual([]);
     } finally {
       rmSync(folder, { recursive: true });
@@ -143,7 +143,7 @@ describe.skipIf(files.length === 0)('real documents', () => {
 
 describe.skipIf(!existsSync(scans))('real scans', () => {
   it('become pages of their own size, and lose the pixels under a redaction', async () => {
-    const names = readdirSync(scans).filter((name) => name.startsWith('SYM'));
+    const names = readdirSync(scans).filter((name) => name.startsWith('SYM') && name.endsWith('.tif'));
     const pdf = mergeImages(names.map((name) => readFileSync(path.join(scans, name))));
     using document = openDocument(engine, pdf);
     expect(document.pageCount).toBe(5);

@@ -330,3 +330,40 @@ export const formatInstantJson = ({ annotations, comments, attachments }: Instan
         ),
       }),
 });
+
+/** Members whose values are words of the format, not of people. */
+const vocabulary: ReadonlySet<string> = new Set([
+  'type',
+  'format',
+  'contentType',
+  'id',
+  'rootId',
+  'icon',
+  'blendMode',
+  'font',
+  'imageAttachmentId',
+  'horizontalAlign',
+  'verticalAlign',
+  'lineWidthType',
+  'creatorName',
+]);
+
+/** What people wrote in a kept annotation (`CBInstant`), without the vocabulary of the format; the text itself when it is not JSON. */
+export const instantTexts = (json: string): readonly string[] => {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    // Not what this package wrote: taken as text.
+    return [json];
+  }
+  const texts: string[] = [];
+  const visit = (item: unknown, key: string): void => {
+    if (typeof item === 'string') {
+      if (!vocabulary.has(key)) texts.push(item);
+    } else if (Array.isArray(item)) for (const one of item) visit(one, key);
+    else if (isRecord(item)) for (const [name, one] of Object.entries(item)) visit(one, name);
+  };
+  visit(value, '');
+  return texts;
+};

@@ -230,6 +230,30 @@ const firstNumber = (value: unknown): number | undefined => {
   return typeof over === 'number' && typeof under === 'number' && under !== 0 ? over / under : undefined;
 };
 
+/** A page of one strip in Group 4 goes into the PDF as it is: both formats have the coding of ITU-T T.6. */
+const passFax = (
+  file: CosFile,
+  bytes: Uint8Array,
+  page: Readonly<Record<string, unknown>>,
+  width: number,
+  height: number,
+): CosRef | undefined => {
+  const [offset, length] = [firstNumber(page['t273']), firstNumber(page['t279'])];
+  const strips = page['t273'];
+  const plain = (firstNumber(page['t266']) ?? 1) === 1 && Array.isArray(strips) && strips.length === 1;
+  if (firstNumber(page['t259']) !== 4 || !plain || offset === undefined || length === undefined) return undefined;
+  if (offset + length > bytes.length) throw unreadable('The TIFF is truncated.');
+  const parameters = dict({ K: -1, Columns: width, Rows: height, BlackIs1: firstNumber(page['t262']) === 1 });
+  return file.add({
+    kind: 'stream',
+    dict: withEntries(imageDict(width, height, name('DeviceGray'), 1), {
+      Filter: name('CCITTFaxDecode'),
+      DecodeParms: parameters,
+    }),
+    raw: bytes.subarray(offset, offset + length),
+  });
+};
+
 const embedTiff = (file: CosFile, bytes: Uint8Array): readonly (EmbeddedImage & { readonly orientation: number })[] => {
   let pages: ReturnType<typeof UTIF.decode>;
   const buffer = Uint8Array.from(bytes).buffer;
@@ -245,14 +269,16 @@ const embedTiff = (file: CosFile, bytes: Uint8Array): readonly (EmbeddedImage & 
     const width = firstNumber(page['t256']) ?? 0;
     const height = firstNumber(page['t257']) ?? 0;
     checkSize(file, width, height);
-    let rgba: Uint8Array;
+    const fax = passFax(file, bytes, page, width, height);
+    let rgba: Uint8Array | undefined;
     try {
-      UTIF.decodeImage(buffer, page);
-      rgba = UTIF.toRGBA8(page);
+      if (fax === undefined) UTIF.decodeImage(buffer, page);
+      rgba = fax === undefined ? UTIF.toRGBA8(page) : undefined;
     } catch (error) {
       throw unreadable(`Page ${at + 1} of the TIFF cannot be decoded.`, error);
     }
-    if (rgba.length < width * height * 4) throw unreadable(`Page ${at + 1} of the TIFF is truncated.`);
+    if (rgba !== undefined && rgba.length < width * height * 4)
+      throw unreadable(`Page ${at + 1} of the TIFF is truncated.`);
     const unit = firstNumber(page['t296']) ?? 2;
     const scale = unit === 3 ? 2.54 : unit === 2 ? 1 : Number.NaN;
     const dpi = (tag: 't282' | 't283'): number | undefined => {
@@ -260,7 +286,7 @@ const embedTiff = (file: CosFile, bytes: Uint8Array): readonly (EmbeddedImage & 
       return value > 1 ? value : undefined;
     };
     return {
-      ref: embedRgba(file, rgba, width, height),
+      ref: fax ?? embedRgba(file, rgba ?? new Uint8Array(0), width, height),
       width,
       height,
       dpiX: dpi('t282'),

@@ -7,6 +7,7 @@
  * - Any other string (outline titles, names, labels, form values, comments) that holds a removed term becomes `[redacted]`.
  */
 import { array, type CosDict, type CosObject, emptyDict, isKind, isName, withEntries } from '../cos/objects.ts';
+import { instantTexts } from '../annotations/instant-json.ts';
 import { decodeText, encodeText } from '../cos/text-string.ts';
 import type { DocumentEdit } from '../edit/open-edit.ts';
 import type { Box } from '../geometry.ts';
@@ -162,7 +163,8 @@ export const scrubDocument = (edit: DocumentEdit, input: ScrubInput): void => {
     let entries: Map<string, CosObject> | undefined;
     for (const [key, value] of changed.entries) {
       if (binaryKeys.has(key)) continue;
-      const scrubbed = scrub(value);
+      const kept = key === 'CBInstant' && isKind(value, 'string') ? instantTexts(decodeText(value.bytes)) : undefined;
+      const scrubbed = kept === undefined ? scrub(value) : kept.some(leaks) ? encodeText(REPLACEMENT) : value;
       if (scrubbed === value) continue;
       entries ??= new Map(changed.entries);
       entries.set(key, scrubbed);

@@ -4,6 +4,7 @@
  */
 import { PDF, PdfArray, PdfDict, type PdfObject, PdfRef, PdfStream, PdfString } from '@libpdf/core';
 import { createHash } from 'node:crypto';
+import { instantTexts } from '../annotations/instant-json.ts';
 import { decodeText } from '../cos/text-string.ts';
 import type { RemovedTerm, TermMatcher } from '../redact/removed-text.ts';
 import { binaryKeys } from '../redact/scrub-document.ts';
@@ -122,7 +123,9 @@ export const verifyFile = async (bytes: Uint8Array, checks: FileChecks): Promise
       const target = context.resolve(object);
       if (target !== null) queue.push({ object: target, key });
     } else if (object instanceof PdfString) {
-      if (!binaryKeys.has(key) && key !== 'ID') check(decodeText(object.bytes), `\`${key}\``);
+      if (binaryKeys.has(key) || key === 'ID') continue;
+      const text = decodeText(object.bytes);
+      for (const one of key === 'CBInstant' ? instantTexts(text) : [text]) check(one, `\`${key}\``);
     } else if (object instanceof PdfArray) {
       if (nameOf(object.at(0)) === 'Indexed') continue;
       for (const item of object) queue.push({ object: item, key });
