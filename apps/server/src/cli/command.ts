@@ -58,6 +58,15 @@ export const readCommonOptions = (
     overrides.set(assignment.slice(0, at), assignment.slice(at + 1));
   }
   for (const [key, value] of more) overrides.set(key, value);
+  // Nobody means the working folder by it; a script's variable that is not set would make a data folder of that.
+  if (raw.data === '')
+    throw new CaseboundError('validation_failed', '--data (or CASEBOUND_DATA) is empty; name a folder.');
+  if (raw.config === '') {
+    throw new CaseboundError(
+      'validation_failed',
+      '--config (or CASEBOUND_CONFIG) is empty; name a file, or leave it out.',
+    );
+  }
   return {
     dataDir: path.resolve(context.cwd, raw.data ?? '.casebound'),
     configFile: raw.config === undefined ? undefined : path.resolve(context.cwd, raw.config),

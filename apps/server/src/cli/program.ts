@@ -5,13 +5,17 @@ import { registerAccount } from './commands/account.ts';
 import { registerCase } from './commands/case.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerDemo } from './commands/demo.ts';
+import { registerDlq } from './commands/dlq.ts';
 import { registerDoctor } from './commands/doctor.ts';
+import { registerEvents } from './commands/events.ts';
 import { registerLoadfile } from './commands/loadfile.ts';
 import { registerMigrate } from './commands/migrate.ts';
 import { registerRecords } from './commands/records.ts';
 import { registerPdf } from './commands/pdf.ts';
+import { registerQueue } from './commands/queue.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
+import { registerWorkflow } from './commands/workflow.ts';
 
 const USAGE_EXIT_CODE = 2;
 
@@ -25,6 +29,10 @@ const registrations: readonly RegisterCommand[] = [
   registerLoadfile,
   registerMigrate,
   registerDoctor,
+  registerQueue,
+  registerDlq,
+  registerEvents,
+  registerWorkflow,
   registerPdf,
   registerRecords,
 ];
