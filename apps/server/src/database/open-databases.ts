@@ -76,6 +76,9 @@ export interface Databases {
   readonly close: () => Promise<void>;
 }
 
+/** Cases that one backend of the owner makes, migrates or drops before it is replaced. */
+const ownerUses = 20;
+
 /** Opens nothing yet: connections are made when they are needed. */
 export async function openDatabases(options: OpenDatabasesOptions): Promise<Databases> {
   const engine: Engine = {
@@ -115,6 +118,8 @@ export async function openDatabases(options: OpenDatabasesOptions): Promise<Data
       const keyFor = (endpoint: string, target: () => Promise<ConnectionTarget>) => ({
         id: `${id}//${endpoint}`,
         maxConnections: options.pool.maxConnections,
+        // The owner of a case database goes from case to case.
+        ...(databaseName === controlName ? {} : { maxUses: ownerUses }),
         connect: enter(target),
       });
       database = new PgDatabase(engine, {
