@@ -163,11 +163,11 @@ describe('encodings within a file', () => {
     for (let sniffBytes = 1; sniffBytes <= 24; sniffBytes++) {
       const options = { limits: { sniffBytes }, dialect: { format: 'csv', column: ',' }, header: true } as const;
       const reader = await DelimitedReader.open([Buffer.from('größe,größe2,größe3\nä,ö,ü\n')], options);
-      const sample = await new TextInput(
+      const beginning = await new TextInput(
         [Buffer.from('größe,größe2,größe3\nä,ö,ü\n')],
         completeLimits({ sniffBytes }),
       ).sample();
-      expect([sniffBytes, sample.encoding, reader.columns[0]?.name]).toEqual([sniffBytes, 'utf-8', 'größe']);
+      expect([sniffBytes, beginning.encoding, reader.columns[0]?.name]).toEqual([sniffBytes, 'utf-8', 'größe']);
       await reader.close();
     }
   });

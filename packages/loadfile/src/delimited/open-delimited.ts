@@ -8,6 +8,7 @@
  */
 import type { DecodedText } from '../input/decode-text.ts';
 import type { ByteSource } from '../input/byte-input.ts';
+import { createFlawReporter } from '../input/report-flaws.ts';
 import type { TextSample } from '../input/text-input.ts';
 import { TextInput } from '../input/text-input.ts';
 import type { LoadFileLimits } from '../limits.ts';
@@ -82,6 +83,7 @@ export class DelimitedReader {
   readonly #splitter: RecordSplitter;
   readonly #pieces: AsyncGenerator<DecodedText & { readonly final: boolean }>;
   readonly #report: ProblemSink;
+  readonly #reportFlaws: ReturnType<typeof createFlawReporter>;
   readonly #sampleWidth: number;
   #columns: readonly Column[] | undefined;
   #trailingDelimiter = false;
@@ -104,6 +106,7 @@ export class DelimitedReader {
     this.hasBom = sample.guess.bomBytes > 0;
     this.#text = text;
     this.#report = report;
+    this.#reportFlaws = createFlawReporter(report);
     const firstRecord = headerDetection.header ? 0 : 1;
     this.#splitter = new RecordSplitter(detection.dialect, limits, lineBreak, firstRecord);
     this.#pieces = text.pieces(lineBreak);
@@ -244,8 +247,7 @@ export class DelimitedReader {
       return undefined;
     }
     const { text, flaws, final } = next.value;
-    const base = flaws.length > 0 ? this.#splitter.lineOfNextPiece() : 0;
-    for (const flaw of flaws) this.#report(problemAt(flaw.code, base + flaw.line, flaw.message));
+    if (flaws.length > 0) this.#reportFlaws(flaws, this.#splitter.lineOfNextPiece());
     const { rows, asides } = this.#splitter.push(text, final);
     for (const aside of asides) this.#report(aside);
     if (final) this.#reportEnd(rows);

@@ -9,6 +9,7 @@
  */
 import { SaxesParser } from 'saxes';
 import type { ByteSource } from '../input/byte-input.ts';
+import { createFlawReporter } from '../input/report-flaws.ts';
 import { TextInput } from '../input/text-input.ts';
 import type { LoadFileLimits } from '../limits.ts';
 import { completeLimits } from '../limits.ts';
@@ -77,9 +78,10 @@ export async function* readEdrmText(
     return;
   }
   const builder = new RecordBuilder(limits, report);
+  const reportFlaws = createFlawReporter(report);
   let any = false;
   for await (const { text, flaws, final } of input.pieces('\n')) {
-    for (const flaw of flaws) report(problemAt(flaw.code, builder.line + flaw.line, flaw.message));
+    reportFlaws(flaws, builder.line);
     any ||= text.trim() !== '';
     for (let at = 0; at < text.length && !builder.stopped; at += feedChars)
       builder.feed(text.slice(at, at + feedChars));

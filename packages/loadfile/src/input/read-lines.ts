@@ -7,6 +7,7 @@
 import type { LoadFileLimits } from '../limits.ts';
 import type { ProblemSink } from '../problems.ts';
 import { problemAt } from '../problems.ts';
+import { createFlawReporter } from './report-flaws.ts';
 import type { TextInput } from './text-input.ts';
 
 export interface TextLine {
@@ -36,6 +37,7 @@ export async function* readLines(
   let tooLong = false;
   let delivered = false;
   const lines: TextLine[] = [];
+  const reportFlaws = createFlawReporter(report);
   const add = (text: string, terminated: boolean): void => {
     const content = lineBreak === '\n' && text.endsWith('\r') ? text.slice(0, -1) : text;
     const bare = withoutPadding(content);
@@ -57,7 +59,7 @@ export async function* readLines(
     line++;
   };
   for await (const { text, flaws, final } of input.pieces()) {
-    for (const flaw of flaws) report(problemAt(flaw.code, line + flaw.line, flaw.message));
+    reportFlaws(flaws, line);
     let start = 0;
     for (let at = text.indexOf(lineBreak); at >= 0; at = text.indexOf(lineBreak, start)) {
       add(held + text.slice(start, at), true);
