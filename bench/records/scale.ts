@@ -80,7 +80,7 @@ await runBench('records-scale', 4, async ({ database, resource, store: open }) =
   let token: string | undefined;
   const paging = {
     'keyset page of 25': await timed(async () => {
-      const page = await listDocuments(store, target, { ...(token === undefined ? {} : { pageToken: token }) });
+      const page = await listDocuments(store, target, token === undefined ? {} : { pageToken: token });
       token = page.nextPageToken ?? undefined;
     }),
     'offset 100 page of 25': await timed(async () => listDocuments(store, target, { offset: 100 })),

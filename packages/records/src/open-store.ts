@@ -41,19 +41,19 @@ const silentMetrics: RecordMetrics = { count: () => undefined, observe: () => un
 export const openStore = async (options: OpenStoreOptions): Promise<StoreContext> => {
   const { database, model, schema } = options;
   const { effective, keys } = await database.transaction(async (tx) => {
-    const effective = await readEffectiveSchema(tx, schema);
-    if (effective === null)
+    const found = await readEffectiveSchema(tx, schema);
+    if (found === null)
       throw new CaseboundError('store_not_provisioned', `There is no record store in the database schema ${schema}.`);
     const { rows } = await tx.query(
       `SELECT resource_key_id, project_name, resource_name FROM ${quoteIdentifier(schema)}.resource_key`,
     );
-    const keys = new Map(
+    const keysByName = new Map(
       rows.map((row) => [
         resourceId({ projectName: String(row['project_name']), resourceName: String(row['resource_name']) }),
         Number(row['resource_key_id']),
       ]),
     );
-    return { effective, keys };
+    return { effective: found, keys: keysByName };
   });
   if (effective.fingerprint !== model.fingerprint) {
     const differences = describeDifference(effective.manifest, modelManifest(model));

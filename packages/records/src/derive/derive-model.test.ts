@@ -159,6 +159,19 @@ test('missing targets, cycles (transitive too), clashes and reserved names', () 
   expect(problems([buildSchema(libraryExtensionProject)]).join()).toContain('exactly one core project');
 });
 
+test('lists of one long name within each other have keys of distinct columns', () => {
+  const name = 'long'.repeat(20);
+  const nested = {
+    kind: 'list',
+    members: { [name]: { kind: 'list', members: { [name]: { kind: 'list', members: { x: { kind: 'string' } } } } } },
+  } as const;
+  const tables = allTables(
+    deriveModel(loadSchema([spec({ A: { endpoint: 'x', identity: ['$.k'], members: { k: key, [name]: nested } } })])),
+  );
+  for (const table of tables) expect(new Set(table.ordinals).size).toBe(table.ordinals.length);
+  expect(tables.at(-1)?.ordinals).toHaveLength(3);
+});
+
 test('depth and names without bound are refused, not recursed into', () => {
   let node: object = { type: 'string' };
   for (let depth = 0; depth < 5_000; depth += 1) node = { type: 'object', properties: { x: node } };

@@ -320,7 +320,8 @@ class ResourceDeriver {
     }
     const full = `${parent.name}__${this.named(path, `${prefix}${snakeCase(name)}`)}`;
     const parentOrdinals = parent.ordinals;
-    const own = `${snakeCase(name)}_ordinal`;
+    // Compared as it will be named: two long names of one beginning are told apart by their hash only.
+    const own = limitIdentifier(`${snakeCase(name)}_ordinal`);
     const table: Table = {
       name: limitIdentifier(this.overrides.has(path) ? this.named(path, '') : full),
       kind: 'collection',
@@ -328,7 +329,7 @@ class ResourceDeriver {
       path: `${path}[*]`,
       ordinals: [
         ...parentOrdinals,
-        limitIdentifier(parentOrdinals.includes(own) ? `${own}_${parentOrdinals.length}` : own),
+        parentOrdinals.includes(own) ? limitIdentifier(`${own}_${parentOrdinals.length}`) : own,
       ],
       valueKey: null,
       columns: [],

@@ -236,7 +236,7 @@ const dropResources = async (
   const manifest = parseManifest(stored);
   const s = quoteIdentifier(schema);
   for (const name of removed) {
-    const [project = '', resource = ''] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
+    const [project, resource] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
     const key = `(SELECT resource_key_id FROM ${s}.resource_key WHERE project_name = $1 AND resource_name = $2)`;
     await tx.query(
       `DELETE FROM ${s}.reference_edge e USING ${s}.document d WHERE d.document_id = e.parent_document_id AND d.resource_key_id = ${key}`,
@@ -265,25 +265,25 @@ export const migrateStore = async (
     const current = await readEffectiveSchema(tx, schema);
     if (current === null)
       throw new CaseboundError('store_not_provisioned', `There is no record store in the database schema ${schema}.`);
-    const plan = planMigration(current.manifest, model, schema, options.accept);
-    if (plan.refused.length > 0) {
+    const planned = planMigration(current.manifest, model, schema, options.accept);
+    if (planned.refused.length > 0) {
       throw new CaseboundError(
         'schema_change_refused',
-        `The new schema could lose data or rewrites tables: it ${plan.refused.slice(0, 5).join('; it ')}.`,
+        `The new schema could lose data or rewrites tables: it ${planned.refused.slice(0, 5).join('; it ')}.`,
         {
-          errors: plan.refused.map((message) => ({ path: '$', message })),
+          errors: planned.refused.map((message) => ({ path: '$', message })),
         },
       );
     }
-    if (options.dryRun === true || current.fingerprint === model.fingerprint) return plan;
-    const removed = plan.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
+    if (options.dryRun === true || current.fingerprint === model.fingerprint) return planned;
+    const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
     const drops = [...model.abstracts.values()].map(
       (view) => `${quoteIdentifier(schema)}.${quoteIdentifier(view.viewName)}`,
     );
     if (drops.length > 0) await tx.query(`DROP VIEW IF EXISTS ${drops.join(', ')} CASCADE`);
     await dropResources(tx, schema, current.manifest, removed);
-    await settleAll(plan.transactional.map(async (statement) => tx.query(statement)));
+    await settleAll(planned.transactional.map(async (statement) => tx.query(statement)));
     const s = quoteIdentifier(schema);
     await tx.query(`DELETE FROM ${s}.document_cache`);
     await tx.query(`DELETE FROM ${s}.schema_component`);
@@ -297,9 +297,9 @@ export const migrateStore = async (
     );
     await tx.query(
       `UPDATE ${s}.effective_schema SET fingerprint = $1, manifest = $2::jsonb, pending = $3::text[], applied_at = now()`,
-      [model.fingerprint, JSON.stringify(modelManifest(model)), plan.online],
+      [model.fingerprint, JSON.stringify(modelManifest(model)), planned.online],
     );
-    return plan;
+    return planned;
   });
   if (options.dryRun !== true) await finishOnline(database, autocommit, schema);
   return plan.changes.map(describeChange);

@@ -113,7 +113,7 @@ export const listDocuments = async (
   const offset = wholeNumber('offset', options.offset, 0, ctx.limits.maxOffset);
   const scope = JSON.stringify([
     displayName(resource.name),
-    ...filters.map((filter) => [filter.field, filter.value]).sort(),
+    ...filters.map((filter) => JSON.stringify([filter.field, filter.value])).sort(),
   ]);
   if (options.pageToken !== undefined && options.offset !== undefined) {
     throw new CaseboundError('validation_failed', 'A page is asked for by pageToken or by offset, not by both.', {

@@ -50,8 +50,7 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
   const transaction = async <T>(fn: (tx: RecordTransaction) => Promise<T>): Promise<T> => {
     const client = await pool.connect();
     let open = 0;
-    let committing: Promise<unknown> | null = null;
-    let failed: unknown = null;
+    const ending: { commit: Promise<unknown> | null; failed: boolean } = { commit: null, failed: false };
     const send = async (text: string, values?: readonly unknown[]): Promise<pg.QueryResult> => {
       if (open === 0) counts.roundTrips += 1;
       open += 1;
@@ -71,18 +70,17 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
       const result = await fn({
         query: async (text, values) => send(text, values),
         sendCommit: () => {
-          committing = send('COMMIT').then((ended) => {
-            if (ended.command === 'ROLLBACK') failed = new Error('rolled back');
+          ending.commit = send('COMMIT').then((ended) => {
+            if (ended.command === 'ROLLBACK') ending.failed = true;
           });
-          committing.catch(() => undefined);
+          ending.commit.catch(() => undefined);
         },
       });
-      await (committing ?? send('COMMIT'));
-      if (failed !== null) throw failed;
+      await (ending.commit ?? send('COMMIT'));
+      if (ending.failed) throw new Error('the transaction was rolled back');
       return result;
     } catch (error) {
-      if (committing === null) await send('ROLLBACK').catch(() => undefined);
-      else await committing;
+      await (ending.commit ?? send('ROLLBACK')).catch(() => undefined);
       throw error;
     } finally {
       client.release();

@@ -40,7 +40,7 @@ const names = fc.constantFrom(
   'a".b'.replace('.', ''),
   'überlang',
   '$cash',
-  `${'long'.repeat(20)}`,
+  'long'.repeat(20),
   'type',
   'group',
 );

@@ -36,9 +36,7 @@ test('the reader agrees with JSON.parse on everything that JSON.parse keeps whol
     }),
     { numRuns: 500 },
   );
-  fc.assert(
-    fc.property(fc.string(), (text) => void expect(codeOf(() => parseJson(text))).toMatch(/^(ok|malformed_body \$)/)),
-  );
+  fc.assert(fc.property(fc.string(), (text) => /^(ok|malformed_body \$)/.test(codeOf(() => parseJson(text)))));
 });
 
 test.each([
@@ -56,7 +54,7 @@ test.each([
   ['[1,2', '$'],
   ['', '$'],
   ['{"a":tru}', '$.a'],
-  [`${'['.repeat(10_000)}`, `$${'[0]'.repeat(64)}`],
+  ['['.repeat(10_000), `$${'[0]'.repeat(64)}`],
   [`{"a":${'{"a":'.repeat(100_000)}`, `$${'.a'.repeat(64)}`],
 ])('%.60s is refused at its place', (text, path) => {
   expect(codeOf(() => parseJson(text))).toBe(`malformed_body ${path}`);

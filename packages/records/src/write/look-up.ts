@@ -77,7 +77,7 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
   const { resource, find, allowed } = request;
   const q = (name: string): string => ctx.writes.qualified(name);
   const ids = [...new Set(request.referentialIds)];
-  const sequence = quoteLiteral(`${q('document_document_id_seq')}`);
+  const sequence = quoteLiteral(q('document_document_id_seq'));
   const identitySql = `SELECT referential_id, document_id, resource_key_id FROM ${q('referential_identity')} WHERE referential_id = ANY($1::uuid[])`;
   const idsSql = ` UNION ALL SELECT NULL, nextval(${sequence}), NULL FROM generate_series(1, $2::int)`;
   const [identityRows, currentRows] = await settleAll([

@@ -152,7 +152,7 @@ export const buildStatements = (
   const created = items.filter((item) => item.existing === null);
   const updated = items.filter((item) => item.existing !== null);
   const rewired = updated.filter(
-    (item) => item.existing?.before == null || edgesDiffer(item.existing.before, item.flat),
+    (item) => item.existing === null || item.existing.before === null || edgesDiffer(item.existing.before, item.flat),
   );
   const edges = edgesOf([...created, ...rewired], resolution);
 

@@ -68,7 +68,7 @@ test('the life of a record: 201, 200, 304, 204, 412, 404', async () => {
   const get = await send('GET', url);
   expect(get.json()).toMatchObject({ authorKey: 'x', _etag: '1' });
   expect((await send('GET', url, undefined, { 'if-none-match': '"1"' })).statusCode).toBe(304);
-  const put = await send('PUT', url, { ...get.json(), born: '1901-01-01' }, { 'if-match': '"1"' });
+  const put = await send('PUT', url, { ...get.json<object>(), born: '1901-01-01' }, { 'if-match': '"1"' });
   expect([put.statusCode, put.headers.etag]).toEqual([204, '"2"']);
   expect((await send('PUT', url, get.json(), { 'if-match': '"1"' })).statusCode).toBe(412);
   expect((await send('DELETE', url)).statusCode).toBe(204);

@@ -96,7 +96,8 @@ async function* bulkRows(store: StoreContext, body: Readable): AsyncGenerator<Bu
     if (text.trim() === '') continue;
     const row = parseJson(text, store.limits.json);
     const named = typeof row === 'object' && row !== null && !Array.isArray(row) ? row : {};
-    const [project = '', resource = ''] = String(named['resource']).split('/');
+    const name = named['resource'];
+    const [project = '', resource = ''] = typeof name === 'string' ? name.split('/') : [];
     const document = named['document'];
     if (document === undefined) throw new CaseboundError('malformed_body', `Line ${line} has no member \`document\`.`);
     yield { resource: resourceOf(store, { project, resource }), document };
