@@ -44,7 +44,8 @@ export interface Lifecycle {
 /** For aborted operations to say so to their clients. */
 const FAREWELL_MS = 500;
 
-const listenError = (error: Error, { host, port }: HttpConfig): CaseboundError => {
+/** Why listening failed, as an error of the product. */
+export const listenError = (error: Error, { host, port }: HttpConfig): CaseboundError => {
   const options = { cause: error };
   switch ('code' in error ? error.code : undefined) {
     case 'EADDRINUSE':

@@ -1,11 +1,11 @@
 /**
- * Checks what usually goes wrong on a machine, without changing anything that lasts, and says what to do.
+ * Checks what usually goes wrong on a machine, and says what to do.
  *
- * A running server is asked for its own findings; without one, the system is opened for the time of the checks. A check that
- * cannot be made because an earlier one failed is left out.
+ * A running server is asked for its own findings; without one, the system is opened for the time of the checks as a start
+ * would open it: an embedded database is made, migrated and put right after a crash. Your own database is left as it is. A
+ * check that cannot be made because an earlier one failed is left out.
  */
 import { access, constants, mkdtemp, rm, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CaseboundError, errorTable, Problem, Readiness } from '@casebound/contract';
@@ -18,6 +18,7 @@ import { createClock } from '../platform/clock/create-clock.ts';
 import { createLog } from '../platform/log/create-log.ts';
 import { createSecrets } from '../platform/secrets/create-secrets.ts';
 import { configSources, loadEffective, type Surroundings } from './load-effective.ts';
+import { refuseTakenPort } from './refuse-taken-port.ts';
 import { findRunningServer } from './run-file.ts';
 
 const MINIMUM_NODE_MAJOR = 24;
@@ -26,6 +27,7 @@ const SCARCE_BYTES = 5 * GIBIBYTE;
 const TOO_FEW_BYTES = GIBIBYTE / 2;
 /** Leases and signatures compare times of two machines; beyond this they begin to misjudge. */
 const CLOCK_SKEW_WARNING_MS = 2_000;
+const READY_WITHIN_MS = 10_000;
 
 const ok = (name: string, found: string): DoctorCheck => ({ name, state: 'ok', found, remedy: '' });
 const failure = (name: string, error: unknown): DoctorCheck => {
@@ -79,24 +81,17 @@ const checkDisk = async (dataDir: string): Promise<DoctorCheck> => {
   }
 };
 
-const isPortFree = async (host: string, port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen({ host, port }, () => probe.close(() => resolve(true)));
-  });
-
-const checkPort = async ({ host, port }: Config['http'], runningAt: string | undefined): Promise<DoctorCheck> => {
+const checkPort = async (config: Config['http'], runningAt: string | undefined): Promise<DoctorCheck> => {
   if (runningAt !== undefined) return ok('port', `The server of this data folder listens at ${runningAt}.`);
-  if (port === 0) return ok('port', 'Any free port will be taken.');
-  return (await isPortFree(host, port))
-    ? ok('port', `Port ${port} of ${host} is free.`)
-    : {
-        name: 'port',
-        state: 'failed',
-        found: `Port ${port} of ${host} is taken by another program.`,
-        remedy: 'Choose another with `--port` or the setting `http.port`, or end that program.',
-      };
+  try {
+    await refuseTakenPort(config);
+    return ok(
+      'port',
+      config.port === 0 ? 'Any free port will be taken.' : `Port ${config.port} of ${config.host} is free.`,
+    );
+  } catch (error) {
+    return failure('port', error);
+  }
 };
 
 const checkClock = async (system: System): Promise<DoctorCheck> => {
@@ -152,6 +147,8 @@ const checkByOpening = async (
         good ? ok(name, detail) : { name, state: 'failed', found: detail, remedy: 'See docs/object-store.md.' },
       );
     return [database, ...objects, await checkClock(system)];
+  } catch (error) {
+    return [failure('database', error)];
   } finally {
     await system.close();
   }
@@ -159,8 +156,21 @@ const checkByOpening = async (
 
 /** What the running server says of itself. */
 const checkByAsking = async (address: string): Promise<DoctorCheck[]> => {
-  const answer = await fetch(new URL('/health/ready', address), { signal: AbortSignal.timeout(10_000) });
-  const report: unknown = await answer.json();
+  let answer: Response;
+  let report: unknown;
+  try {
+    answer = await fetch(new URL('/health/ready', address), { signal: AbortSignal.timeout(READY_WITHIN_MS) });
+    report = await answer.json();
+  } catch {
+    return [
+      {
+        name: 'server',
+        state: 'failed',
+        found: `The server at ${address} did not say within ${READY_WITHIN_MS / 1000} s whether it is ready.`,
+        remedy: 'Look at its log; if it stays silent, end it and start it again.',
+      },
+    ];
+  }
   if (answer.ok) {
     return Readiness.parse(report).checks.map(({ name, detail }) => ok(name, detail));
   }

@@ -2,15 +2,19 @@
  * A system with its HTTP server: opened, serving, stopped.
  *
  * Invariants:
- * - The run file appears after the server listens and goes before it closes: who finds it may use it.
+ * - The run file appears after the server listens and goes before it closes: who finds it may use it. A worker writes none,
+ *   for it serves no cases and may share the data folder with a server that does.
+ * - A port that is taken is found out before a data folder or a database is touched.
  * - Stopping refuses new work first, lets what runs finish within the configured deadline, then closes in reverse order.
  */
 import { operations, systemOperations } from '@casebound/contract';
 import type { RunningServer } from '../cli/engine.ts';
 import { openSystem, type System, type SystemOptions } from '../compose.ts';
+import { findHolder } from '../database/embedded/index.ts';
 import { createHttpServer } from '../http/create-http-server.ts';
 import type { HttpServer } from '../http/lifecycle.ts';
 import { keepHouse } from './keep-house.ts';
+import { refuseTakenPort } from './refuse-taken-port.ts';
 import { removeRunFile, writeRunFile } from './run-file.ts';
 
 /** A worker answers for its health, metrics and status, and nothing of the cases. */
@@ -31,6 +35,10 @@ export interface ServedSystem {
 
 /** Opens a system and serves it on its configured address. Nothing stays open when that fails. */
 export const serveSystem = async (options: SystemOptions): Promise<ServedSystem> => {
+  const { dataFolder, config } = options.effective;
+  // A second server on a folder meets the first one's port, too; who holds the folder is then the better answer.
+  const isHeld = config.database.kind === 'embedded' && (await findHolder(dataFolder)) !== undefined;
+  if (!isHeld) await refuseTakenPort(config.http);
   const system = await openSystem(options);
   try {
     const http = await openHttp(system, options);
@@ -69,8 +77,8 @@ export const startServer = async (
       system.log.info('Stopping', { component: 'server', step: reason });
       try {
         stopped.abort();
-        await housekeeping;
         await removeRunFile(dataFolder, process.pid);
+        await housekeeping;
         await served.stop();
       } finally {
         ended.resolve();
@@ -81,13 +89,15 @@ export const startServer = async (
   try {
     await system.messaging.start({ workers: options.role === 'all' || options.role === 'worker' });
     const status = await system.status();
-    await writeRunFile(dataFolder, {
-      pid: process.pid,
-      startedAt: status.startedAt,
-      address,
-      token: system.localToken,
-      version: options.version,
-    });
+    if (options.role !== 'worker') {
+      await writeRunFile(dataFolder, {
+        pid: process.pid,
+        startedAt: status.startedAt,
+        address,
+        token: system.localToken,
+        version: options.version,
+      });
+    }
     const issued = config.database.kind === 'embedded' ? await system.access.bootstrapAdmin() : undefined;
     const server = {
       address,
