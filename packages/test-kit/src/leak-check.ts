@@ -4,7 +4,7 @@
  * `const leaks = watchForLeaks()` at the top of a file, `afterAll(() => leaks.expectNone())` at its end. A test runner keeps
  * resources of its own open, so what counts is what was not there at the start.
  */
-import { readdir } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -36,7 +36,7 @@ export function watchForLeaks(options: LeakOptions = {}): LeakWatch {
         const found = [
           ...differences(before, countResources()),
           ...pending(options.counts ?? {}),
-          ...(filesBefore === undefined ? [] : await newFiles(await filesBefore, options.temporaryFolder)),
+          ...(filesBefore === undefined ? [] : newFiles(filesBefore, options.temporaryFolder)),
         ];
         if (found.length === 0) return;
         if (performance.now() > deadline) throw new Error(`the test leaks: ${found.join('; ')}`);
@@ -67,11 +67,12 @@ function pending(counts: Readonly<Record<string, () => number>>): string[] {
   });
 }
 
-async function listFiles(folder = tmpdir()): Promise<ReadonlySet<string>> {
-  return new Set((await readdir(folder)).filter((name) => name.startsWith('casebound-')));
+/** Read at once: a baseline that is read later would count what came meanwhile as old. */
+function listFiles(folder = tmpdir()): ReadonlySet<string> {
+  return new Set(readdirSync(folder).filter((name) => name.startsWith('casebound-')));
 }
 
-async function newFiles(before: ReadonlySet<string>, folder = tmpdir()): Promise<string[]> {
-  const now = await listFiles(folder);
+function newFiles(before: ReadonlySet<string>, folder = tmpdir()): string[] {
+  const now = listFiles(folder);
   return [...now].filter((name) => !before.has(name)).map((name) => `the file ${name}`);
 }
