@@ -95,6 +95,7 @@ export interface Messaging {
 
 const workflowQueue = 'workflows';
 const workflowJob = { handlerTimeoutSeconds: 900, batchWindowSeconds: 0, maxReceiveCount: 1000 };
+const workflowRetry = { baseMs: 500, maxMs: 30_000 };
 const WorkflowMessage = z.strictObject({ workflowId: z.uuid() });
 
 export const createMessaging = (options: MessagingOptions): Messaging => {
@@ -159,7 +160,7 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
     budgetMs: (workflowJob.handlerTimeoutSeconds * 1000) / 3,
   });
 
-  const handlers: HandlerCatalogue = {
+  const handlers = {
     ...options.handlers?.({ outbox, breakers }),
     workflow: {
       handle: each(async ({ body, signal }) =>
@@ -168,9 +169,9 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
       handlerTimeoutMs: workflowJob.handlerTimeoutSeconds * 1000,
       reserved: workerTotal,
       // A workflow paces itself; a message that comes back means that a process died or was overtaken.
-      retry: { baseMs: 500, maxMs: 30_000 },
+      retry: workflowRetry,
     },
-  };
+  } satisfies HandlerCatalogue;
   const fleet = transport.fleet ?? createPostgresFleet({ sql: control, queues, handlers, workerTotal });
   const consumer = createConsumer({
     queues,
@@ -214,7 +215,7 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
 
   if (options.metrics !== undefined) {
     observeBacklog(options.metrics, {
-      workers: async () => fleet.list(),
+      workers: async () => [...(await fleet.list()), { queue: workflowQueue, handler: 'workflow' }],
       depth: async (names) => queues.depth(names),
       deadLetters: async () => deadLetters.count({}),
       monotonicMs: () => clock.monotonicMs(),
@@ -277,17 +278,26 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
       );
       repeat('sweep', 60_000, sweep);
       if (!workers) return;
-      await fleet.create({
+      const workflowWorker = {
         name: workflowQueue,
         queue: workflowQueue,
         handler: 'workflow',
-        concurrency: Math.max(2, Math.min(16, workerTotal)),
         batchSize: 1,
         batchWindowMs: 0,
+      };
+      if (transport.fleet !== undefined) {
+        await fleet.create({ ...workflowWorker, concurrency: 2 });
+        return;
+      }
+      // Not in the table of workers: how many workflows a process drives follows from its own settings.
+      consumer.add({
+        ...workflowWorker,
+        ...handlers.workflow,
+        retry: workflowRetry,
+        concurrency: Math.min(16, workerTotal),
       });
       consumer.start();
-      if (transport.fleet === undefined)
-        loops.add(followFleet({ sql: control, consumer, handlers, clock, log, signal: ending.signal }));
+      loops.add(followFleet({ sql: control, consumer, handlers, clock, log, signal: ending.signal }));
     },
     async stop(deadlineMs) {
       await consumer.stop(deadlineMs);
