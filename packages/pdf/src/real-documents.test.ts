@@ -30,7 +30,8 @@ const files = folders.flatMap((folder) =>
     : [],
 );
 const scans = path.join(shared, 'relativity-samples/VOL01/IMAGES/IMG001');
-const hasPoppler = spawnSync('pdftotext', ['-v']).status === 0;
+const POPPLER = 'pdftotext';
+const hasPoppler = spawnSync(POPPLER, ['-v']).status === 0;
 
 let engine: PdfEngine;
 beforeAll(async () => {
@@ -125,7 +126,7 @@ describe.skipIf(files.length === 0)('real documents', () => {
       const words = (pdf: Uint8Array): readonly string[] => {
         const name = path.join(folder, 'x.pdf');
         writeFileSync(name, pdf);
-        const text = spawnSync('pdftotext', ['-raw', name, '-'], { encoding: 'utf8', maxBuffer: 1 << 28 }).stdout;
+        const text = spawnSync(POPPLER, ['-raw', name, '-'], { encoding: 'utf8', maxBuffer: 1 << 28 }).stdout;
         return text.match(/[A-Za-z]{4,}/g) ?? [];
       };
       const before = words(bytes);

@@ -16,7 +16,7 @@ import {
 } from '../cos/objects.ts';
 import { readBox } from '../cos/page-tree.ts';
 import { formatName, formatNumber } from '../cos/serialize.ts';
-import { type Box, type Matrix, multiply, type Rect, type Rotation, transformBox } from '../geometry.ts';
+import { type Box, type Matrix, type Rect, type Rotation, transformBox } from '../geometry.ts';
 import { formMatrix } from '../redact/rewrite-content.ts';
 import { standardFont, type StandardFontName } from '../stamps/standard-font.ts';
 
@@ -179,13 +179,4 @@ export const drawTextBox = (box: TextBox): string => {
     return `1 0 0 1 ${formatNumber(x)} ${formatNumber(y)} Tm ${font.format(bytes)} Tj`;
   });
   return `${background}${ink(box.color)} rg BT ${formatName('F0')} ${size} Tf\n${shown.join('\n')}\nET`;
-};
-
-/** The matrix that a viewer applies to a form's content: its own, then the placement. */
-export const contentMatrix = (file: CosFile, form: CosObject, target: Box): Matrix | undefined => {
-  const placement = placeForm(file, form, target);
-  const formDict = file.stream(form)?.dict;
-  return placement === undefined || formDict === undefined
-    ? undefined
-    : multiply(formMatrix(file, formDict), placement);
 };

@@ -151,16 +151,16 @@ export const kindOf = (annotation: Annotation): AnnotationKind => {
 };
 
 /** The text without its markup. */
-export const plainText = (text: { readonly format?: string | undefined; readonly value: string }): string =>
-  text.format === 'xhtml'
-    ? text.value
+export const plainText = (rich: { readonly format?: string | undefined; readonly value: string }): string =>
+  rich.format === 'xhtml'
+    ? rich.value
         .replaceAll(/<(br|\/p|\/div)[^>]*>/gi, '\n')
         .replaceAll(/<[^>]*>/g, '')
         .replaceAll('&lt;', '<')
         .replaceAll('&gt;', '>')
         .replaceAll('&amp;', '&')
         .trim()
-    : text.value;
+    : rich.value;
 
 export const toRect = ([left, top, width, height]: readonly [number, number, number, number]): Rect => ({
   left,

@@ -16,10 +16,8 @@ import { boundsOf, boxToRect, type Rect } from '../geometry.ts';
 import {
   attachmentId,
   type Attachment,
-  type CommentAnnotation,
   fromRect,
   type InstantJson,
-  type PageAnnotation,
   parseInstantJson,
   plainText,
 } from './instant-json.ts';
@@ -314,7 +312,3 @@ export const readAnnotations = (edit: DocumentEdit): ReadAnnotations => {
   );
   return { ...parsed, foreign };
 };
-
-/** Ids of the annotations and comments in a document. */
-export const annotationIds = (read: InstantJson): ReadonlySet<string> =>
-  new Set([...read.annotations, ...read.comments].map(({ id }: PageAnnotation | CommentAnnotation) => id));

@@ -132,7 +132,7 @@ export const createPageEdit = (file: CosFile, page: CosPage, index: number): Pag
           );
         } else {
           const { open, underflow } = measureBalance(edit.content());
-          const before = file.addStream(emptyDict, Buffer.from(`${'q\n'.repeat(underflow + 1)}`));
+          const before = file.addStream(emptyDict, Buffer.from('q\n'.repeat(underflow + 1)));
           const after = file.addStream(emptyDict, Buffer.from(`\n${'Q\n'.repeat(open + 1)}${top}\n`, 'latin1'));
           changes['Contents'] = array([before, ...streams(), after]);
         }

@@ -63,7 +63,7 @@ export const createPdfEngine = async (options: PdfEngineOptions): Promise<PdfEng
     print: () => undefined,
     printErr: () => undefined,
   };
-  const native = await init(overrides as unknown as Parameters<typeof init>[0]);
+  const native = await init(overrides);
   const runtime = native.pdfium as unknown as WasmRuntime;
   native.PDFiumExt_Init();
   const heap = createWasmHeap(runtime);

@@ -1,8 +1,9 @@
 /** The part of the WebAssembly JavaScript API that the engine uses; it comes neither with the ES libraries nor with Node's types. */
 declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array);
+  interface Module {
+    readonly [Symbol.toStringTag]: string;
   }
+  const Module: new (bytes: Uint8Array) => Module;
   class Memory {
     readonly buffer: ArrayBuffer;
   }

@@ -119,7 +119,9 @@ describe('text under a redaction', () => {
   });
 
   it('goes from a composite font with widths by CID', async () => {
-    const hex = [...'Pay SECRET now'].map((char) => (char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')).join('');
+    const hex = Array.from('Pay SECRET now', (char) => char)
+      .map((char) => (char.codePointAt(0) ?? 0).toString(16).padStart(4, '0'))
+      .join('');
     const pdf = onePage({
       content: `BT /C1 14 Tf 60 150 Td <${hex}> Tj ET`,
       resources: '',

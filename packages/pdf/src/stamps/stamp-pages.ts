@@ -69,7 +69,7 @@ const check = (stamp: Stamp): void => {
   if (!stampAnchors.includes(stamp.anchor))
     throw new CaseboundError(
       'stamp_invalid',
-      `The position of a stamp is one of ${stampAnchors.join(', ')}; this is \`${String(stamp.anchor)}\`.`,
+      `The position of a stamp is one of ${stampAnchors.join(', ')}; this is \`${stamp.anchor}\`.`,
     );
   if (!Number.isFinite(fontSize) || fontSize < MIN_SIZE || fontSize > 200)
     throw new CaseboundError(
