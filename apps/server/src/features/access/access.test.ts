@@ -84,6 +84,30 @@ const actorOf = ({ accountId, name, permissions }: Account): Actor => ({
   permissions,
 });
 
+describe('an account that may do less', () => {
+  it('cannot take over or shut out one that may do more', async () => {
+    const admin = await bootstrap();
+    const { accountId } = admin.account;
+    const operator = actorOf((await create('operator', ['system.read', 'system.manage'])).account);
+    const attempt = { ...request, actor: operator, params: { accountId } };
+    await expect(access.handlers.rotateAccountToken(attempt)).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(access.handlers.disableAccount(attempt)).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await access.authenticate(admin.token)).toEqual(actorOf(admin.account));
+  });
+
+  it('may change one that may do no more', async () => {
+    const operator = actorOf((await create('operator', ['system.read', 'system.manage'])).account);
+    const { account, token } = await create('reader', ['system.read']);
+    const rotated = await access.handlers.rotateAccountToken({
+      ...request,
+      actor: operator,
+      params: { accountId: account.accountId },
+    });
+    expect(await access.authenticate(token)).toBeUndefined();
+    expect(await access.authenticate(rotated.token)).toEqual(actorOf(account));
+  });
+});
+
 describe('the first account', () => {
   it('is an administrator, and is made once', async () => {
     const { account, token } = await bootstrap();

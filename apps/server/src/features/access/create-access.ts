@@ -57,10 +57,10 @@ export const createAccess = (dependencies: Dependencies): Access => {
         const page = accounts.slice(0, query.limit);
         return { accounts: page, next: accounts.length > query.limit ? (page.at(-1)?.accountId ?? null) : null };
       },
-      rotateAccountToken: async ({ params }) =>
-        voidTokens('Token rotated', params.accountId, async () => rotateToken(database, params.accountId)),
-      disableAccount: async ({ params }) =>
-        voidTokens('Account disabled', params.accountId, async () => disableAccount(database, params.accountId)),
+      rotateAccountToken: async ({ actor, params }) =>
+        voidTokens('Token rotated', params.accountId, async () => rotateToken(database, actor, params.accountId)),
+      disableAccount: async ({ actor, params }) =>
+        voidTokens('Account disabled', params.accountId, async () => disableAccount(database, actor, params.accountId)),
     },
   };
 };

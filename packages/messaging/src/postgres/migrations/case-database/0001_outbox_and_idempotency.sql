@@ -12,16 +12,21 @@ create table messaging.outbox (
   fairness_key bigint not null,
   delay_ms bigint not null,
   body text not null,
+  -- Who signed in to write it: what a case's role sends can be told from what the server sends.
+  written_by name not null default session_user,
   written_at timestamptz not null default clock_timestamp()
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 create table messaging.effect (
-  effect_key text primary key,
+  -- Who signed in to make it. A role sees its own keys alone: that of one case can neither read nor rule out another's effects.
+  made_by name not null default session_user,
+  effect_key text not null,
   fencing_token bigint not null,
   -- [value], or [] for nothing; null when the effect was ruled out because what it belongs to has been undone. While the effect's own
   -- transaction runs nobody else sees the row.
   result jsonb,
-  made_at timestamptz not null default clock_timestamp()
+  made_at timestamptz not null default clock_timestamp(),
+  primary key (made_by, effect_key)
 );
 create index effect_age on messaging.effect (made_at);
 
@@ -41,13 +46,14 @@ begin
   on conflict do nothing;
   fresh := found;
   if not fresh then
-    select e.fencing_token, e.result into fencing_token, result from messaging.effect e where e.effect_key = p_key;
+    select e.fencing_token, e.result into fencing_token, result from messaging.effect e
+    where e.made_by = session_user and e.effect_key = p_key;
   end if;
 end $$;
 
 create function messaging.record_effect(p_key text, p_token bigint, p_result text) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  update messaging.effect set result = p_result::jsonb where effect_key = p_key and fencing_token = p_token
+  update messaging.effect set result = p_result::jsonb where made_by = session_user and effect_key = p_key and fencing_token = p_token
 $$;
 
 grant usage on schema messaging to public;
