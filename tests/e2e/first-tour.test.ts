@@ -1,4 +1,5 @@
 /** The README's first tour, word by word, against the real command in an empty folder. */
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createTemporaryFolder, type SpawnedScript, type TemporaryFolder } from '@casebound/test-kit';
@@ -68,6 +69,7 @@ describe('with a running server', () => {
     const second = await runCasebound(['up', '--data', other, '--port', new URL(address).port]);
     expect(second.exitCode).toBe(14);
     expect(second.stderr).toMatch(/port_in_use/);
+    expect(existsSync(other)).toBe(false);
   });
 
   test('doctor finds everything in order', async () => {
@@ -145,6 +147,22 @@ describe('usage', () => {
     expect(stdout).toMatch(/log\.level = warn .*CASEBOUND_LOG_LEVEL/);
     expect(stdout).toMatch(/http\.host = 127\.0\.0\.1 .*default/);
   });
+});
+
+test('with --json wrong usage is one document, too', async () => {
+  const { exitCode, document } = await runJson(['case', 'create']);
+  expect(exitCode).toBe(2);
+  expect(document).toHaveProperty('error.code', 'validation_failed');
+});
+
+test('the documents name scripts that exist', async () => {
+  const { scripts } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+  for (const name of ['README.md', 'CONTRIBUTING.md']) {
+    const text = await readFile(new URL(`../../${name}`, import.meta.url), 'utf8');
+    const mentioned = [...text.matchAll(/npm run ([a-z-]+)/g)].map(([, script]) => script ?? '');
+    expect(mentioned.length).toBeGreaterThan(0);
+    for (const script of mentioned) expect(scripts, `${name}: npm run ${script}`).toHaveProperty(script);
+  }
 });
 
 test('the documents name the commands that exist', async () => {

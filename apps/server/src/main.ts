@@ -11,10 +11,11 @@ const interrupt = (): void => {
 };
 process.on('SIGINT', interrupt);
 process.on('SIGTERM', interrupt);
-// Output piped into `head` ends early; that is no failure of ours.
+process.on('SIGHUP', interrupt);
+// Output piped into `head` ends early; that is no failure of ours, but what is open is to be closed.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EPIPE') throw error;
+  interruption.abort();
 });
 
 await runCli(process.argv.slice(2), {
@@ -29,3 +30,4 @@ await runCli(process.argv.slice(2), {
 });
 process.off('SIGINT', interrupt);
 process.off('SIGTERM', interrupt);
+process.off('SIGHUP', interrupt);

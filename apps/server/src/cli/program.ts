@@ -1,4 +1,5 @@
 /** The command tree. A new part adds its command file here, and nothing else has to know. */
+import { CaseboundError } from '@casebound/contract';
 import { Command, CommanderError } from 'commander';
 import type { CliContext, RegisterCommand } from './command.ts';
 import { registerAccount } from './commands/account.ts';
@@ -16,6 +17,7 @@ import { registerQueue } from './commands/queue.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
 import { registerWorkflow } from './commands/workflow.ts';
+import { createOutput } from './output.ts';
 
 const USAGE_EXIT_CODE = 2;
 
@@ -73,6 +75,11 @@ export const runCli = async (argv: readonly string[], context: CliContext): Prom
     await createProgram(context).parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    context.setExitCode(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE);
+    if (error.exitCode === 0) return;
+    // What people read is on stderr by now; a script gets its document all the same.
+    const message = error.message.replace(/^error: /, '');
+    const usage = new CaseboundError('validation_failed', `${message}; \`--help\` shows the usage.`);
+    if (argv.includes('--json')) createOutput(context.streams, true).failure(usage);
+    context.setExitCode(USAGE_EXIT_CODE);
   }
 };

@@ -1,29 +1,60 @@
-/** What a long-lived process does for its stores besides its work: removes what dead processes left behind. */
-import type { System } from '../compose.ts';
-
-const FIRST_SWEEP_MS = 3_600_000;
-const SWEEP_EVERY_MS = 86_400_000;
-
 /**
- * Sweeps the object store an hour after the start and daily from then on, until the signal aborts; resolves then. A sweep that
- * is under way at that moment is not waited for, for a store can be large: the next one does what it leaves.
+ * What a long-lived process does besides its work: puts right what other processes left when they died.
+ *
+ * Both tasks are safe beside running servers, and what one run does not finish the next one does; so nothing waits for a task
+ * that is under way when the process is to stop.
  */
-export const keepHouse = async ({ clock, log, objects }: System, signal: AbortSignal): Promise<void> => {
-  const stopped = Promise.withResolvers<never>();
-  stopped.promise.catch(() => undefined);
-  signal.addEventListener('abort', () => stopped.reject(signal.reason), { once: true });
-  try {
-    for (let pause = FIRST_SWEEP_MS; ; pause = SWEEP_EVERY_MS) {
-      await clock.sleep(pause, signal);
-      try {
-        const { temporary, uploads } = await Promise.race([objects.sweep(), stopped.promise]);
-        log.info('Swept the object store', { component: 'object-store', count: temporary + uploads });
-      } catch (error) {
-        if (signal.aborted) throw error;
-        log.error('The object store could not be swept', { component: 'object-store' }, error);
-      }
+import type { System } from '../compose.ts';
+import { reconcileCases } from '../features/cases/index.ts';
+
+interface Task {
+  readonly name: string;
+  readonly firstAfterMs: number;
+  readonly everyMs: number;
+  readonly work: (signal: AbortSignal) => Promise<number>;
+}
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** Of several processes not all come at the same moment. */
+const jittered = (ms: number): number => ms * (0.8 + 0.4 * Math.random());
+
+const repeat = async ({ clock, log }: System, task: Task, signal: AbortSignal): Promise<void> => {
+  for (let pause = task.firstAfterMs; !signal.aborted; pause = task.everyMs) {
+    try {
+      await clock.sleep(jittered(pause), signal);
+      const count = await task.work(signal);
+      log.debug('Housekeeping done', { component: task.name, count });
+    } catch (error) {
+      if (signal.aborted) return;
+      log.error('Housekeeping failed; it is repeated', { component: task.name }, error);
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
   }
+};
+
+/** Begins the tasks; they end when the signal aborts. */
+export const keepHouse = (system: System, signal: AbortSignal): void => {
+  const { cases, objects } = system;
+  const tasks: readonly Task[] = [
+    {
+      name: 'cases',
+      firstAfterMs: 5 * MINUTE_MS,
+      everyMs: 5 * MINUTE_MS,
+      work: async (stopped) => {
+        const { undone, deleted } = await reconcileCases(cases, stopped);
+        return undone + deleted;
+      },
+    },
+    {
+      name: 'object-store',
+      firstAfterMs: HOUR_MS,
+      everyMs: 24 * HOUR_MS,
+      work: async () => {
+        const { temporary, uploads } = await objects.sweep();
+        return temporary + uploads;
+      },
+    },
+  ];
+  for (const task of tasks) void repeat(system, task, signal);
 };

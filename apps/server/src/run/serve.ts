@@ -70,7 +70,7 @@ export const startServer = async (
   const { dataFolder, config } = options.effective;
   const ended = Promise.withResolvers<void>();
   const stopped = new AbortController();
-  const housekeeping = keepHouse(system, stopped.signal);
+  keepHouse(system, stopped.signal);
   let stopping: Promise<void> | undefined;
   const stop = async (reason: string): Promise<void> => {
     stopping ??= (async () => {
@@ -78,7 +78,6 @@ export const startServer = async (
       try {
         stopped.abort();
         await removeRunFile(dataFolder, process.pid);
-        await housekeeping;
         await served.stop();
       } finally {
         ended.resolve();

@@ -23,20 +23,30 @@ import { undoCreation } from './undo-creation.ts';
 export interface Reconciliation {
   readonly undone: number;
   readonly deleted: number;
+  /** Cases whose creation could not be undone or whose deletion could not be finished now. */
+  readonly unsettled: number;
   readonly orphanSchemas: number;
   readonly orphanRoles: number;
   /** Active or archived cases whose schema is missing. */
   readonly damaged: readonly CaseId[];
 }
 
-/** Errors: those of the database and, when a deletion is finished, of the object store. */
+/** Errors: those of the control database. What fails for one case is logged, counted, and left for the next run. */
 export async function reconcileCases(dependencies: CasesDependencies, signal?: AbortSignal): Promise<Reconciliation> {
   let undone = 0;
   let deleted = 0;
+  let unsettled = 0;
   for (const { caseId, state } of await dependencies.control.transaction({ readOnly: true }, listUnsettled)) {
     signal?.throwIfAborted();
-    if (state === 'creating') undone += (await undoCreation(dependencies, caseId)) ? 1 : 0;
-    else deleted += (await finishDeletion(dependencies, caseId, signal)) ? 1 : 0;
+    try {
+      if (state === 'creating') undone += (await undoCreation(dependencies, caseId)) ? 1 : 0;
+      else deleted += (await finishDeletion(dependencies, caseId, signal)) ? 1 : 0;
+    } catch (error) {
+      if (signal?.aborted === true) throw error;
+      // An object store that is down must not keep the other cases from being served.
+      unsettled += 1;
+      dependencies.log.error('a case could not be put right; it is tried again later', { caseId, state }, error);
+    }
   }
   let orphanSchemas = 0;
   let orphanRoles = 0;
@@ -49,7 +59,7 @@ export async function reconcileCases(dependencies: CasesDependencies, signal?: A
     orphanRoles += found.orphanRoles.length;
     damaged.push(...found.damaged);
   }
-  const report = { undone, deleted, orphanSchemas, orphanRoles, damaged };
+  const report = { undone, deleted, unsettled, orphanSchemas, orphanRoles, damaged };
   for (const caseId of damaged)
     dependencies.log.error('a case has lost its schema; restore it from a backup', { caseId });
   const count = undone + deleted + orphanSchemas + orphanRoles;

@@ -1,0 +1,52 @@
+/**
+ * `npm run bench [name...]`: side-by-side benchmarks. Each prints ratios measured in one run and writes its figures to
+ * `bench/results/`. Without a name it lists them, for all of them together take a good while.
+ */
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+
+interface Bench {
+  readonly about: string;
+  readonly script: string;
+  readonly nodeOptions?: readonly string[];
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  'burn-in': { about: 'redaction and stamps against a bare PDFium loop', script: 'bench/burn-in/burn-in.ts' },
+  cases: {
+    about: 'creating cases, catalogue size, memory of a backend, migrating all',
+    script: 'bench/cases/scale.ts',
+  },
+  driver: { about: 'pg against postgres: COPY, pipelining, reads', script: 'bench/driver/driver.ts' },
+  loadfile: {
+    about: 'reading load files against a bare split and csv-parse',
+    script: 'bench/loadfile/loadfile.bench.ts',
+    nodeOptions: ['--expose-gc'],
+  },
+  'object-store': { about: 'small objects against bare file calls', script: 'bench/object-store/small-objects.ts' },
+  queue: { about: 'the consumer against bare pg-boss and a bare SQS loop', script: 'bench/queue/run.ts' },
+  'records-contention': { about: 'hub contention and cascades', script: 'bench/records/contention.ts' },
+  'records-read': { about: 'pages of reads against stored JSON', script: 'bench/records/read.ts' },
+  'records-scale': { about: 'a store of many documents', script: 'bench/records/scale.ts' },
+  'records-write': { about: 'single and bulk writes against their limits', script: 'bench/records/write.ts' },
+};
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !Object.hasOwn(benches, name));
+if (names.length === 0 || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`No such bench: ${unknown.join(', ')}.`);
+  for (const [name, { about }] of Object.entries(benches)) console.log(`  ${name.padEnd(20)} ${about}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+for (const name of names) {
+  const bench = benches[name];
+  if (bench === undefined) continue;
+  const { status } = spawnSync(process.execPath, [...(bench.nodeOptions ?? []), bench.script], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exitCode = 1;
+}
