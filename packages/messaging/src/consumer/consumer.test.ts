@@ -290,19 +290,20 @@ test('what is in flight of one case stays within the cap, over all processes', a
 test('an open circuit pauses the intake of its queue, gives back what is held without counting, and lets one trial through', async () => {
   const queue = await newQueue();
   const other = await newQueue();
-  const breaker = createCircuitBreaker({ name: 'engine', openMs: 600, clock: realClock });
-  let [up, calls, others] = [false, 0, 0];
+  const breaker = createCircuitBreaker({ name: 'engine', openMs: 1500, clock: realClock });
+  let [up, entered, calls, others] = [false, 0, 0, 0];
   const consumer = run();
   consumer.add(
     workerFor(
       queue,
-      each(async () =>
-        breaker.run(async () => {
+      each(async () => {
+        entered += 1;
+        await breaker.run(async () => {
           calls += 1;
           await sleep(1);
           if (!up) throw new CaseboundError('object_store_unavailable', 'Down.');
-        }),
-      ),
+        });
+      }),
       { breaker, concurrency: 20, retry: { baseMs: 10_000, maxMs: 10_000 } },
     ),
   );
@@ -314,11 +315,18 @@ test('an open circuit pauses the intake of its queue, gives back what is held wi
   );
   await queues.send(queue, texts(50));
   await expect.poll(() => breaker.state, { timeout: 5000 }).toBe('open');
-  const callsThen = calls;
+  await sleep(100);
+  const [callsThen, enteredThen] = [calls, entered];
+  await queues.send(queue, texts(10));
   await queues.send(other, texts(5));
   await expect.poll(() => others, { timeout: 2000 }).toBe(5);
   expect(breaker.state).toBe('open');
   expect(calls).toBe(callsThen);
+  // Nothing is even taken from the queue, though there is work in it.
+  await sleep(300);
+  expect(breaker.state).toBe('open');
+  expect(entered).toBe(enteredThen);
+  expect((await depth(queue))?.visible).toBeGreaterThan(9);
   up = true;
   await expect.poll(() => breaker.state, { timeout: 5000 }).toBe('closed');
   const { rows } = await messaging.pool.query(
