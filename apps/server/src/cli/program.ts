@@ -9,10 +9,7 @@ import { registerDemo } from './commands/demo.ts';
 import { registerDlq } from './commands/dlq.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEvents } from './commands/events.ts';
-import { registerLoadfile } from './commands/loadfile.ts';
 import { registerMigrate } from './commands/migrate.ts';
-import { registerRecords } from './commands/records.ts';
-import { registerPdf } from './commands/pdf.ts';
 import { registerQueue } from './commands/queue.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
@@ -28,16 +25,43 @@ const registrations: readonly RegisterCommand[] = [
   registerCase,
   registerAccount,
   registerConfig,
-  registerLoadfile,
   registerMigrate,
   registerDoctor,
   registerQueue,
   registerDlq,
   registerEvents,
   registerWorkflow,
-  registerPdf,
-  registerRecords,
 ];
+
+/** Commands that bring a package with them: it is read when the command is the one that was called. */
+const heavyCommands: readonly {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<RegisterCommand>;
+}[] = [
+  {
+    name: 'loadfile',
+    summary: 'look at load files (DAT, CSV, Opticon, LFP, EDRM XML)',
+    load: async () => (await import('./commands/loadfile.ts')).registerLoadfile,
+  },
+  {
+    name: 'pdf',
+    summary: 'the document engine on PDF files: text, render, annotate, redact, stamp, verify',
+    load: async () => (await import('./commands/pdf.ts')).registerPdf,
+  },
+  {
+    name: 'records',
+    summary: 'a record store over any API schema, by itself',
+    load: async () => (await import('./commands/records.ts')).registerRecords,
+  },
+];
+
+const registerHeavy = async (program: Command, context: CliContext, called: string | undefined): Promise<void> => {
+  for (const { name, summary, load } of heavyCommands) {
+    if (name === called) (await load())(program, context);
+    else program.addCommand(new Command(name).description(summary));
+  }
+};
 
 const epilogue = `
 Commands use the server that runs on the data folder, or else start the embedded database for the time of the command.
@@ -45,7 +69,7 @@ Commands use the server that runs on the data folder, or else start the embedded
 Exit codes: 0 success, 1 internal error, 2 wrong usage or input, 3 not found, 4 conflict, 5 not permitted,
 6 try again later, 10 and up: one cause each, listed in docs/errors.md.`;
 
-export const createProgram = (context: CliContext): Command => {
+const createProgram = async (context: CliContext, called: string | undefined): Promise<Command> => {
   const program = new Command('casebound')
     .description(
       'Self-hosted eDiscovery: carries documents between legal cases with all of their work product, and proves it.',
@@ -59,6 +83,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .exitOverride();
   for (const register of registrations) register(program, context);
+  await registerHeavy(program, context, called);
   const inherit = (command: Command): void => {
     for (const child of command.commands) {
       child.copyInheritedSettings(command);
@@ -72,7 +97,9 @@ export const createProgram = (context: CliContext): Command => {
 /** Parses and runs; the exit code goes to `context.setExitCode`. */
 export const runCli = async (argv: readonly string[], context: CliContext): Promise<void> => {
   try {
-    await createProgram(context).parseAsync([...argv], { from: 'user' });
+    const called = argv.find((argument) => !argument.startsWith('-') && argument !== 'help');
+    const program = await createProgram(context, called);
+    await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return;
