@@ -9,6 +9,7 @@
  * 4. A quarter of the connections is kept for whoever already holds one (`alongside`): otherwise enough callers that each
  *    hold one and wait for their second would wait for one another.
  * 5. Unused connections are closed after `idleMs`, and every one after `maxLifetimeMs`.
+ * 6. Closing ends: what is still in use at its deadline is cut off, for a peer that vanished never answers.
  */
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
@@ -32,6 +33,8 @@ export interface Lease {
   readonly client: pg.Client;
   /** Aborts when the connection is lost. */
   readonly lost: AbortSignal;
+  /** Cuts the connection off, without a word to the server; what runs on it fails, and `lost` aborts with the reason. */
+  abandon(reason: CaseboundError): void;
   /** Gives the connection back; `destroy` when its state is in doubt. Further calls do nothing. */
   release(destroy: boolean): void;
 }
@@ -51,6 +54,8 @@ interface Waiter {
   readonly serve: () => void;
 }
 
+const closeDeadlineMs = 10_000;
+
 export class ConnectionPool {
   readonly #settings: PoolSettings;
   readonly #connectTimeoutMs: number;
@@ -58,6 +63,7 @@ export class ConnectionPool {
   readonly #idle = new Set<Connection>();
   readonly #openByKey = new Map<string, number>();
   readonly #waiting = new Set<Waiter>();
+  readonly #leased = new Set<Lease>();
   #open = 0;
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
@@ -97,17 +103,25 @@ export class ConnectionPool {
     for (const connection of this.#idle) if (connection.key.id === keyId) this.#destroy(connection);
   }
 
-  /** Refuses new work, waits for what is in use, closes everything. */
-  async close(): Promise<void> {
+  /** Refuses new work, waits for what is in use, closes everything; cuts off what is in use after `deadlineMs`. */
+  async close(deadlineMs = closeDeadlineMs): Promise<void> {
     this.#closed = true;
     clearInterval(this.#sweep);
     for (const waiter of this.#waiting) waiter.serve();
     for (const connection of this.#idle) this.#destroy(connection);
-    if (this.#open > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onDrained = resolve;
-      });
-    }
+    if (this.#open === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => {
+        for (const lease of this.#leased) {
+          lease.abandon(new CaseboundError('shutting_down', 'The database was closed before the transaction ended.'));
+        }
+        resolve();
+      }, deadlineMs);
+      this.#onDrained = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #takeIdle(key: ConnectionKey): Connection | undefined {
@@ -153,6 +167,7 @@ export class ConnectionPool {
         if (this.#idle.has(connection)) this.#destroy(connection);
       });
       await client.connect();
+      if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
       this.#sweep ??= setInterval(() => {
         this.#closeUnused();
       }, 1000).unref();
@@ -167,12 +182,18 @@ export class ConnectionPool {
   #lease(connection: Connection): Lease {
     let released = false;
     connection.uses += 1;
-    return {
+    const lease: Lease = {
       client: connection.client,
       lost: connection.lost.signal,
+      abandon: (reason) => {
+        if (released) return;
+        connection.lost.abort(reason);
+        connection.client.connection.stream.destroy();
+      },
       release: (destroy) => {
         if (released) return;
         released = true;
+        this.#leased.delete(lease);
         const worn =
           performance.now() - connection.openedAt > this.#settings.maxLifetimeMs ||
           connection.uses >= (connection.key.maxUses ?? Number.POSITIVE_INFINITY);
@@ -185,6 +206,8 @@ export class ConnectionPool {
         this.#serveNext();
       },
     };
+    this.#leased.add(lease);
+    return lease;
   }
 
   #destroy(connection: Connection): void {

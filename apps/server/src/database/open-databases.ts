@@ -73,7 +73,8 @@ export interface Databases {
   readonly newestMigration: number;
   readonly serverVersion: () => Promise<string>;
   readonly statistics: () => PoolStatistics & Readonly<DatabaseCounters>;
-  readonly close: () => Promise<void>;
+  /** Waits for transactions in progress, at most `deadlineMs` (default 10,000), then closes every connection. */
+  readonly close: (deadlineMs?: number) => Promise<void>;
 }
 
 /** Cases that one backend of the owner makes, migrates or drops before it is replaced. */
@@ -197,9 +198,9 @@ export async function openDatabases(options: OpenDatabasesOptions): Promise<Data
       return rows[0]?.version ?? 'unknown';
     },
     statistics: () => ({ ...engine.pool.statistics(), ...engine.counters }),
-    async close() {
+    async close(deadlineMs) {
       await Promise.all([...databases.values()].map(async (database) => database.close()));
-      await engine.pool.close();
+      await engine.pool.close(deadlineMs);
     },
   };
 }

@@ -5,7 +5,9 @@
  * 2. The connection goes back only when the server confirmed COMMIT or ROLLBACK; otherwise it is destroyed.
  * 3. A `Transaction` refuses work once its function has settled: a forgotten `await` cannot write into the next caller's.
  * 4. Statements of one transaction run one after another, whatever the caller awaits.
- * 5. When the connection breaks during COMMIT the outcome is unknown, and said so (`commit_unknown`); that is never retried.
+ * 5. Nothing waits for ever for a server that vanished: the timeouts that the server keeps are kept here too, `answerMarginMs`
+ *    later; then the connection is cut off.
+ * 6. When the connection breaks during COMMIT the outcome is unknown, and said so (`commit_unknown`); that is never retried.
  */
 import { createHash } from 'node:crypto';
 import { finished, type Readable, type Writable } from 'node:stream';
@@ -29,6 +31,11 @@ export interface AttemptSettings {
   readonly namedStatements: boolean;
 }
 
+/** How much later than the server this side gives up: time for the way there and back, and for a pooler to find a connection. */
+const answerMarginMs = 5000;
+/** An answer that came while this process was held up is read before it counts as missing. */
+const readLateAnswerMs = 250;
+
 /** Runs `fn` and commits. The lease is released in every case. Driver errors come out as they are: the caller classifies. */
 export async function runTransaction<T>(
   lease: Lease,
@@ -37,7 +44,7 @@ export async function runTransaction<T>(
   fn: (tx: OwnerTransaction) => Promise<T>,
 ): Promise<T> {
   const { client } = lease;
-  const state = new AttemptState(lease, options, settings.namedStatements);
+  const state = new AttemptState(lease, options, settings);
   let healthy = false;
   const onAbort = (): void => {
     void cancelStatement(client);
@@ -53,12 +60,12 @@ export async function runTransaction<T>(
       options.signal?.throwIfAborted();
     } catch (error) {
       await state.settle();
-      healthy = await rollBack(lease);
+      healthy = await rollBack(state);
       // What was cancelled because the caller gave up is told as that, not as a statement's failure.
       options.signal?.throwIfAborted();
-      throw lease.lost.aborted && failureKind(error) === 'other' ? lostError(lease, error) : error;
+      throw lostError(lease, error);
     }
-    await commit(client);
+    await commit(state);
     healthy = true;
     return value;
   } finally {
@@ -68,8 +75,11 @@ export async function runTransaction<T>(
   }
 }
 
+/** Why the connection was lost, where that says more than what failed because of it. */
 function lostError(lease: Lease, error: unknown): unknown {
-  return error instanceof CaseboundError ? error : lease.lost.reason;
+  if (!lease.lost.aborted || error instanceof CaseboundError) return error;
+  const reason: unknown = lease.lost.reason;
+  return reason instanceof CaseboundError || failureKind(error) === 'other' ? reason : error;
 }
 
 function beginText(settings: AttemptSettings, options: TransactionOptions): string {
@@ -96,10 +106,10 @@ function integer(ms: number): string {
   return String(ms);
 }
 
-async function commit(client: pg.Client): Promise<void> {
+async function commit(state: AttemptState): Promise<void> {
   let command: string;
   try {
-    ({ command } = await client.query('COMMIT'));
+    ({ command } = await state.bounded('statement', async () => state.lease.client.query('COMMIT')));
   } catch (error) {
     if (failureKind(error) !== 'broken') throw error; // A deferred constraint or a serialization failure: rolled back.
     throw new CaseboundError(
@@ -117,15 +127,19 @@ async function commit(client: pg.Client): Promise<void> {
 }
 
 /** True when the server confirmed it. */
-async function rollBack(lease: Lease): Promise<boolean> {
-  if (lease.lost.aborted) return false;
+async function rollBack(state: AttemptState): Promise<boolean> {
+  const { client, lost } = state.lease;
+  if (lost.aborted) return false;
   try {
-    await lease.client.query('ROLLBACK');
+    await state.bounded('statement', async () => client.query('ROLLBACK'));
     return true;
   } catch {
     return false;
   }
 }
+
+/** The longest time that a timer of Node can wait, in milliseconds. */
+const maximumTimerMs = 2 ** 31 - 1;
 
 /** What the transaction and its savepoints share. */
 class AttemptState {
@@ -133,22 +147,59 @@ class AttemptState {
   readonly options: TransactionOptions;
   readonly signal: AbortSignal;
   readonly namedStatements: boolean;
+  /** Milliseconds after which an answer is missing. */
+  readonly #limits: { readonly statement: number; readonly script: number };
   #last: Promise<unknown> = Promise.resolve();
   #open = true;
   #savepoints = 0;
 
-  constructor(lease: Lease, options: TransactionOptions, namedStatements: boolean) {
+  constructor(lease: Lease, options: TransactionOptions, settings: AttemptSettings) {
+    const { timeouts, namedStatements } = settings;
     this.namedStatements = namedStatements;
+    this.#limits = {
+      statement: (options.statementTimeoutMs ?? timeouts.statementTimeoutMs) + answerMarginMs,
+      // The server's limit for a statement counts for each of a script.
+      script: (options.transactionTimeoutMs ?? timeouts.transactionTimeoutMs) + answerMarginMs,
+    };
     this.lease = lease;
     this.options = options;
     this.signal = options.signal === undefined ? lease.lost : AbortSignal.any([options.signal, lease.lost]);
   }
 
-  async run<T>(statement: () => Promise<T>): Promise<T> {
+  async run<T>(statement: () => Promise<T>, kind: 'statement' | 'script' = 'statement'): Promise<T> {
     this.check();
-    const result = this.#last.then(statement, statement);
+    const bounded = async (): Promise<T> => this.bounded(kind, statement);
+    const result = this.#last.then(bounded, bounded);
     this.#last = result.catch(() => undefined);
-    return result;
+    try {
+      return await result;
+    } catch (error) {
+      throw lostError(this.lease, error);
+    }
+  }
+
+  /** Runs it, and cuts the connection off when the server has not answered long after it should have. */
+  async bounded<T>(kind: 'statement' | 'script', work: () => Promise<T>): Promise<T> {
+    const limitMs = this.#limits[kind];
+    const giveUp = (): void => {
+      this.lease.abandon(
+        new CaseboundError(
+          'database_unreachable',
+          `The database did not answer within ${limitMs} ms, longer than database.timeouts allows it, so the connection was given up; check the server and the network to it.`,
+        ),
+      );
+    };
+    let timer = setTimeout(
+      () => {
+        timer = setTimeout(giveUp, readLateAnswerMs);
+      },
+      Math.min(limitMs, maximumTimerMs),
+    );
+    try {
+      return await work();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   check(): void {
@@ -183,7 +234,7 @@ class AttemptState {
         resolve();
       });
     });
-    this.#last = this.#last.then(async () => ended);
+    this.#last = this.#last.then(async () => this.bounded('statement', async () => ended));
   }
 }
 
@@ -228,7 +279,7 @@ class PgTransaction implements OwnerTransaction {
       } catch (error) {
         throw keepStatementError(error);
       }
-    });
+    }, 'script');
   }
 
   async savepoint<T>(fn: (tx: OwnerTransaction) => Promise<T>): Promise<T> {

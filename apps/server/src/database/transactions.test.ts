@@ -197,6 +197,21 @@ describe('transaction', () => {
     expect(databases.statistics()).toMatchObject({ open: 0, inUse: 0 });
   });
 
+  it('gives a server up that does not answer long after it should have, and does not run again', async () => {
+    let attempts = 0;
+    const unanswered = db.transaction({ statementTimeoutMs: 100 }, async (tx) => {
+      attempts += 1;
+      proxy.vanish();
+      await set(tx, 1, 1);
+    });
+    await expect(unanswered).rejects.toMatchObject({
+      code: 'database_unreachable',
+      message: expect.stringContaining('5100 ms'),
+    });
+    expect(attempts).toBe(1);
+    expect(databases.statistics()).toMatchObject({ open: 0, inUse: 0 });
+  }, 15_000);
+
   it('refuses a commit that PostgreSQL would silently turn into a rollback', async () => {
     const swallowing = db.transaction({}, async (tx) => {
       await set(tx, 1, 1);
@@ -378,6 +393,20 @@ describe('the pool', () => {
     await expect(closing.control.transaction({}, async (tx) => tx.query('SELECT 1'))).rejects.toMatchObject({
       code: 'shutting_down',
     });
+  });
+
+  it('closes at its deadline though a server vanished under a statement', async () => {
+    const closing = await open();
+    const work = closing.control.transaction({}, async (tx) => {
+      await tx.query('SELECT 1');
+      proxy.vanish();
+      await tx.query('SELECT 2');
+    });
+    const refused = expect(work).rejects.toMatchObject({ code: 'shutting_down' });
+    await sleep(100);
+    await closing.close(50);
+    await refused;
+    expect(closing.statistics()).toMatchObject({ open: 0, inUse: 0 });
   });
 });
 

@@ -7,6 +7,8 @@ export interface Proxy {
   messagesFromClient(): number;
   /** Lets the next request of a client through to the server, and cuts the connection when the answer comes. */
   swallowNextAnswer(): void;
+  /** Passes nothing on any more, in either direction, and keeps the connections: a peer that vanished. */
+  vanish(): void;
   close(): Promise<void>;
 }
 
@@ -14,6 +16,7 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
   const sockets = new Set<net.Socket>();
   let messages = 0;
   let swallow = false;
+  let vanished = false;
   const server = net.createServer((client) => {
     const upstream = net.connect(serverPort, '127.0.0.1');
     client.setNoDelay(true);
@@ -29,6 +32,7 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
     }
     let cutting = false;
     client.on('data', (chunk) => {
+      if (vanished) return;
       messages += 1;
       if (swallow) {
         swallow = false;
@@ -37,6 +41,7 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
       upstream.write(chunk);
     });
     upstream.on('data', (chunk) => {
+      if (vanished) return;
       if (cutting) client.destroy();
       else client.write(chunk);
     });
@@ -50,6 +55,9 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
     messagesFromClient: () => messages,
     swallowNextAnswer() {
       swallow = true;
+    },
+    vanish() {
+      vanished = true;
     },
     async close() {
       for (const socket of sockets) socket.destroy();
