@@ -43,9 +43,8 @@ test.each(Object.entries(eventCatalogue) as [string, EventDeclaration][])(
 );
 
 test('the failure event of a job is an event about a job', () => {
-  for (const { failureEvent } of Object.values(jobCatalogue)) {
-    if (failureEvent !== undefined) expect(eventCatalogue[failureEvent].scope).toBe('job');
-  }
+  const events = Object.values(jobCatalogue).flatMap(({ failureEvent }) => failureEvent ?? []);
+  expect(events.map((name) => eventCatalogue[name].scope)).toEqual(events.map(() => 'job'));
 });
 
 test('a valid event is parsed to its own type', () => {

@@ -9,7 +9,7 @@ import type { Message, MessageAttributeValue } from '@aws-sdk/client-sqs';
 import { z } from 'zod';
 import type { MessageAttributes, OutgoingMessage, ReceivedMessage } from '../ports.ts';
 
-export const ourAttribute = 'casebound';
+const ourAttribute = 'casebound';
 /** Bytes that our attribute can take of a message. */
 export const ourAttributeBytes = 512;
 

@@ -244,5 +244,3 @@ export const createDriver = (options: DriverOptions) => {
     },
   };
 };
-
-export type WorkflowDriver = ReturnType<typeof createDriver>;

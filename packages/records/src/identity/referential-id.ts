@@ -5,7 +5,7 @@
  *   SQL of `identityTextSql` gives the same text from the columns.
  */
 import { createHash } from 'node:crypto';
-import type { ResourceName, ScalarType } from '../derive/model.ts';
+import type { ResourceName } from '../derive/model.ts';
 
 const namespace = Buffer.from('edf1edf13df13df13df13df1edf1edf1', 'hex');
 
@@ -49,6 +49,3 @@ export const referentialId = (
 /** The referential id of a descriptor, by its uri `namespace#codeValue`. */
 export const descriptorReferentialId = (name: ResourceName, uri: string): string =>
   referentialId(name, [['$.descriptor', uri.toLowerCase()]]);
-
-/** True for types whose values are compared as written. */
-export const isTextual = (type: ScalarType): boolean => type.kind === 'text';

@@ -115,7 +115,6 @@ export const apiSchemaForm = z.object({ apiSchemaVersion: z.string(), projectSch
 
 export type ResourceSchema = z.output<typeof resourceSchemaForm>;
 export type DocumentMapping = z.output<typeof documentMapping>;
-export type DescriptorMapping = z.output<typeof descriptorMapping>;
 export type UniquenessConstraint = z.output<typeof uniqueness>;
 /** JSON Schema as read; its members are looked at one by one where they are used. */
 export type JsonSchema = Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
 export { findHolder, type Holder } from './lock-data-folder.ts';
-export { dataFolderPaths, type DataFolder } from './data-folder.ts';
+export { dataFolderPaths } from './data-folder.ts';
 export { embeddedMajorVersion } from './binaries.ts';
-export { startEmbedded, type ConnectionTarget, type EmbeddedOptions, type EmbeddedServer } from './start-embedded.ts';
+export { startEmbedded, type EmbeddedOptions, type EmbeddedServer } from './start-embedded.ts';

@@ -62,7 +62,6 @@ export const singleSecretStoreConfig = z.discriminatedUnion('kind', [
   secretsManagerStore,
   parameterStore,
 ]);
-export type SingleSecretStoreConfig = z.output<typeof singleSecretStoreConfig>;
 
 const chainStore = z.strictObject({
   kind: z.literal('chain').describe('Several stores; the first that has a secret gives it.'),
