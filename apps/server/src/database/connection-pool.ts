@@ -51,7 +51,8 @@ interface Connection {
 interface Waiter {
   readonly key: ConnectionKey;
   readonly alongside: boolean;
-  readonly serve: () => void;
+  /** Lets it look again; it keeps its place in line until it has a connection. */
+  wake: () => void;
 }
 
 const closeDeadlineMs = 10_000;
@@ -88,14 +89,28 @@ export class ConnectionPool {
   ): Promise<Lease> {
     const { signal, alongside = false } = options;
     const deadline = performance.now() + this.#settings.acquireTimeoutMs;
-    for (;;) {
-      signal?.throwIfAborted();
-      if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
-      const idle = this.#inUse() < this.#limit(alongside) ? this.#takeIdle(key) : undefined;
-      if (idle !== undefined) return this.#lease(idle);
-      if (this.#mayOpen(key, alongside)) return this.#lease(await this.#connect(key));
-      await this.#wait(key, alongside, deadline, signal);
+    const waiter: Waiter = { key, alongside, wake: () => undefined };
+    let opening: Promise<Connection> | undefined;
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
+        if (this.#isNext(waiter)) {
+          const idle = this.#inUse() < this.#limit(alongside) ? this.#takeIdle(key) : undefined;
+          if (idle !== undefined) return this.#lease(idle);
+          if (this.#mayOpen(key, alongside)) {
+            opening = this.#connect(key);
+            break;
+          }
+        }
+        this.#waiting.add(waiter);
+        await this.#wait(waiter, deadline, signal);
+      }
+    } finally {
+      // Whoever leaves the line, with a connection or without one, lets the next one look.
+      if (this.#waiting.delete(waiter)) this.#serveNext();
     }
+    return this.#lease(await opening);
   }
 
   /** Closes unused connections of the key; those in use are closed when they come back. */
@@ -107,7 +122,7 @@ export class ConnectionPool {
   async close(deadlineMs = closeDeadlineMs): Promise<void> {
     this.#closed = true;
     clearInterval(this.#sweep);
-    for (const waiter of this.#waiting) waiter.serve();
+    for (const waiter of this.#waiting) waiter.wake();
     for (const connection of this.#idle) this.#destroy(connection);
     if (this.#open === 0) return;
     await new Promise<void>((resolve) => {
@@ -226,37 +241,42 @@ export class ConnectionPool {
     if (this.#open === 0) this.#onDrained?.();
   }
 
-  #serveNext(): void {
-    for (const waiter of this.#waiting) {
-      const open = this.#openByKey.get(waiter.key.id) ?? 0;
-      if (this.#inUse() >= this.#limit(waiter.alongside)) continue;
-      const hasIdle = [...this.#idle].some((connection) => connection.key.id === waiter.key.id);
-      if (hasIdle || open < waiter.key.maxConnections) {
-        waiter.serve();
-        return;
-      }
+  /** Nobody who came earlier could be served now. */
+  #isNext(waiter: Waiter): boolean {
+    const first = this.#firstServable();
+    if (first === undefined || first === waiter) return true;
+    // One that could not be served itself is passed over, and only then.
+    for (const earlier of this.#waiting) {
+      if (earlier === waiter) return true;
+      if (earlier === first) return false;
     }
+    return false;
   }
 
-  async #wait(
-    key: ConnectionKey,
-    alongside: boolean,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  #serveNext(): void {
+    this.#firstServable()?.wake();
+  }
+
+  #firstServable(): Waiter | undefined {
+    if (this.#inUse() >= this.#limit(true)) return undefined;
+    for (const waiter of this.#waiting) {
+      const { key, alongside } = waiter;
+      if (this.#inUse() >= this.#limit(alongside)) continue;
+      if ((this.#openByKey.get(key.id) ?? 0) < key.maxConnections) return waiter;
+      for (const connection of this.#idle) if (connection.key.id === key.id) return waiter;
+    }
+    return undefined;
+  }
+
+  async #wait(waiter: Waiter, deadline: number, signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const finish = (settle: () => void): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
-        this.#waiting.delete(waiter);
         settle();
       };
-      const waiter: Waiter = {
-        key,
-        alongside,
-        serve: () => {
-          finish(resolve);
-        },
+      waiter.wake = () => {
+        finish(resolve);
       };
       const onAbort = (): void => {
         finish(() => {
@@ -275,7 +295,6 @@ export class ConnectionPool {
         });
       }, deadline - performance.now());
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(waiter);
     });
   }
 

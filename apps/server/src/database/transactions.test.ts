@@ -7,6 +7,8 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createClock } from '../platform/clock/create-clock.ts';
 import { databaseConfigSchema } from './config.ts';
+import { ConnectionPool } from './connection-pool.ts';
+import { clientConfig } from './connection-target.ts';
 import type { Database, OwnerTransaction } from './Database.ts';
 import { openDatabases, type Databases, type OpenDatabasesOptions } from './open-databases.ts';
 import { silentLog } from './testing/open-test-databases.ts';
@@ -369,6 +371,27 @@ describe('the pool', () => {
     });
     await Promise.all(hold);
     await bounded.close();
+  });
+
+  it('serves first who came first, also before whoever comes as a connection gets free', async () => {
+    const pool = new ConnectionPool(config.pool, 5000);
+    const key = {
+      id: 'one',
+      maxConnections: 1,
+      connect: async () => Promise.resolve(clientConfig(test.target, 'line')),
+    };
+    const order: string[] = [];
+    const take = async (name: string): Promise<void> => {
+      const lease = await pool.acquire(key);
+      order.push(name);
+      lease.release(false);
+    };
+    const held = await pool.acquire(key);
+    const [first, second] = [take('first'), take('second')];
+    held.release(false);
+    await Promise.all([first, second, take('late')]);
+    expect(order).toEqual(['first', 'second', 'late']);
+    await pool.close();
   });
 
   it('closes connections that nobody uses', async () => {
