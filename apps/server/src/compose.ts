@@ -256,6 +256,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   const { messaging, close: closeMessaging } = await openMessaging({
     config: config.messaging,
     databases,
+    target: servers.main.writer,
     objects,
     clock,
     log,

@@ -13,7 +13,9 @@ import {
   type SqlDatabase,
   type Transport,
 } from '@casebound/messaging';
-import type { Database, Databases, MigrationFolder } from '../database/index.ts';
+import pg from 'pg';
+import { clientConfig } from '../database/connection-target.ts';
+import type { ConnectionTarget, Database, Databases, MigrationFolder } from '../database/index.ts';
 import type { MessagingConfig } from '../features/operations/index.ts';
 import type { Clock } from '../platform/clock/Port.ts';
 import type { Log } from '../platform/log/Port.ts';
@@ -37,6 +39,36 @@ const asSqlDatabase = (database: Database): SqlDatabase => ({
   query: async (text, values) => database.transaction({ alongside: true }, async (tx) => tx.query(text, values)),
   transaction: async (work) => database.transaction({ alongside: true }, work),
 });
+
+/**
+ * The control database with single statements of one round trip, on a few connections of their own: a queue sends, receives and
+ * acknowledges with one statement each, and BEGIN and COMMIT around it would triple its cost. Transactions stay the server's own,
+ * with their timeouts and retries. A statement alone sets nothing for its session, so a transaction-mode pooler may stand between.
+ */
+const openQueueConnections = async (
+  { config, databases, target }: Pick<OpenMessagingOptions, 'config' | 'databases' | 'target'>,
+  log: Log,
+): Promise<{ readonly control: SqlDatabase; readonly close: () => Promise<void> }> => {
+  const pool = new pg.Pool({
+    ...clientConfig(await target(), 'casebound messaging'),
+    // Asked at each connect, so that a rotated password is taken up.
+    password: async () => (await target()).password,
+    max: config.connections,
+    idleTimeoutMillis: 10_000,
+    maxLifetimeSeconds: 1_800,
+    connectionTimeoutMillis: 10_000,
+    query_timeout: config.statementTimeoutMs,
+    keepAlive: true,
+  });
+  pool.on('error', (error) => log.warn('A connection of messaging broke', { errorCode: error.name }));
+  return {
+    control: {
+      query: async (text, values) => pool.query(text, values === undefined ? undefined : [...values]),
+      transaction: async (work) => databases.control.transaction({ alongside: true }, work),
+    },
+    close: async () => pool.end(),
+  };
+};
 
 const asPayloadStore = (objects: ObjectStore): PayloadStore => ({
   put: async (key, bytes) => {
@@ -89,6 +121,8 @@ const chooseTransport = async ({ config, control, clock, worker }: TransportOpti
 export interface OpenMessagingOptions {
   readonly config: MessagingConfig;
   readonly databases: Databases;
+  /** Where the control database is now. */
+  readonly target: () => Promise<ConnectionTarget>;
   readonly objects: ObjectStore;
   readonly clock: Clock;
   readonly log: Log;
@@ -104,7 +138,7 @@ export interface OpenedMessaging {
 /** Opens nothing that runs: `messaging.start` does. */
 export const openMessaging = async (options: OpenMessagingOptions): Promise<OpenedMessaging> => {
   const { config, databases, objects, clock, log, metrics } = options;
-  const control = asSqlDatabase(databases.control);
+  const { control, close: closeConnections } = await openQueueConnections(options, log);
   const worker = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
   const transport = await chooseTransport({ config: config.transport, control, clock, worker });
   const messaging = createMessaging({
@@ -128,6 +162,7 @@ export const openMessaging = async (options: OpenMessagingOptions): Promise<Open
     close: async () => {
       await messaging.stop(config.shutdownDeadlineMs);
       transport.close();
+      await closeConnections();
     },
   };
 };

@@ -39,6 +39,20 @@ export const messagingConfigSchema = z
       .prefault({ kind: 'postgres' })
       .describe('Where queues and topics are.'),
     workerTotal: z.int().min(1).max(1_000).default(16).describe('Messages that one process may work on at once.'),
+    connections: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(4)
+      .describe(
+        'Connections to the control database for sending, receiving and acknowledging, besides `database.pool`.',
+      ),
+    statementTimeoutMs: z
+      .int()
+      .min(1_000)
+      .max(600_000)
+      .default(30_000)
+      .describe('How long one statement of a queue may take.'),
     maxInFlightPerCase: z
       .int()
       .min(1)
