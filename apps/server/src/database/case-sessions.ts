@@ -8,11 +8,11 @@
  * 3. An exchange is the one operation that holds two cases, by `withTwoCases` and a role of its own that sees exactly these.
  */
 import { CaseboundError, hasCode, type Actor, type CaseId } from '@casebound/contract';
-import type pg from 'pg';
 import { caseRoles, caseSchema, pairRole } from './case-names.ts';
 import { ensurePairRole, repairRoles, type CaseRoleContext } from './case-roles.ts';
 import { isSignInRefused } from './classify-error.ts';
 import type { ConnectionKey } from './connection-pool.ts';
+import type { ClientConfig } from './connection-target.ts';
 import type { Database, Transaction, TransactionOptions } from './Database.ts';
 import { transact, type Engine } from './pg-database.ts';
 import { derivePassword } from './scram-verifier.ts';
@@ -73,7 +73,7 @@ export interface CaseSessionsDependencies {
     databaseName: string,
     endpoint: 'writer' | 'reader',
     role: { readonly user: string; readonly password: string },
-  ) => Promise<pg.ClientConfig>;
+  ) => Promise<ClientConfig>;
   /** A database as its owner. */
   readonly owner: (server: string, databaseName: string) => Database;
 }

@@ -1,4 +1,4 @@
-/** Is this a PostgreSQL that Casebound can work with? Asked once at start, for answers that name the remedy. */
+/** Is this a PostgreSQL that Casebound can work with? Asked once at start, and not again, for answers that name the remedy at once. */
 import { CaseboundError } from '@casebound/contract';
 import { sqlStateOf } from './classify-error.ts';
 import type { Database } from './Database.ts';
@@ -31,7 +31,7 @@ interface FoundServer {
 
 async function readServer(database: Database, key: string): Promise<FoundServer> {
   try {
-    const { rows } = await database.transaction({ readOnly: true }, async (tx) =>
+    const { rows } = await database.transaction({ readOnly: true, retryOnConflict: false }, async (tx) =>
       tx.query<FoundServer>(
         `SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS recovering,
                 rolsuper AS superuser, rolcreaterole AS "createsRoles"

@@ -30,6 +30,47 @@ export class DatabaseError extends Error {
   }
 }
 
+/** Where a connection was to go. */
+interface Destination {
+  readonly setting: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+}
+
+/** There was no way to the server. Says where it was looked for; the cause is the driver's error. */
+export class ConnectError extends Error {
+  private constructor(cause: Error, { setting, host, port, timeoutMs }: Destination) {
+    const place = host.startsWith('/') ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const database =
+      setting === undefined ? `The embedded database at ${place}` : `The database of ${setting} at ${place}`;
+    super(`${database} ${describeConnectFailure(cause, timeoutMs)}`, { cause });
+    this.name = 'ConnectError';
+  }
+
+  /** What the server itself said, and what is not about connecting, stays as it is. */
+  static from(error: unknown, destination: Destination): unknown {
+    const isOther = !(error instanceof Error) || error instanceof CaseboundError || sqlStateOf(error) !== undefined;
+    return isOther ? error : new ConnectError(error, destination);
+  }
+}
+
+function describeConnectFailure(cause: Error, timeoutMs: number): string {
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  if (code === 'ECONNREFUSED') return 'refused the connection (ECONNREFUSED); check host and port, and that it runs.';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `has a host name that is not known (${code}); correct it.`;
+  if (code === 'ETIMEDOUT' || /timeout/.test(cause.message)) {
+    return `did not answer within database.timeouts.connectTimeoutMs (${timeoutMs} ms); check the network and its firewalls.`;
+  }
+  if (/does not support SSL/.test(cause.message)) {
+    return 'does not speak TLS; set it up there, or append ?sslmode=disable to the URL where the network is trusted.';
+  }
+  if (failureKind(cause) === 'broken') {
+    return `ended the connection before it was established (${code ?? 'connection lost'}); check that PostgreSQL runs there.`;
+  }
+  return `could not be entered safely (${code ?? cause.message}); check its certificate, and sslmode in the URL.`;
+}
+
 /** Messages of these classes speak of names and privileges; those of the others can quote data. */
 function namesIdentifiersOnly(sqlState: string): boolean {
   return ['0A', '25', '28', '2B', '3D', '3F', '42', '53', '54', '55', '57'].includes(sqlState.slice(0, 2));
@@ -62,6 +103,7 @@ const brokenMessages =
   /Connection terminated|timeout expired|Client has encountered a connection error|Client was closed|not queryable|server conn crashed|client_login_timeout|query_wait_timeout/;
 
 export function failureKind(error: unknown): FailureKind {
+  if (error instanceof ConnectError) return 'broken';
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) {
     if (conflicts.has(sqlState) || isCatalogConflict(error)) return 'conflict';
@@ -121,6 +163,7 @@ export function classifyError(error: unknown): unknown {
 }
 
 function describeBroken(error: unknown, sqlState: string | undefined): CaseboundError {
+  if (error instanceof ConnectError) return new CaseboundError('database_unreachable', error.message, { cause: error });
   if (sqlState === '25P03' || sqlState === '25P04') {
     const setting = sqlState === '25P03' ? 'idleInTransactionTimeoutMs' : 'transactionTimeoutMs';
     return new CaseboundError(

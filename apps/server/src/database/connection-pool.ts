@@ -13,8 +13,10 @@
  */
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
-import type { PoolStatistics } from './Database.ts';
+import { ConnectError } from './classify-error.ts';
 import type { PoolSettings } from './config.ts';
+import type { ClientConfig } from './connection-target.ts';
+import type { PoolStatistics } from './Database.ts';
 
 /** Where a connection goes and as whom. Equal ids share connections. */
 export interface ConnectionKey {
@@ -26,7 +28,7 @@ export interface ConnectionKey {
    */
   readonly maxUses?: number;
   /** Asked at each connect, so that a rotated secret or a moved server is taken up. */
-  readonly connect: () => Promise<pg.ClientConfig>;
+  readonly connect: () => Promise<ClientConfig>;
 }
 
 export interface Lease {
@@ -81,7 +83,8 @@ export class ConnectionPool {
 
   /**
    * A connection for the key, an unused one when there is one.
-   * Errors: `overloaded` when none gets free in time, `shutting_down`, the driver's own when it cannot connect.
+   * Errors: `overloaded` when none gets free in time, `shutting_down`, a `ConnectError` when there is no way
+   * to the server, the driver's own when the server refuses.
    */
   async acquire(
     key: ConnectionKey,
@@ -181,7 +184,10 @@ export class ConnectionPool {
         lost.abort(new Error('Connection terminated'));
         if (this.#idle.has(connection)) this.#destroy(connection);
       });
-      await client.connect();
+      const { host, port } = client;
+      await client.connect().catch((error: unknown) => {
+        throw ConnectError.from(error, { setting: config.setting, host, port, timeoutMs: this.#connectTimeoutMs });
+      });
       if (this.#closed) throw new CaseboundError('shutting_down', 'The database is being closed.');
       this.#sweep ??= setInterval(() => {
         this.#closeUnused();

@@ -8,6 +8,8 @@ export interface ConnectionTarget {
   readonly user: string;
   readonly password: string;
   readonly database: string;
+  /** The setting that named it, for errors. Absent: Casebound runs it itself. */
+  readonly setting?: string;
   /** `verify` checks the certificate, `no-verify` only encrypts. Default `off`. */
   readonly tls?: 'off' | 'no-verify' | 'verify';
 }
@@ -46,6 +48,7 @@ export function parseConnectionUrl(text: string, key: string): ConnectionTarget 
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
     database,
+    setting: key,
     tls,
   };
 }
@@ -53,8 +56,13 @@ export function parseConnectionUrl(text: string, key: string): ConnectionTarget 
 /** `date` (OID 1082) stays text: as a JavaScript Date it would be moved by the time zone of the process. */
 const dateOid = 1082;
 
+/** What the driver needs to know, and what errors say of it. */
+export interface ClientConfig extends pg.ClientConfig {
+  readonly setting?: string;
+}
+
 /** The driver's form of a target. */
-export function clientConfig(target: ConnectionTarget, applicationName: string): pg.ClientConfig {
+export function clientConfig(target: ConnectionTarget, applicationName: string): ClientConfig {
   const { tls = 'off', ...rest } = target;
   const types = new pg.TypeOverrides();
   types.setTypeParser(dateOid, (value) => value);

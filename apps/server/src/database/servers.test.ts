@@ -11,6 +11,7 @@ import { createCase, deleteCase } from '../features/cases/index.ts';
 import { parseConnectionUrl, type ConnectionTarget } from './connection-target.ts';
 import { findFreePort } from './embedded/free-port.ts';
 import { openDatabases, type OpenDatabasesOptions } from './open-databases.ts';
+import { defaultRetryPolicy } from './retry-on-conflict.ts';
 import { openTestDatabases, testOptions } from './testing/open-test-databases.ts';
 
 const run = promisify(execFile);
@@ -40,9 +41,11 @@ async function startOn(target: ConnectionTarget, changes: Partial<OpenDatabasesO
 
 describe('a server that cannot be used', () => {
   it('refuses the connection', async () => {
-    await expect(startOn({ ...test.target, port: await findFreePort(undefined) })).rejects.toMatchObject({
+    const port = await findFreePort(undefined);
+    const target = parseConnectionUrl(`postgres://u:hunter2@127.0.0.1:${port}/casebound`, 'database.url');
+    await expect(startOn(target)).rejects.toMatchObject({
       code: 'database_unreachable',
-      message: expect.stringContaining('ECONNREFUSED'),
+      message: `The database of database.url at 127.0.0.1:${port} refused the connection (ECONNREFUSED); check host and port, and that it runs.`,
     });
   });
 
@@ -52,7 +55,14 @@ describe('a server that cannot be used', () => {
     await new Promise<void>((resolve) => {
       silent.listen(port, '127.0.0.1', resolve);
     });
-    await expect(startOn({ ...test.target, port })).rejects.toMatchObject({ code: 'database_unreachable' });
+    const started = performance.now();
+    await expect(startOn({ ...test.target, port }, { retryPolicy: defaultRetryPolicy })).rejects.toMatchObject({
+      code: 'database_unreachable',
+      message: expect.stringContaining(
+        `127.0.0.1:${port} did not answer within database.timeouts.connectTimeoutMs (300 ms)`,
+      ),
+    });
+    expect(performance.now() - started).toBeLessThan(2000); // One attempt, not eight.
     silent.close();
   });
 
@@ -163,6 +173,7 @@ describe('parseConnectionUrl', () => {
       user: 'us@er',
       password: 'p:w',
       database: 'casebound',
+      setting: 'database.url',
       tls: 'verify',
     });
   });
