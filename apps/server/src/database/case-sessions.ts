@@ -10,7 +10,7 @@
 import { CaseboundError, hasCode, type Actor, type CaseId } from '@casebound/contract';
 import { caseRoles, caseSchema, pairRole } from './case-names.ts';
 import { ensurePairRole, repairRoles, type CaseRoleContext } from './case-roles.ts';
-import { isSignInRefused } from './classify-error.ts';
+import { isSignInRefused, sqlStateOf } from './classify-error.ts';
 import type { ConnectionKey } from './connection-pool.ts';
 import type { ClientConfig } from './connection-target.ts';
 import type { Database, Transaction, TransactionOptions } from './Database.ts';
@@ -162,7 +162,16 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
           ),
         );
       };
-      return repairing([caseId], repair, enter);
+      try {
+        return await repairing([caseId], repair, enter);
+      } catch (error) {
+        if (options.readOnly !== true && sqlStateOf(error) === insufficientPrivilege) {
+          // Another process may have archived the case since its place was read.
+          forget(caseId);
+          refuseArchived(caseId, await placementOf(caseId, options.signal));
+        }
+        throw error;
+      }
     },
     async withTwoCases<T>(
       source: CaseId,
@@ -203,6 +212,8 @@ export function createCaseSessions(dependencies: CaseSessionsDependencies): Case
     },
   };
 }
+
+const insufficientPrivilege = '42501';
 
 function couldNotSignIn(error: unknown): boolean {
   return hasCode(error, 'database_denied') && isSignInRefused(error.cause);

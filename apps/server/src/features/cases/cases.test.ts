@@ -120,7 +120,7 @@ describe('a case', () => {
       stale.cases.withCase(made.caseId, systemActor, async (tx) =>
         tx.query(`INSERT INTO exhibit (title) VALUES ('x')`),
       ),
-    ).rejects.toMatchObject({ sqlState: '42501' });
+    ).rejects.toMatchObject({ code: 'case_archived' });
     await stale.close();
     const read = await withCase(made.caseId, systemActor, async (tx) => tx.query('SELECT * FROM exhibit'), {
       readOnly: true,
