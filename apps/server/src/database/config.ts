@@ -69,7 +69,9 @@ export type CaseDatabasesSettings = z.infer<typeof caseDatabasesSchema>;
 const databaseUrl = secretString({ kind: 'url', protocols: ['postgres:', 'postgresql:'] });
 
 const endpoints = {
-  url: databaseUrl.describe('The writer; may be a pooler in transaction mode.'),
+  url: databaseUrl.describe(
+    'The writer; may be a pooler in transaction mode. Without ?sslmode= a server on another machine must show a valid certificate (verify-full).',
+  ),
   readerUrl: databaseUrl.optional().describe('A replica for reads that may lag behind.'),
   directUrl: databaseUrl.optional().describe('The writer without the pooler: for LISTEN and CREATE DATABASE.'),
 };

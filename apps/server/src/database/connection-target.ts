@@ -1,4 +1,5 @@
 /** Where a PostgreSQL is and as whom to enter it. */
+import net from 'node:net';
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
 
@@ -24,7 +25,8 @@ const tlsOfMode: Readonly<Record<string, ConnectionTarget['tls']>> = {
 
 /**
  * Reads `postgres://user:password@host:port/database?sslmode=verify-full`. `key` names the setting in errors; the URL itself
- * is never repeated, for it holds a password. Errors: `config_invalid`.
+ * is never repeated, for it holds a password. Without `sslmode` a server elsewhere must prove who it is (`verify-full`), and
+ * one on this machine is spoken to in clear. Errors: `config_invalid`.
  */
 export function parseConnectionUrl(text: string, key: string): ConnectionTarget {
   const invalid = (what: string): CaseboundError =>
@@ -37,13 +39,14 @@ export function parseConnectionUrl(text: string, key: string): ConnectionTarget 
     if (name !== 'sslmode')
       throw invalid(`has the parameter ${JSON.stringify(name)}, which is not known (only sslmode is)`);
   }
-  const mode = url.searchParams.get('sslmode') ?? 'disable';
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const mode = url.searchParams.get('sslmode') ?? (staysOnThisMachine(host) ? 'disable' : 'verify-full');
   const tls = tlsOfMode[mode];
   if (tls === undefined) {
     throw invalid(`has sslmode=${mode}, which is not one of ${Object.keys(tlsOfMode).join(', ')}`);
   }
   return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host,
     port: url.port === '' ? 5432 : Number(url.port),
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
@@ -51,6 +54,11 @@ export function parseConnectionUrl(text: string, key: string): ConnectionTarget 
     setting: key,
     tls,
   };
+}
+
+function staysOnThisMachine(host: string): boolean {
+  if (host === 'localhost' || /^(\/|%2f)/i.test(host)) return true; // A path is that of a Unix socket.
+  return (net.isIPv4(host) && host.startsWith('127.')) || (net.isIPv6(host) && host === '::1');
 }
 
 /** `date` (OID 1082) stays text: as a JavaScript Date it would be moved by the time zone of the process. */
@@ -68,7 +76,8 @@ export function clientConfig(target: ConnectionTarget, applicationName: string):
   types.setTypeParser(dateOid, (value) => value);
   return {
     ...rest,
-    ssl: tls === 'off' ? false : { rejectUnauthorized: tls === 'verify' },
+    // The driver tells the name only; the certificate of an address is compared with `host`.
+    ssl: tls === 'off' ? false : { rejectUnauthorized: tls === 'verify', host: rest.host },
     application_name: applicationName,
     types,
   };

@@ -179,6 +179,19 @@ describe('parseConnectionUrl', () => {
   });
 
   it.each([
+    ['localhost', 'off'],
+    ['127.8.9.10', 'off'],
+    ['[::1]', 'off'],
+    ['db', 'verify'],
+    ['127.example.com', 'verify'],
+    ['10.0.0.7', 'verify'],
+    ['[fd00::1]', 'verify'],
+  ])('asks for a valid certificate unless the server is on this machine: %s', (host, tls) => {
+    expect(parseConnectionUrl(`postgres://u:p@${host}/d`, 'database.url').tls).toBe(tls);
+    expect(parseConnectionUrl(`postgres://u:p@${host}/d?sslmode=disable`, 'database.url').tls).toBe('off');
+  });
+
+  it.each([
     'mysql://u:hunter2@h/d',
     'postgres://u:hunter2@h',
     'postgres://u:hunter2@h/d?sslmode=sometimes',
