@@ -1,6 +1,7 @@
 import { CaseId, hasCode } from '@casebound/contract';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setWritable } from '../../database/index.ts';
 import { openTestDatabases, type TestDatabases } from '../../database/testing/open-test-databases.ts';
 import { archiveCase } from './archive-case.ts';
 import { createCase } from './create-case.ts';
@@ -209,6 +210,8 @@ describe('reconcileCases', () => {
       deleted: 0,
       orphanSchemas: 1,
       orphanRoles: 1,
+      mendedRoles: 0,
+      unsettled: 0,
       damaged: [damaged.caseId],
     });
     expect(await traces(4711, healthy.database)).toEqual([]);
@@ -216,6 +219,28 @@ describe('reconcileCases', () => {
     expect(await traces(healthy.caseId, healthy.database)).toHaveLength(4);
     await deleteCase(cases, systemActor, damaged.caseId);
     expect(await reconcileCases(cases)).toMatchObject({ orphanSchemas: 0, orphanRoles: 0, damaged: [] });
+  });
+
+  it('mends what a crash between the two commits of an archiving or a restoring left', async () => {
+    const [active, archived] = [
+      await createCase(cases, systemActor, { name: 'Role archived, row active' }),
+      await createCase(cases, systemActor, { name: 'Role active, row archived' }),
+    ];
+    await archiveCase(cases, systemActor, archived.caseId);
+    const control = test.database.target.database;
+    for (const [{ caseId, database: databaseName }, writable] of [
+      [active, false],
+      [archived, true],
+    ] as const) {
+      await test.databases
+        .owner('main', databaseName)
+        .transaction({}, async (tx) => setWritable(tx, { control, databaseName, caseId }, writable));
+    }
+    expect(await reconcileCases(cases)).toMatchObject({ mendedRoles: 2 });
+    expect(await reconcileCases(cases)).toMatchObject({ mendedRoles: 0 });
+    await test.databases.cases.withCase(active.caseId, systemActor, async (tx) =>
+      tx.query(`INSERT INTO exhibit (title) VALUES ('x')`),
+    );
   });
 
   it('lets a case in whose roles a restore did not bring', async () => {

@@ -2,8 +2,8 @@
  * Into the archive and out of it.
  *
  * The role of the case loses or regains its right to write, in the case's database; the row follows, under its lock. A crash
- * between the two leaves a case whose role disagrees with its state: repeating the operation, or a repair, mends it, and
- * until then the stricter of the two holds.
+ * between the two leaves a case whose role disagrees with its state: repeating the operation, or `reconcileCases`, mends it,
+ * and until then the stricter of the two holds.
  */
 import type { Case, CaseId } from '@casebound/contract';
 import { setWritable } from '../../database/index.ts';
@@ -33,4 +33,26 @@ export async function changeArchived(
   });
   dependencies.sessions.forget(caseId);
   return changed;
+}
+
+/**
+ * Gives the role of a case the rights that its state asks for. A case that somebody else holds is left to them.
+ * @returns whether it was done.
+ */
+export async function mendWritable(
+  dependencies: Pick<CasesDependencies, 'control' | 'owner' | 'roleContext'>,
+  caseId: CaseId,
+): Promise<boolean> {
+  const { control } = await dependencies.roleContext();
+  return dependencies.control.transaction({}, async (held) => {
+    const stored = await lockCase(held, caseId, true);
+    if (stored?.state !== 'active' && stored?.state !== 'archived') return false;
+    const { server, databaseName, state } = stored;
+    await dependencies
+      .owner(server, databaseName)
+      .transaction({ alongside: true }, async (tx) =>
+        setWritable(tx, { control, databaseName, caseId }, state === 'active'),
+      );
+    return true;
+  });
 }

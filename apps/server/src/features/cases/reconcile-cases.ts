@@ -5,16 +5,19 @@
  * 2. A schema or role that speaks of a case which does not exist is an orphan and goes. What exists is read before what
  *    should exist: a case made in between is not taken for an orphan.
  * 3. A case without its schema is reported, never removed.
+ * 4. A case whose role may not do what its state allows, or more, is given the rights of its state.
  */
 import { CaseId } from '@casebound/contract';
 import {
   caseIdOfSchema,
   caseIdsOfRole,
+  caseRoles,
   dropPairRole,
   dropSchemaAndRoles,
   listAdministered,
   type CaseDatabase,
 } from '../../database/index.ts';
+import { mendWritable } from './change-archived.ts';
 import { finishDeletion } from './delete-case.ts';
 import type { CasesDependencies } from './dependencies.ts';
 import { listUnsettled } from './store.ts';
@@ -27,6 +30,8 @@ export interface Reconciliation {
   readonly unsettled: number;
   readonly orphanSchemas: number;
   readonly orphanRoles: number;
+  /** Cases whose role disagreed with their state. */
+  readonly mendedRoles: number;
   /** Active or archived cases whose schema is missing. */
   readonly damaged: readonly CaseId[];
 }
@@ -50,19 +55,21 @@ export async function reconcileCases(dependencies: CasesDependencies, signal?: A
   }
   let orphanSchemas = 0;
   let orphanRoles = 0;
+  let mendedRoles = 0;
   const damaged: CaseId[] = [];
   for (const database of await dependencies.caseDatabases.list()) {
     const found = await compare(dependencies, database);
     for (const caseId of found.orphanSchemas) await drop(dependencies, database, caseId);
     for (const role of found.orphanRoles) await dropRole(dependencies, database, role);
+    for (const caseId of found.disagreeing) mendedRoles += (await mendWritable(dependencies, caseId)) ? 1 : 0;
     orphanSchemas += found.orphanSchemas.length;
     orphanRoles += found.orphanRoles.length;
     damaged.push(...found.damaged);
   }
-  const report = { undone, deleted, unsettled, orphanSchemas, orphanRoles, damaged };
+  const report = { undone, deleted, unsettled, orphanSchemas, orphanRoles, mendedRoles, damaged };
   for (const caseId of damaged)
     dependencies.log.error('a case has lost its schema; restore it from a backup', { caseId });
-  const count = undone + deleted + orphanSchemas + orphanRoles;
+  const count = undone + deleted + orphanSchemas + orphanRoles + mendedRoles;
   if (count > 0) dependencies.log.warn('put right what an earlier crash left of cases', { count });
   return report;
 }
@@ -71,6 +78,8 @@ interface Comparison {
   readonly orphanSchemas: readonly CaseId[];
   /** Case ids that a role speaks of, at least one of which does not exist. */
   readonly orphanRoles: readonly (readonly CaseId[])[];
+  /** Active cases whose role may not write, archived ones whose role may. */
+  readonly disagreeing: readonly CaseId[];
   readonly damaged: readonly CaseId[];
 }
 
@@ -83,7 +92,17 @@ async function compare(dependencies: CasesDependencies, database: CaseDatabase):
         `SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'case_')`,
       );
       const roles = await listAdministered(tx, database.databaseName);
+      const writers = await tx.query<{ rolname: string }>(
+        `SELECT member.rolname
+         FROM pg_auth_members AS membership
+         JOIN pg_roles AS granted ON granted.oid = membership.roleid
+         JOIN pg_roles AS member ON member.oid = membership.member
+         WHERE granted.rolname = member.rolname || '_write' AND starts_with(member.rolname, $1)`,
+        [`${control}_case_`],
+      );
       return {
+        administered: new Set(roles),
+        writers: new Set(writers.rows.map((row) => row.rolname)),
         schemas: schemas.rows.flatMap((row) => caseIdOfSchema(row.nspname) ?? []),
         roles: roles.map((role) => caseIdsOfRole(control, role)).filter((ids) => ids.length > 0),
       };
@@ -101,6 +120,15 @@ async function compare(dependencies: CasesDependencies, database: CaseDatabase):
   return {
     orphanSchemas: found.schemas.filter((id) => !hereIds.has(id)).map((id) => CaseId.parse(id)),
     orphanRoles: orphanRoles.map((ids) => ids.map((id) => CaseId.parse(id))),
+    disagreeing: here
+      .map((row) => ({ caseId: CaseId.parse(Number(row.case_id)), state: row.state }))
+      .filter(({ caseId, state }) => {
+        const { login, read, write } = caseRoles(control, caseId);
+        // Roles that a restore did not bring are made when somebody enters the case.
+        if (![login, read, write].every((role) => found.administered.has(role))) return false;
+        return found.writers.has(login) ? state === 'archived' : state === 'active';
+      })
+      .map(({ caseId }) => caseId),
     damaged: here
       .filter((row) => ['active', 'archived'].includes(row.state) && !schemas.has(Number(row.case_id)))
       .map((row) => CaseId.parse(Number(row.case_id))),
