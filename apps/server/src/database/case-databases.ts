@@ -33,6 +33,8 @@ export interface CaseDatabasesDependencies {
 }
 
 export interface CaseDatabases {
+  /** Whether `take` would find a place now. Locks nothing, so another may be faster. */
+  hasRoom(tx: OwnerTransaction): Promise<boolean>;
   /** Counts one more case into the least filled database. Undefined: all are full; `openNext`, then try again. */
   take(tx: OwnerTransaction): Promise<CaseDatabase | undefined>;
   /** Counts one case out again. */
@@ -115,6 +117,13 @@ export function createCaseDatabases(dependencies: CaseDatabasesDependencies): Ca
   };
 
   return {
+    async hasRoom(tx) {
+      const { rowCount } = await tx.query(
+        `SELECT FROM core.case_database WHERE state = 'open' AND case_count < $1 LIMIT 1`,
+        [settings.casesPerDatabase],
+      );
+      return rowCount > 0;
+    },
     async take(tx) {
       const { rows } = await tx.query<CaseDatabase>(
         `UPDATE core.case_database SET case_count = case_count + 1

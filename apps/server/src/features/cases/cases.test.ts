@@ -50,7 +50,7 @@ async function traces(caseId: number, database: string): Promise<string[]> {
 describe('a case', () => {
   it('is created with schema, roles and what the parts keep in it', async () => {
     const made = await createCase(cases, systemActor, { name: 'Smith v. Jones' });
-    expect(made).toMatchObject({ name: 'Smith v. Jones', state: 'active', schema: `case_${made.caseId}` });
+    expect(made).toMatchObject({ caseId: 1, name: 'Smith v. Jones', state: 'active', schema: `case_${made.caseId}` });
     const titles = await test.databases.cases.withCase(made.caseId, systemActor, async (tx) => {
       await tx.query('INSERT INTO exhibit (title) VALUES ($1)', ['A']);
       return tx.query('SELECT title FROM exhibit');

@@ -67,6 +67,8 @@ async function reserve(
   for (;;) {
     const reserved = await dependencies.control
       .transaction(options, async (tx) => {
+        // Asked first, for an id that is rolled back is lost. Taken last, as a deletion gives back last: no deadlock.
+        if (!(await dependencies.caseDatabases.hasRoom(tx))) throw new NoRoom();
         const caseId = await insertCase(tx, name);
         const place = await dependencies.caseDatabases.take(tx);
         if (place === undefined) throw new NoRoom();
