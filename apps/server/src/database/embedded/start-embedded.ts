@@ -66,8 +66,6 @@ export interface EmbeddedServer {
   readonly target: ConnectionTarget;
   /** The bootstrap superuser. */
   readonly superuserTarget: ConnectionTarget;
-  /** Password from which the passwords of case roles are derived. 64 hexadecimal digits. */
-  readonly caseRoleKey: string;
   /** Process id of the postmaster now. */
   readonly pid: () => number;
   /** Fast shutdown, then immediate after ten seconds; then the folder is free. Safe to call twice. */
@@ -111,7 +109,6 @@ async function startHeld(
   await makeSubfolders(folder);
   const password = await readOrMakePassword(folder.secrets, 'postgres-superuser');
   const applicationPassword = await readOrMakePassword(folder.secrets, 'postgres-application');
-  const caseRoleKey = await readOrMakePassword(folder.secrets, 'case-role-key');
   const binaries = await findBinaries();
   const launcher = await chooseLauncher({
     account: options.account,
@@ -146,7 +143,6 @@ async function startHeld(
   return {
     target: target(applicationRole, applicationPassword, applicationDatabase),
     superuserTarget,
-    caseRoleKey,
     pid: () => supervisor.pid(),
     stop: async () => {
       await supervisor.stop();
