@@ -23,6 +23,15 @@ export interface DataFolderLock {
   release(): Promise<void>;
 }
 
+/**
+ * Program and subcommand of an `argv`. No more of it, for options and their values can hold secrets: what follows an option
+ * cannot be told from its value.
+ */
+export function describeCommand([, script = '', first = '']: readonly string[]): string {
+  const program = path.basename(script);
+  return /^[a-z][a-z-]*$/.test(first) ? `${program} ${first}` : program;
+}
+
 /** Takes the folder, or fails at once with `data_folder_in_use`, naming the holder. The folder must exist. */
 export async function lockDataFolder(dataDir: string, holder: Holder): Promise<DataFolderLock> {
   const lockPath = path.join(dataDir, 'lock');
@@ -30,7 +39,7 @@ export async function lockDataFolder(dataDir: string, holder: Holder): Promise<D
   if (database === undefined) throw await inUse(dataDir);
   const holderPath = path.join(dataDir, 'lock.json');
   try {
-    await writeFileAtomically(holderPath, `${JSON.stringify(holder)}\n`, 0o644);
+    await writeFileAtomically(holderPath, `${JSON.stringify(holder)}\n`, 0o600);
   } catch (error) {
     database.close();
     throw error;

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { createTemporaryFolder, spawnScript, type TemporaryFolder } from '@casebound/test-kit';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { findHolder } from './lock-data-folder.ts';
+import { describeCommand, findHolder } from './lock-data-folder.ts';
 import { readPostmaster } from './postmaster.ts';
 import { startEmbedded, type EmbeddedServer } from './start-embedded.ts';
 
@@ -163,6 +163,18 @@ describe('one process a data folder', () => {
       { command: 'the first of two' },
     );
     await during(async (server) => query(server, 'SELECT 1'));
+  });
+
+  it('writes down no arguments of its command, for they can hold secrets, and shows them to its account alone', async () => {
+    await usePrepared();
+    const first = spawnScript(holder, { args: [dataDir, '--set', 'x.password=hunter2'] });
+    await first.waitForLine(/ready/);
+    const file = path.join(dataDir, 'lock.json');
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ command: 'hold-data-folder.ts' });
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    await first.kill();
+    expect(describeCommand(['node', '/opt/casebound', 'serve', '--set', 'a=b'])).toBe('casebound serve');
+    expect(describeCommand(['node', '/opt/casebound', '--token', 'hunter2', 'serve'])).toBe('casebound');
   });
 
   it('lets exactly one of many starters win', async () => {

@@ -27,7 +27,7 @@ import {
 } from './data-folder.ts';
 import { findFreePort } from './free-port.ts';
 import { ensureCluster, lastErrorLine, superuser } from './init-cluster.ts';
-import { lockDataFolder } from './lock-data-folder.ts';
+import { describeCommand, lockDataFolder } from './lock-data-folder.ts';
 import { readOrMakePassword } from './passwords.ts';
 import { endOrphan, endPostmaster, readPostmaster } from './postmaster.ts';
 import { prepareServer, applicationDatabase, applicationRole } from './prepare-server.ts';
@@ -36,7 +36,7 @@ import { writeFileAtomically } from './write-file-atomically.ts';
 
 export interface EmbeddedOptions {
   readonly dataDir: string;
-  /** How this process was started, for the message to a second one. Default: the command line. */
+  /** How this process was started, for the message to a second one. Default: program and subcommand. */
   readonly command?: string;
   /** Account to run as when this process is root. Default: an existing or new unprivileged one. */
   readonly account?: string;
@@ -84,7 +84,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
     lock = await lockDataFolder(folder.root, {
       pid: process.pid,
       since: new Date().toISOString(),
-      command: options.command ?? process.argv.slice(1).join(' '),
+      command: options.command ?? describeCommand(process.argv),
       host: hostname(),
     });
   } catch (error) {
