@@ -3,6 +3,7 @@ import { chmod, cp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } fro
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createTemporaryFolder, spawnScript, type TemporaryFolder } from '@casebound/test-kit';
 import pg from 'pg';
@@ -175,6 +176,21 @@ describe('one process a data folder', () => {
     await first.kill();
     expect(describeCommand(['node', '/opt/casebound', 'serve', '--set', 'a=b'])).toBe('casebound serve');
     expect(describeCommand(['node', '/opt/casebound', '--token', 'hunter2', 'serve'])).toBe('casebound');
+  });
+
+  it.each([0, 5, 30, 120])('has no server left when it stops %i ms after its server died', async (afterMs) => {
+    await usePrepared();
+    const server = await start();
+    const died = server.pid();
+    process.kill(died, 'SIGKILL');
+    await expect.poll(() => isAlive(died), { interval: 1 }).toBe(false);
+    await sleep(afterMs);
+    await server.stop();
+    const last = server.pid();
+    expect(isAlive(last)).toBe(false);
+    await sleep(300);
+    expect(server.pid()).toBe(last);
+    expect(await findHolder(dataDir)).toBeUndefined();
   });
 
   it('lets exactly one of many starters win', async () => {

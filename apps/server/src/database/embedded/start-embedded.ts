@@ -4,7 +4,8 @@
  * 1. Whoever runs a cluster holds its data folder's lock, from before the first look at it until the server has ended.
  * 2. A server that a killed process left behind is ended before a new one starts; PostgreSQL then recovers by itself.
  * 3. A cluster is whole or absent (`init-cluster.ts`); a start that fails leaves no process and no lock behind.
- * 4. A server that ends by itself (the kernel took its memory, say) is started again on the same port, at most
+ * 4. Stopping waits for a start under way and ends it: no server outlives the lock.
+ * 5. A server that ends by itself (the kernel took its memory, say) is started again on the same port, at most
  *    `maximumRestarts` times a minute.
  */
 import { open, readFile, rename, stat, type FileHandle } from 'node:fs/promises';
@@ -172,7 +173,10 @@ class Supervisor {
   readonly #launcher: Launcher;
   #child: ChildProcess | undefined;
   #port: number | undefined;
+  #isStopping = false;
   #stopping: Promise<void> | undefined;
+  /** Never rejects. */
+  #restarting: Promise<void> | undefined;
   #restarts: number[] = [];
 
   constructor(options: EmbeddedOptions, folder: DataFolder, binaries: Binaries, launcher: Launcher) {
@@ -193,6 +197,7 @@ class Supervisor {
     for (let attempt = 1; ; attempt += 1) {
       const port = this.#port ?? (await findFreePort(wanted));
       const outcome = await this.#startOnce(port, deadline);
+      this.#refuseWhenStopping();
       if (outcome.kind === 'ready') {
         this.#port = port;
         await this.#rememberPort(port);
@@ -212,13 +217,25 @@ class Supervisor {
   }
 
   async #stopOnce(): Promise<void> {
+    this.#isStopping = true;
+    await this.#endChild();
+    // A restart under way starts nothing from here on; what it had started is ended, too.
+    await this.#restarting;
+    await this.#endChild();
+  }
+
+  async #endChild(): Promise<void> {
     const child = this.#child;
-    if (child?.pid === undefined) return;
+    if (child?.pid === undefined || !isRunning(child)) return;
     await endPostmaster(child.pid, () => Promise.resolve(isRunning(child)), stopDeadlines);
   }
 
   async #startOnce(port: number, deadline: number): Promise<{ kind: 'ready' } | { kind: 'ended'; output: string }> {
     const log = await this.#openLog();
+    if (this.#isStopping) {
+      await log.file.close();
+      this.#refuseWhenStopping();
+    }
     const line = launch(this.#launcher, this.#binaries.postgres, this.#arguments(port));
     const child = spawn(line.command, line.args, {
       ...line.options,
@@ -252,6 +269,10 @@ class Supervisor {
     return { kind: 'ended', output: await readFrom(log.path, log.offset) };
   }
 
+  #refuseWhenStopping(): void {
+    if (this.#isStopping) throw new CaseboundError('shutting_down', 'The embedded database is being stopped.');
+  }
+
   #arguments(port: number): string[] {
     const durable = this.#options.durable ?? true;
     const settings: Record<string, string> = {
@@ -279,7 +300,7 @@ class Supervisor {
   }
 
   #onUnexpectedExit(): void {
-    if (this.#stopping !== undefined) return;
+    if (this.#isStopping) return;
     const now = performance.now();
     this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now];
     this.#options.log?.error('the database server ended by itself', {
@@ -287,10 +308,12 @@ class Supervisor {
       count: this.#restarts.length,
     });
     if (this.#restarts.length > maximumRestarts) return;
-    this.start().then(
+    this.#restarting = this.start().then(
       () => this.#options.log?.info('the database server runs again', { component: 'database', pid: this.pid() }),
-      (error: unknown) =>
-        this.#options.log?.error('the database server cannot be started again', { component: 'database' }, error),
+      (error: unknown) => {
+        if (this.#isStopping) return;
+        this.#options.log?.error('the database server cannot be started again', { component: 'database' }, error);
+      },
     );
   }
 
