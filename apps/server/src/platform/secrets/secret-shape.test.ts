@@ -82,11 +82,17 @@ describe('references', () => {
   it('have names that are safe as paths and variables', () => {
     fc.assert(
       // Few letters and all that separates or escapes, so that names and near misses are both common.
-      fc.property(fc.string({ unit: fc.constantFrom(...'aB7._-/\\ \0ä:'), maxLength: 8 }), (text) => {
-        if (!isSecretName(text)) return;
-        expect(text).toMatch(/^[A-Za-z0-9]/);
-        expect(text).not.toMatch(/\.\.|\/\/|\/$|\.$|[^A-Za-z0-9._/-]/);
-      }),
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom('a', 'B', '7', '.', '_', '-', '/', '\\', ' ', '\0', 'ä', ':'),
+          maxLength: 8,
+        }),
+        (text) => {
+          if (!isSecretName(text)) return;
+          expect(text).toMatch(/^[A-Za-z0-9]/);
+          expect(text).not.toMatch(/\.\.|\/\/|\/$|\.$|[^A-Za-z0-9._/-]/);
+        },
+      ),
     );
     for (const bad of ['', '../a', 'a/../b', '/a', 'a/', '.a', 'a\0', 'a'.repeat(201), 'a b', 'ä'])
       expect(isSecretName(bad)).toBe(false);
