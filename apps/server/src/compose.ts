@@ -261,6 +261,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     clock,
     log,
     metrics,
+    crashPoint,
   });
   resources.defer(closeMessaging);
 

@@ -12,6 +12,7 @@ import { createBreakers } from './breakers.ts';
 import type { Breakers } from './breakers.ts';
 import { createClaimChecks } from './claim-check.ts';
 import type { ClaimChecks } from './claim-check.ts';
+import type { MessagingCrashPoint } from './crash-points.ts';
 import { createConsumer } from './consumer/consumer.ts';
 import { each } from './consumer/worker-definition.ts';
 import type { HandlerCatalogue, WorkerFleet } from './fleet/Port.ts';
@@ -23,7 +24,7 @@ import { createOutbox } from './outbox/outbox.ts';
 import type { Outbox } from './outbox/outbox.ts';
 import { createRelay } from './outbox/relay-outbox.ts';
 import type { Undeliverable } from './outbox/relay-outbox.ts';
-import type { Clock, CrashPoint, Log, PayloadStore, Queues, SqlDatabase, Topics } from './ports.ts';
+import type { Clock, Log, PayloadStore, Queues, SqlDatabase, Topics } from './ports.ts';
 import { createEventLog } from './postgres/event-log.ts';
 import type { EventLog } from './postgres/event-log.ts';
 import { createPostgresDeadLetters } from './postgres/postgres-dead-letters.ts';
@@ -61,7 +62,7 @@ export interface MessagingOptions {
   readonly log: Log;
   readonly random?: Random;
   readonly metrics?: MetricsRegistry;
-  readonly crashPoint?: CrashPoint;
+  readonly crashPoint?: MessagingCrashPoint;
   /** Name of this process; unique among those that run. */
   readonly worker: string;
   /** Messages that this process may hold at once. */

@@ -6,6 +6,8 @@ export { createClaimChecks } from './claim-check.ts';
 export type { ClaimChecks } from './claim-check.ts';
 export { AlreadyDone, classifyFailure } from './classify-failure.ts';
 export type { Failure } from './classify-failure.ts';
+export { crashPointNames } from './crash-points.ts';
+export type { CrashPointName, MessagingCrashPoint } from './crash-points.ts';
 export { createConsumer } from './consumer/consumer.ts';
 export type { Consumer, ConsumerOptions } from './consumer/consumer.ts';
 export { handleEvents, handleJob, handleJobBatch, jobMessage } from './consumer/typed-handlers.ts';

@@ -1,8 +1,9 @@
 /**
  * One worker process of the chaos run: three queues, each handler writing its effect and handing on to the next queue in one
- * transaction. It dies by SIGKILL at a crash point now and then, as its own seed has it.
+ * transaction. It dies by SIGKILL at a crash point: now and then, as its own seed has it, or at a named one.
  *
- * Environment: CHAOS_URL, CHAOS_WORKER, CHAOS_SEED, CHAOS_DEATH (probability of death at a crash point).
+ * Environment: CHAOS_URL, CHAOS_WORKER, CHAOS_SEED, CHAOS_DEATH (probability of death at a crash point), CHAOS_CRASH_AT (name
+ * of the point at which it dies when it first comes there).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -16,9 +17,11 @@ import {
   each,
   idempotent,
 } from '@casebound/messaging';
-import type { Clock, Log } from '@casebound/messaging';
+import type { Clock, CrashPointName, Log } from '@casebound/messaging';
+import { createNamedDeath } from './named-death.ts';
 import { createRandom } from './seeded-random.ts';
 import { queueOf, stages } from './stages.ts';
+import type { HandlerPoint } from './stages.ts';
 
 const {
   CHAOS_URL: url = '',
@@ -34,7 +37,9 @@ const clock: Clock = {
 };
 const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-const crashPoint = (): void => {
+const dieAt = createNamedDeath(process.env);
+const crashPoint = (name: CrashPointName | HandlerPoint): void => {
+  dieAt(name);
   if (random() < Number(death)) process.kill(process.pid, 'SIGKILL');
 };
 
@@ -78,15 +83,15 @@ for (const [stage, name] of stages.entries()) {
       await database.transaction(async (tx) => {
         await idempotent(tx, `chaos/${name}/${item}`, message.fencingToken, async () => {
           await tx.query('INSERT INTO chaos_effect (stage, item, worker) VALUES ($1, $2, $3)', [stage, item, worker]);
-          crashPoint();
+          crashPoint('handler.after-effect');
           if (stage + 1 < stages.length)
             await outbox.send(tx, queueOf(stage + 1), [
               { body: JSON.stringify({ item }), fairnessKey: message.fairnessKey },
             ]);
         });
-        crashPoint();
+        crashPoint('handler.before-commit');
       });
-      crashPoint();
+      crashPoint('handler.after-commit');
     }),
   });
 }

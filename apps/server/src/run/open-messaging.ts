@@ -18,6 +18,7 @@ import { clientConfig } from '../database/connection-target.ts';
 import type { ConnectionTarget, Database, Databases, MigrationFolder } from '../database/index.ts';
 import type { MessagingConfig } from '../features/operations/index.ts';
 import type { Clock } from '../platform/clock/Port.ts';
+import type { CrashPoint } from '../platform/crash-points/Port.ts';
 import type { Log } from '../platform/log/Port.ts';
 import type { Metrics } from '../platform/metrics/Port.ts';
 import { objectKey, type ObjectStore } from '../platform/object-store/Port.ts';
@@ -127,6 +128,7 @@ export interface OpenMessagingOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly crashPoint: CrashPoint;
 }
 
 export interface OpenedMessaging {
@@ -137,7 +139,7 @@ export interface OpenedMessaging {
 
 /** Opens nothing that runs: `messaging.start` does. */
 export const openMessaging = async (options: OpenMessagingOptions): Promise<OpenedMessaging> => {
-  const { config, databases, objects, clock, log, metrics } = options;
+  const { config, databases, objects, clock, log, metrics, crashPoint } = options;
   const { control, close: closeConnections } = await openQueueConnections(options, log);
   const worker = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
   const transport = await chooseTransport({ config: config.transport, control, clock, worker });
@@ -153,6 +155,7 @@ export const openMessaging = async (options: OpenMessagingOptions): Promise<Open
     clock,
     log: log.with({ component: 'messaging' }),
     metrics,
+    crashPoint,
     worker,
     workerTotal: config.workerTotal,
     ...(config.maxInFlightPerCase === undefined ? {} : { maxInFlightPerCase: config.maxInFlightPerCase }),

@@ -13,7 +13,8 @@
  * One loop receives for all workers; handlers run beside it.
  */
 import { CaseboundError } from '@casebound/contract';
-import type { Clock, CrashPoint, Log, Queues, ReceivedMessage } from '../ports.ts';
+import type { MessagingCrashPoint } from '../crash-points.ts';
+import type { Clock, Log, Queues, ReceivedMessage } from '../ports.ts';
 import type { ClaimChecks } from '../claim-check.ts';
 import type { Random } from '../full-jitter.ts';
 import { fullJitter } from '../full-jitter.ts';
@@ -39,7 +40,7 @@ export interface ConsumerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
-  readonly crashPoint: CrashPoint;
+  readonly crashPoint: MessagingCrashPoint;
   readonly metrics?: MessagingMetrics;
   /** How long one call waits for messages. Default 20 s, the longest that SQS can. */
   readonly receiveWaitMs?: number;

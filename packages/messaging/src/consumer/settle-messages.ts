@@ -4,7 +4,8 @@
  * A transport that fails is asked again, with jitter, for as long as the lease stands. When it is lost the verdict is dropped:
  * the message is delivered again, and its effect is idempotent.
  */
-import type { Clock, CrashPoint, Log, Queues, ReceivedMessage } from '../ports.ts';
+import type { MessagingCrashPoint } from '../crash-points.ts';
+import type { Clock, Log, Queues, ReceivedMessage } from '../ports.ts';
 import { fullJitter } from '../full-jitter.ts';
 import type { Random } from '../full-jitter.ts';
 import type { Verdict } from './judge-delivery.ts';
@@ -32,7 +33,7 @@ export const createSettler = (parts: {
   readonly clock: Pick<Clock, 'sleep'>;
   readonly random: Random;
   readonly log: Log;
-  readonly crashPoint: CrashPoint;
+  readonly crashPoint: MessagingCrashPoint;
 }): Settler => {
   const { queues, holds, clock, random, log, crashPoint } = parts;
   const pending: Pending[] = [];

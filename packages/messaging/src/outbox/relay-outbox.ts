@@ -10,17 +10,8 @@
 import { parseEvent } from '@casebound/contract';
 import type { ClaimChecks } from '../claim-check.ts';
 import { classifyFailure } from '../classify-failure.ts';
-import type {
-  Clock,
-  CrashPoint,
-  Log,
-  OutgoingEvent,
-  OutgoingMessage,
-  Queues,
-  Sql,
-  SqlDatabase,
-  Topics,
-} from '../ports.ts';
+import type { MessagingCrashPoint } from '../crash-points.ts';
+import type { Clock, Log, OutgoingEvent, OutgoingMessage, Queues, Sql, SqlDatabase, Topics } from '../ports.ts';
 import { integer, text } from '../postgres/rows.ts';
 import type { Row } from '../postgres/rows.ts';
 import { fullJitter } from '../full-jitter.ts';
@@ -43,7 +34,7 @@ export interface RelayOptions {
   readonly clock: Pick<Clock, 'sleep'>;
   readonly log: Log;
   readonly random: Random;
-  readonly crashPoint: CrashPoint;
+  readonly crashPoint: MessagingCrashPoint;
   /** Default 500. */
   readonly batchSize?: number;
   /** How long an idle relay waits between looks. Default 200. */

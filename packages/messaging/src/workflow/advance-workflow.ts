@@ -15,7 +15,8 @@ import { fullJitter } from '../full-jitter.ts';
 import type { Random } from '../full-jitter.ts';
 import { idempotent } from '../idempotent.ts';
 import type { Recordable } from '../idempotent.ts';
-import type { Clock, CrashPoint, Log, Sql, SqlDatabase } from '../ports.ts';
+import type { MessagingCrashPoint } from '../crash-points.ts';
+import type { Clock, Log, Sql, SqlDatabase } from '../ports.ts';
 import { boolean } from '../postgres/rows.ts';
 import type { RunContext, Step, StepContext, UndoContext, WorkflowDefinition } from './define-workflow.ts';
 import { changeWorkflow, peekWorkflow, takeWorkflow } from './workflow-store.ts';
@@ -34,7 +35,7 @@ export interface DriverOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly crashPoint: CrashPoint;
+  readonly crashPoint: MessagingCrashPoint;
   /** After this long a driver hands over to a new message, so that no handler runs without end. */
   readonly budgetMs: number;
   /** How often a running step looks whether it is still wanted. Default 1,000. */
@@ -54,12 +55,13 @@ const undoContext = (base: StepContext<unknown>, row: WorkflowRow, step: string)
   result: row.results[step],
   async undo(tx, effect, part) {
     const key = effectKey(row, step, part);
-    const { rows } = await tx.query('SELECT fresh FROM messaging.claim_effect($1, $2::bigint, true)', [
+    const { rows } = await tx.query('SELECT fresh, result FROM messaging.claim_effect($1, $2::bigint, true)', [
       key,
       row.fencingToken,
     ]);
     const [claim] = rows;
-    if (claim === undefined || boolean(claim, 'fresh')) return;
+    // Without a result it was ruled out, by this compensation when it ran before.
+    if (claim === undefined || boolean(claim, 'fresh') || claim['result'] === null) return;
     await idempotent(tx, `${key}/undo`, row.fencingToken, effect);
   },
 });

@@ -1,6 +1,6 @@
 /** Named places at which a process can be made to die. */
 
-/** Every crash point of the server. A test holds this list against the source. */
+/** Every crash point of the server and of messaging, which it runs. A test holds this list against the source of both. */
 export const crashPointNames = [
   'case.create.reserved',
   'case.create.provisioned',
@@ -21,6 +21,18 @@ export const crashPointNames = [
   'object-store.put.published',
   'object-store.copy.linked',
   'object-store.upload.completed',
+  'consumer.before-receive',
+  'consumer.after-receive',
+  'consumer.before-handle',
+  'consumer.after-handle',
+  'consumer.before-acknowledge',
+  'consumer.after-acknowledge',
+  'relay.before-deliver',
+  'relay.after-deliver',
+  'workflow.before-step',
+  'workflow.after-step',
+  'workflow.before-compensation',
+  'workflow.after-compensation',
 ] as const;
 
 export type CrashPointName = (typeof crashPointNames)[number];

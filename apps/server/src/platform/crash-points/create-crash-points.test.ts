@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { createCrashPoints } from './create-crash-points.ts';
 import { crashPointNames } from './Port.ts';
 
-const serverSource = path.resolve(import.meta.dirname, '..', '..');
+const sources = [
+  path.resolve(import.meta.dirname, '../..'),
+  path.resolve(import.meta.dirname, '../../../../../packages/messaging/src'),
+];
 
 describe('createCrashPoints', () => {
   it('does nothing unless asked', () => {
@@ -36,10 +39,12 @@ describe('createCrashPoints', () => {
 
   it('lists exactly the points that the source has', async () => {
     const used = new Set<string>();
-    for await (const file of glob('**/*.ts', { cwd: serverSource })) {
-      if (file.endsWith('.test.ts')) continue;
-      const text = await readFile(path.join(serverSource, file), 'utf8');
-      for (const [, name = ''] of text.matchAll(/\bcrashPoint\(\s*'([^']+)'\s*\)/g)) used.add(name);
+    for (const source of sources) {
+      for await (const file of glob('**/*.ts', { cwd: source })) {
+        if (file.endsWith('.test.ts')) continue;
+        const text = await readFile(path.join(source, file), 'utf8');
+        for (const [, name = ''] of text.matchAll(/\bcrashPoint\(\s*'([^']+)'\s*\)/g)) used.add(name);
+      }
     }
     expect([...used].toSorted()).toEqual([...crashPointNames].toSorted());
   });
