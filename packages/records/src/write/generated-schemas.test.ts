@@ -158,7 +158,7 @@ const valueOf = (spec: MemberSpec): fc.Arbitrary<JsonValue | undefined> => {
       return fc.array(
         valueOf(spec.item).filter((value) => value !== undefined),
         { maxLength: 3 },
-      ) as fc.Arbitrary<JsonValue>;
+      );
   }
 };
 
