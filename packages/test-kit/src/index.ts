@@ -7,6 +7,7 @@ export {
 } from './create-test-database.ts';
 export { createFakeClock, type FakeClock } from './fake-clock.ts';
 export { watchForLeaks, type LeakWatch } from './leak-check.ts';
+export { othersCanEnter } from './others-can-enter.ts';
 export type { ProvidedPostgres } from './provided.ts';
 export { spawnScript, type ScriptEnd, type SpawnedScript } from './spawn-script.ts';
 export { createTemporaryFolder, type TemporaryFolder } from './temporary-folder.ts';
