@@ -6,6 +6,7 @@ import { operations, renderEvents } from '@casebound/contract';
 import serverPackage from '../../apps/server/package.json' with { type: 'json' };
 import { renderConfigurationReference } from '../../apps/server/src/config/render-reference.ts';
 import { describeApi } from '../../apps/server/src/http/describe-api.ts';
+import { renderCaseSchema } from './case-schema.ts';
 import { renderErrors } from './render-errors.ts';
 
 export interface Artefact {
@@ -16,6 +17,7 @@ export interface Artefact {
 }
 
 export const artefacts: readonly Artefact[] = [
+  { path: 'schemas/case.api-schema.json', render: renderCaseSchema },
   {
     path: 'openapi.json',
     render: () => `${JSON.stringify(describeApi(operations, serverPackage.version), undefined, 2)}\n`,

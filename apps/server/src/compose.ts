@@ -17,7 +17,9 @@ import { startEmbedded } from './database/embedded/index.ts';
 import {
   openDatabases,
   parseConnectionUrl,
+  readMigrations,
   validateTimeouts,
+  type MigrationFolder,
   type Databases,
   type DatabaseConfig,
   type ServerEndpoints,
@@ -31,6 +33,13 @@ import {
   type CasesDependencies,
 } from './features/cases/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
+import {
+  caseSchemaFile,
+  createCaseRecords,
+  loadModel,
+  migrateCaseRecords,
+  type CaseRecords,
+} from './features/records/index.ts';
 import { createReadiness, requireReady, type Readiness } from './http/readiness.ts';
 import { createClock } from './platform/clock/create-clock.ts';
 import type { Clock } from './platform/clock/Port.ts';
@@ -73,6 +82,7 @@ export interface System {
   readonly objects: ObjectStore;
   readonly databases: Databases;
   readonly cases: CasesDependencies;
+  readonly records: CaseRecords;
   readonly messaging: Messaging;
   readonly access: Access;
   readonly readiness: Readiness;
@@ -85,6 +95,9 @@ export interface System {
   readonly migrate: (dryRun: boolean) => Promise<MigrationReport>;
   close(): Promise<void>;
 }
+
+/** Tables that parts of the product keep in every case beside its records, in the order in which they are made. */
+const caseMigrationFolders: readonly MigrationFolder[] = [];
 
 const LOCAL_TOKEN_BYTES = 32;
 /** Writing to the object store at each question would be the question's main cost. */
@@ -233,25 +246,32 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   const objects = await openObjects(options, { clock, secrets, crashPoint });
   resources.defer(async () => objects.close());
 
+  const records = createCaseRecords({
+    sessions: databases.cases,
+    model: await loadModel([caseSchemaFile, ...config.records.extensions]),
+  });
   const cases: CasesDependencies = {
     control: databases.control,
     caseDatabases: databases.caseDatabases,
     sessions: databases.cases,
     owner: databases.owner,
     roleContext: databases.roleContext,
-    provisioners: [],
-    caseMigrations: [],
+    provisioners: [records.provision],
+    caseMigrations: await readMigrations(caseMigrationFolders),
     removeObjects: async (prefix, signal) => {
       await objects.deletePrefix(objectPrefix(prefix), signal === undefined ? {} : { signal });
     },
-    onCaseDeleted: [],
+    onCaseDeleted: [async (caseId) => Promise.resolve(records.forget(caseId))],
     crashPoint,
     log,
   };
-  if (options.schema === 'migrate') {
-    await migrateCases(cases);
+  const migrateAllCases = async (): Promise<number> => {
+    const migrated = await migrateCases(cases);
+    const { migrated: stores } = await migrateCaseRecords({ ...databases, model: records.model, log });
     await reconcileCases(cases);
-  }
+    return migrated + stores;
+  };
+  if (options.schema === 'migrate') await migrateAllCases();
 
   const { messaging, close: closeMessaging } = await openMessaging({
     config: config.messaging,
@@ -313,6 +333,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     objects,
     databases,
     cases,
+    records,
     messaging,
     access,
     readiness,
@@ -325,8 +346,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
       const { newestMigration } = databases;
       if (dryRun) return { applied: [], pending, version: newestMigration, casesMigrated: 0 };
       await databases.migrate();
-      const casesMigrated = await migrateCases(cases);
-      await reconcileCases(cases);
+      const casesMigrated = await migrateAllCases();
       return { applied: pending, pending: [], version: newestMigration, casesMigrated };
     },
     close: async () => opened.disposeAsync(),

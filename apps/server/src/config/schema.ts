@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { databaseConfigDefault, databaseConfigSchema } from '../database/config.ts';
 import { accessConfigSchema } from '../features/access/config.ts';
 import { messagingConfigSchema } from '../features/operations/config.ts';
+import { recordsConfigSchema } from '../features/records/config.ts';
 import { httpConfigSchema } from '../http/config.ts';
 import { logConfigSchema } from '../platform/log/config.ts';
 import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
@@ -16,5 +17,6 @@ export const configSchema = z.strictObject({
   log: logConfigSchema,
   access: accessConfigSchema,
   messaging: messagingConfigSchema,
+  records: recordsConfigSchema,
 });
 export type Config = z.output<typeof configSchema>;

@@ -95,6 +95,12 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** A database as its owner, who may also do what no transaction allows. */
+export interface OwnerDatabase extends Database {
+  /** Runs one statement outside of a transaction (`CREATE INDEX CONCURRENTLY`). Never pass it what a user wrote. */
+  outsideTransaction(text: string): Promise<void>;
+}
+
 export interface PoolStatistics {
   readonly open: number;
   readonly inUse: number;

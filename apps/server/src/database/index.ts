@@ -2,6 +2,7 @@ export type {
   Database,
   IsolationLevel,
   Listener,
+  OwnerDatabase,
   OwnerTransaction,
   PoolStatistics,
   Queryable,

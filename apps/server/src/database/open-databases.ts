@@ -16,7 +16,7 @@ import { checkServer } from './check-server.ts';
 import type { CaseDatabasesSettings, PoolSettings, Timeouts } from './config.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { clientConfig, type ConnectionTarget } from './connection-target.ts';
-import type { Database, PoolStatistics } from './Database.ts';
+import type { Database, OwnerDatabase, PoolStatistics } from './Database.ts';
 import { listPending, migrate, readMigrations, type MigrationFolder } from './migrations.ts';
 import { PgDatabase, type DatabaseCounters, type Engine } from './pg-database.ts';
 import { quoteIdentifier } from './quote-identifier.ts';
@@ -56,7 +56,7 @@ export interface Databases {
   readonly caseDatabases: CaseDatabases;
   readonly cases: CaseSessions;
   /** A case database as its owner: to make, migrate and drop cases. */
-  readonly owner: (server: string, databaseName: string) => Database;
+  readonly owner: (server: string, databaseName: string) => OwnerDatabase;
   readonly roleContext: () => Promise<CaseRoleContext>;
   /**
    * Checks version and privileges, then applies the migrations of the control database and of every case database.

@@ -1,13 +1,15 @@
 /**
- * Writes API schemas from short descriptions, for tests: JSON schema, path mapping, query fields and lists of coerced paths follow
+ * Writes API schemas from short descriptions, for tests and for the case model: JSON schema, path mapping, query fields and lists of coerced paths follow
  * from the members, so that a description cannot contradict itself.
  */
 
 export type MemberSpec =
-  | { readonly kind: 'string' | 'integer' | 'boolean' | 'date' | 'time' | 'timestamp' | 'json' }
+  | { readonly kind: 'integer' | 'boolean' | 'date' | 'time' | 'timestamp' | 'json' }
+  | { readonly kind: 'string'; readonly maxLength?: number; readonly choices?: readonly string[] }
   | { readonly kind: 'number'; readonly totalDigits?: number; readonly decimalPlaces?: number }
   | { readonly kind: 'descriptor'; readonly target: string }
-  | { readonly kind: 'reference'; readonly target: string }
+  /** `queryAs`: prefix of the query fields of the reference's elements, which are named like the target's own otherwise. */
+  | { readonly kind: 'reference'; readonly target: string; readonly queryAs?: string }
   | { readonly kind: 'object'; readonly members: Members }
   | { readonly kind: 'list'; readonly members: Members; readonly unique?: readonly string[] }
   | { readonly kind: 'values'; readonly item: MemberSpec };
@@ -28,6 +30,7 @@ export interface ResourceSpec {
 
 export interface ProjectSpec {
   readonly name: string;
+  readonly version?: string;
   readonly endpoint: string;
   readonly isExtension?: boolean;
   readonly descriptors?: readonly string[];
@@ -47,7 +50,6 @@ interface Collected {
 }
 
 const leafSchemas: Readonly<Record<string, object>> = {
-  string: { type: 'string', maxLength: 300 },
   integer: { type: 'integer' },
   number: { type: 'number' },
   boolean: { type: 'boolean' },
@@ -57,6 +59,17 @@ const leafSchemas: Readonly<Record<string, object>> = {
   descriptor: { type: 'string' },
   json: {},
 };
+
+const leafSchema = (spec: MemberSpec): object =>
+  spec.kind === 'string'
+    ? {
+        type: 'string',
+        ...(spec.choices === undefined ? { maxLength: spec.maxLength ?? 300 } : { enum: spec.choices }),
+      }
+    : (leafSchemas[spec.kind] ?? {});
+
+const prefixed = (prefix: string | undefined, name: string): string =>
+  prefix === undefined ? name : `${prefix}${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 
 class ProjectBuilder {
   private readonly project: ProjectSpec;
@@ -119,9 +132,9 @@ class ProjectBuilder {
         const properties = Object.fromEntries(
           elements.map((element) => {
             const inner = `${path}.${element.member}`;
-            this.query(element.member, inner, collected);
+            this.query(prefixed(spec.queryAs, element.member), inner, collected);
             if (element.leaf.kind === 'integer' || element.leaf.kind === 'number') collected.numbers.push(inner);
-            return [element.member, leafSchemas[element.leaf.kind] ?? {}];
+            return [element.member, leafSchema(element.leaf)];
           }),
         );
         return {
@@ -133,7 +146,7 @@ class ProjectBuilder {
       }
       default:
         this.leaf(name, spec, path, collected);
-        return leafSchemas[spec.kind] ?? {};
+        return leafSchema(spec);
     }
   }
 
@@ -223,7 +236,7 @@ class ProjectBuilder {
       projectSchema: {
         projectName: project.name,
         projectEndpointName: project.endpoint,
-        projectVersion: '1.0.0',
+        projectVersion: project.version ?? '1.0.0',
         isExtensionProject: project.isExtension === true,
         abstractResources: Object.fromEntries(
           Object.entries(project.abstracts ?? {}).map(([name, identityJsonPaths]) => [name, { identityJsonPaths }]),

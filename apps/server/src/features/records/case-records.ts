@@ -1,0 +1,85 @@
+/**
+ * The record store of each case: made with the case, opened once a process, brought to this version's model at the start.
+ *
+ * - What is remembered of an open store is the same for every caller; who asks stands in the transaction (`withCase`).
+ * - `within` lets records change in a transaction with other rows of the case (audit, pointers, outbox): together or not at all.
+ *   Its store does not repeat by itself; the transaction's owner does.
+ */
+import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import { emitDdl, type Model, openStore, type RecordDatabase, type StoreContext } from '@casebound/records';
+import { caseSchema, type CaseSessions, type OwnerTransaction, type Queryable } from '../../database/index.ts';
+import { caseRecordDatabase } from './case-record-database.ts';
+
+export interface CaseRecords {
+  readonly model: Model;
+  /** Makes the store in the transaction that makes the case. */
+  readonly provision: (
+    tx: OwnerTransaction,
+    place: { readonly caseId: CaseId; readonly schema: string },
+  ) => Promise<void>;
+  /** The store with transactions of its own. Errors: those of `withCase`, `schema_mismatch`, `store_not_provisioned`. */
+  open(caseId: CaseId, actor: Actor, signal?: AbortSignal): Promise<StoreContext>;
+  /** The store within a transaction of the case that the caller holds. Errors: as `open`. */
+  within(caseId: CaseId, tx: Queryable): Promise<StoreContext>;
+  /** Forgets a case that was deleted or migrated. */
+  forget(caseId: CaseId): void;
+}
+
+export interface CaseRecordsOptions {
+  readonly sessions: CaseSessions;
+  readonly model: Model;
+  readonly metrics?: StoreContext['metrics'];
+  readonly crashPoint?: (name: string) => void;
+}
+
+/** A store's statements are compiled as they are used, some hundred kilobytes each. */
+const rememberedStores = 1_000;
+const once = { attempts: 1, baseMs: 0, maxMs: 0 };
+
+export const recordsFingerprintSql = `INSERT INTO casebound.case_records (case_id, fingerprint) VALUES ($1, $2)
+  ON CONFLICT (case_id) DO UPDATE SET fingerprint = excluded.fingerprint, applied_at = now()`;
+
+/** A transaction that is held already, as the store's database. */
+const heldDatabase = (tx: Queryable): RecordDatabase => ({ transaction: async (fn) => fn(tx) });
+
+export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: CaseRecordsOptions): CaseRecords => {
+  const stores = new Map<CaseId, StoreContext>();
+  const extras = {
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(crashPoint === undefined ? {} : { crashPoint }),
+  };
+  const storeOf = async (caseId: CaseId, database: RecordDatabase): Promise<StoreContext> => {
+    const known = stores.get(caseId);
+    if (known !== undefined) return known;
+    const opened = await openStore({ model, database, schema: caseSchema(caseId), ...extras });
+    const oldest = stores.size >= rememberedStores ? stores.keys().next().value : undefined;
+    if (oldest !== undefined) stores.delete(oldest);
+    stores.set(caseId, opened);
+    return opened;
+  };
+  return {
+    model,
+    async provision(tx, { caseId, schema }) {
+      await tx.script(emitDdl(model, schema).join(';\n'));
+      await tx.query(recordsFingerprintSql, [caseId, model.fingerprint]);
+    },
+    async open(caseId, actor, signal) {
+      const database = caseRecordDatabase(sessions, caseId, actor, signal === undefined ? {} : { signal });
+      return { ...(await storeOf(caseId, database)), database };
+    },
+    async within(caseId, tx) {
+      const database = heldDatabase(tx);
+      return { ...(await storeOf(caseId, database)), database, retry: once };
+    },
+    forget(caseId) {
+      stores.delete(caseId);
+    },
+  };
+};
+
+/** A resource of the case model by its endpoint, `exhibits`. */
+export const caseResource = (model: Model, endpoint: string): ReturnType<StoreContext['resource']> => {
+  const found = model.byEndpoint.get(`case/${endpoint.toLowerCase()}`);
+  if (found === undefined) throw new CaseboundError('internal', `The case model has no resource ${endpoint}.`);
+  return found;
+};
