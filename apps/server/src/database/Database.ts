@@ -28,6 +28,7 @@ export interface Queryable {
   ): Promise<QueryResult<Row>>;
 }
 
+/** Statements that are called without awaiting each other are sent at once, and run in the order of the calls. */
 export interface Transaction extends Queryable {
   /** Runs `fn` in a savepoint: when it throws, what it did is undone, and the transaction goes on with the error thrown. */
   savepoint<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>;
@@ -35,6 +36,11 @@ export interface Transaction extends Queryable {
   copyFrom(text: string): Writable;
   /** `COPY … TO STDOUT`: read it to its end before the next statement. */
   copyTo(text: string): Readable;
+  /**
+   * Says that what was sent so far is all: COMMIT travels behind it, without a round trip of its own. The transaction commits when all
+   * of that has succeeded, and only then. Await it before the function settles; a failure that comes from elsewhere undoes nothing.
+   */
+  sendCommit(): void;
   /** Aborts when the caller's signal does or the connection is lost. */
   readonly signal: AbortSignal;
 }
@@ -66,6 +72,11 @@ export interface TransactionOptions {
   readonly transactionTimeoutMs?: number;
   /** Cancels the running statement and rolls back. */
   readonly signal?: AbortSignal;
+  /**
+   * Statements that begin with `SELECT` and come first are sent together with BEGIN, one round trip less. They must change nothing:
+   * should BEGIN fail, they have run outside of the transaction. Default false: everything waits for the answer to BEGIN.
+   */
+  readonly readsWithBegin?: boolean;
   /** Says that this transaction is opened on purpose while another one is open; otherwise that is refused. */
   readonly alongside?: boolean;
   /** Observes each statement; a test counts with it. The text is the statement without its values. */

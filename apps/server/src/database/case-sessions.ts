@@ -240,6 +240,9 @@ function handleOf(tx: Transaction): Transaction {
     savepoint: async (fn) => tx.savepoint(async (inner) => fn(handleOf(inner))),
     copyFrom: (text) => tx.copyFrom(text),
     copyTo: (text) => tx.copyTo(text),
+    sendCommit: () => {
+      tx.sendCommit();
+    },
     signal: tx.signal,
   };
 }

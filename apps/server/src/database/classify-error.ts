@@ -131,6 +131,12 @@ export function isSignInRefused(error: unknown): boolean {
   );
 }
 
+/** A driver's error as one that quotes no data; any other as it is. */
+export function withoutValues(error: unknown): unknown {
+  const sqlState = sqlStateOf(error);
+  return error instanceof pg.DatabaseError && sqlState !== undefined ? new DatabaseError(error, sqlState) : error;
+}
+
 /** The SQLSTATE of a driver's or our own database error. */
 export function sqlStateOf(error: unknown): string | undefined {
   if (error instanceof DatabaseError) return error.sqlState;
@@ -202,5 +208,5 @@ function describeRefused(error: unknown, sqlState: string | undefined): unknown 
       { cause: error },
     );
   }
-  return error instanceof pg.DatabaseError && sqlState !== undefined ? new DatabaseError(error, sqlState) : error;
+  return withoutValues(error);
 }

@@ -173,7 +173,12 @@ export class ConnectionPool {
     let client: pg.Client | undefined;
     try {
       const config = await key.connect();
-      client = new pg.Client({ connectionTimeoutMillis: this.#connectTimeoutMs, keepAlive: true, ...config });
+      client = new pg.Client({
+        connectionTimeoutMillis: this.#connectTimeoutMs,
+        keepAlive: true,
+        pipeline: true,
+        ...config,
+      });
       const lost = new AbortController();
       // Errors of an unused connection have no other listener, and an unheard one would end the process.
       client.on('error', (error) => {

@@ -6,7 +6,7 @@
  */
 import { CaseboundError } from '@casebound/contract';
 import type { Clock } from '../platform/clock/Port.ts';
-import { classifyError, failureKind } from './classify-error.ts';
+import { classifyError, failureKind, withoutValues } from './classify-error.ts';
 
 export interface RetryPolicy {
   readonly attempts: number;
@@ -58,6 +58,7 @@ function exhausted(kind: 'conflict' | 'broken', error: unknown, attempts: number
   return new CaseboundError(
     'conflict_retries_exhausted',
     `The transaction met others that hold the same rows, ${attempts} times in a row; try again.`,
-    { retryAfterSeconds: 1 + Math.floor(attempts / 4) },
+    // A caller that repeats transactions by itself tells one conflict from another by the SQLSTATE.
+    { retryAfterSeconds: 1 + Math.floor(attempts / 4), cause: withoutValues(error) },
   );
 }

@@ -1,13 +1,15 @@
 /**
  * One attempt at a transaction on one connection.
  *
- * 1. `BEGIN` and every `SET LOCAL` travel in one round trip; nothing is set for the session.
+ * 1. `BEGIN` and every `SET LOCAL` travel in one round trip; nothing is set for the session. Statements that could do harm if BEGIN
+ *    failed wait for its answer; reads need not, where the options say so.
  * 2. The connection goes back only when the server confirmed COMMIT or ROLLBACK; otherwise it is destroyed.
  * 3. A `Transaction` refuses work once its function has settled: a forgotten `await` cannot write into the next caller's.
- * 4. Statements of one transaction run one after another, whatever the caller awaits.
+ * 4. Statements of one transaction run one after another, in the order of the calls, whatever the caller awaits. They are sent
+ *    without waiting for each other's answers; only COPY has the connection for itself.
  * 5. Nothing waits for ever for a server that vanished: the timeouts that the server keeps are kept here too, `answerMarginMs`
  *    later; then the connection is cut off.
- * 6. When the connection breaks during COMMIT the outcome is unknown, and said so (`commit_unknown`); that is never retried.
+ * 6. When the connection breaks after COMMIT was sent the outcome is unknown, and said so (`commit_unknown`); that is never retried.
  */
 import { createHash } from 'node:crypto';
 import { finished, type Readable, type Writable } from 'node:stream';
@@ -15,7 +17,7 @@ import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
 import { from as copyFromStream, to as copyToStream } from 'pg-copy-streams';
 import { cancelStatement } from './cancel-statement.ts';
-import { classifyError, failureKind } from './classify-error.ts';
+import { classifyError, failureKind, sqlStateOf } from './classify-error.ts';
 import type { Timeouts } from './config.ts';
 import type { Lease } from './connection-pool.ts';
 import type { OwnerTransaction, QueryResult, TransactionOptions } from './Database.ts';
@@ -52,15 +54,15 @@ export async function runTransaction<T>(
   options.signal?.addEventListener('abort', onAbort, { once: true });
   try {
     options.signal?.throwIfAborted();
-    await state.run(async () => client.query(beginText(settings, options)));
+    state.begin(beginText(settings, options));
     let value: T;
     try {
       value = await fn(new PgTransaction(state));
       await state.settle();
-      options.signal?.throwIfAborted();
+      if (!state.isCommitting) options.signal?.throwIfAborted();
     } catch (error) {
-      await state.settle();
-      healthy = await rollBack(state);
+      await state.settle().catch(() => undefined);
+      healthy = state.isCommitting ? await failedToCommit(state) : await rollBack(state);
       // What was cancelled because the caller gave up is told as that, not as a statement's failure.
       options.signal?.throwIfAborted();
       throw lostError(lease, error);
@@ -109,13 +111,10 @@ function integer(ms: number): string {
 async function commit(state: AttemptState): Promise<void> {
   let command: string;
   try {
-    ({ command } = await state.bounded('statement', async () => state.lease.client.query('COMMIT')));
+    command = await state.commit();
   } catch (error) {
     if (failureKind(error) !== 'broken') throw error; // A deferred constraint or a serialization failure: rolled back.
-    throw new CaseboundError(
-      'commit_unknown',
-      'The connection to the database broke while the transaction was being committed, so it may or may not have happened.',
-    );
+    throw commitUnknown();
   }
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
   if (command === 'ROLLBACK') {
@@ -126,11 +125,33 @@ async function commit(state: AttemptState): Promise<void> {
   }
 }
 
+/**
+ * The function failed after it had sent COMMIT. True when the server told how that ended; an error when it may have committed: only
+ * a statement that was refused before it tells that it did not.
+ */
+async function failedToCommit(state: AttemptState): Promise<boolean> {
+  try {
+    await state.commit();
+    return true;
+  } catch (error) {
+    if (failureKind(error) === 'broken' && !state.isRefused) throw commitUnknown();
+    return false;
+  }
+}
+
+function commitUnknown(): CaseboundError {
+  return new CaseboundError(
+    'commit_unknown',
+    'The connection to the database broke while the transaction was being committed, so it may or may not have happened.',
+  );
+}
+
 /** True when the server confirmed it. */
 async function rollBack(state: AttemptState): Promise<boolean> {
   const { client, lost } = state.lease;
   if (lost.aborted) return false;
   try {
+    await state.begun;
     await state.bounded('statement', async () => client.query('ROLLBACK'));
     return true;
   } catch {
@@ -149,7 +170,18 @@ class AttemptState {
   readonly namedStatements: boolean;
   /** Milliseconds after which an answer is missing. */
   readonly #limits: { readonly statement: number; readonly script: number };
+  /** Rejects when BEGIN failed. */
+  begun: Promise<unknown> = Promise.resolve();
+  /** A statement was refused, so that COMMIT can only roll back. */
+  isRefused = false;
+  /** What was sent so far has been answered. Never rejects. */
   #last: Promise<unknown> = Promise.resolve();
+  /** The next statement may be sent: BEGIN was answered, no COPY has the connection. Rejects when BEGIN failed. */
+  #ready: Promise<unknown> = Promise.resolve();
+  /** Nothing has been held back until BEGIN is answered, so a read that need not wait overtakes nothing. */
+  #isFirst = true;
+  #committing: Promise<string> | undefined;
+  #isCorked = false;
   #open = true;
   #savepoints = 0;
 
@@ -166,16 +198,65 @@ class AttemptState {
     this.signal = options.signal === undefined ? lease.lost : AbortSignal.any([options.signal, lease.lost]);
   }
 
-  async run<T>(statement: () => Promise<T>, kind: 'statement' | 'script' = 'statement'): Promise<T> {
+  /** Sends BEGIN; what must not run without it waits for the answer. */
+  begin(text: string): void {
+    this.begun = this.#send('statement', true, async () => this.lease.client.query(text));
+    this.begun.catch(() => undefined);
+    this.#ready = this.begun;
+    this.#ready.catch(() => undefined);
+    this.#isFirst = true;
+  }
+
+  /** Sends a statement behind those before it. `harmless`: it may run though BEGIN should fail. */
+  async run<T>(
+    statement: () => Promise<T>,
+    { kind = 'statement', harmless = false }: { kind?: 'statement' | 'script'; harmless?: boolean } = {},
+  ): Promise<T> {
     this.check();
-    const bounded = async (): Promise<T> => this.bounded(kind, statement);
-    const result = this.#last.then(bounded, bounded);
+    return this.#send(kind, harmless, statement);
+  }
+
+  get isCommitting(): boolean {
+    return this.#committing !== undefined;
+  }
+
+  /** Sends COMMIT behind what was sent, once, and gives the command that the server answers it with. */
+  async commit(): Promise<string> {
+    this.#committing ??= this.#send('statement', false, async () => this.lease.client.query('COMMIT')).then(
+      ({ command }) => command,
+    );
+    this.#committing.catch(() => undefined);
+    return this.#committing;
+  }
+
+  async #send<T>(kind: 'statement' | 'script', harmless: boolean, statement: () => Promise<T>): Promise<T> {
+    if (!harmless) this.#isFirst = false;
+    const sent = (this.#isFirst ? Promise.resolve() : this.#ready).then(async () => {
+      this.#flushTogether();
+      return statement();
+    });
+    sent.catch(() => undefined);
+    // The server's time for a statement begins when it is done with those before it.
+    const result = this.#last.then(async () => this.bounded(kind, async () => sent));
     this.#last = result.catch(() => undefined);
     try {
       return await result;
     } catch (error) {
+      if (sqlStateOf(error) !== undefined && failureKind(error) !== 'broken') this.isRefused = true;
       throw lostError(this.lease, error);
     }
+  }
+
+  /** What is sent in one turn of the event loop leaves in one piece. */
+  #flushTogether(): void {
+    if (this.#isCorked) return;
+    const { stream } = this.lease.client.connection;
+    this.#isCorked = true;
+    stream.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      stream.uncork();
+    });
   }
 
   /** Runs it, and cuts the connection off when the server has not answered long after it should have. */
@@ -209,13 +290,17 @@ class AttemptState {
         'The transaction has ended; a statement came after it, so an `await` is missing.',
       );
     }
+    if (this.isCommitting) {
+      throw new CaseboundError('internal', 'COMMIT has been sent; a statement came after it.');
+    }
     this.options.signal?.throwIfAborted();
   }
 
-  /** Waits for statements that the function started and did not await. */
+  /** Waits for statements that the function started and did not await. Rejects when BEGIN failed. */
   async settle(): Promise<void> {
     this.#open = false;
     await this.#last;
+    await this.begun;
   }
 
   close(): void {
@@ -227,15 +312,38 @@ class AttemptState {
     return `s${this.#savepoints}`;
   }
 
-  /** Keeps further statements waiting until the stream has ended. */
-  follow(stream: Readable | Writable): void {
+  /** Starts a COPY once everything before it was answered, and keeps further statements waiting until its stream has ended. */
+  copy<S extends (Readable | Writable) & pg.Submittable>(stream: S): S {
+    this.check();
+    const { client } = this.lease;
     const ended = new Promise<void>((resolve) => {
       finished(stream, () => {
         resolve();
       });
     });
-    this.#last = this.#last.then(async () => this.bounded('statement', async () => ended));
+    const before = this.#last;
+    const start = async (): Promise<void> => {
+      await before;
+      // The driver refuses streams on a connection that pipelines; nothing is under way on it now.
+      setPipeline(client, false);
+      client.query(stream);
+      await this.bounded('statement', async () => ended);
+      setPipeline(client, true);
+    };
+    const copied = this.#ready.then(start);
+    copied.catch((error: unknown) => {
+      stream.emit('error', error); // BEGIN failed.
+    });
+    this.#isFirst = false;
+    this.#ready = copied;
+    this.#last = copied.catch(() => undefined);
+    return stream;
   }
+}
+
+/** The driver reads it at each statement; its type declarations have it for reading only. */
+function setPipeline(client: pg.Client, pipeline: boolean): void {
+  Object.assign(client, { pipeline });
 }
 
 class PgTransaction implements OwnerTransaction {
@@ -257,29 +365,41 @@ class PgTransaction implements OwnerTransaction {
   ): Promise<QueryResult<Row>> {
     this.#refuseWhileSavepoint();
     this.#state.options.onStatement?.(text);
-    return this.#state.run(async () => {
-      try {
-        // The extended protocol takes one statement: text that was led astray cannot bring a second.
-        const config: ExtendedQuery = { text, values: [...values], queryMode: 'extended' };
-        if (this.#state.namedStatements) config.name = statementName(text);
-        const result: pg.QueryResult = await this.#state.lease.client.query(config);
-        return { rows: result.rows, rowCount: result.rowCount ?? 0 };
-      } catch (error) {
-        throw keepStatementError(error);
-      }
-    });
+    return this.#state.run(
+      async () => {
+        try {
+          // The extended protocol takes one statement: text that was led astray cannot bring a second.
+          const config: ExtendedQuery = { text, values: [...values], queryMode: 'extended' };
+          if (this.#state.namedStatements) config.name = statementName(text);
+          const result: pg.QueryResult = await this.#state.lease.client.query(config);
+          return { rows: result.rows, rowCount: result.rowCount ?? 0 };
+        } catch (error) {
+          throw keepStatementError(error);
+        }
+      },
+      { harmless: this.#state.options.readsWithBegin === true && /^SELECT\b/i.test(text) },
+    );
+  }
+
+  sendCommit(): void {
+    this.#refuseWhileSavepoint();
+    this.#state.check();
+    void this.#state.commit().catch(() => undefined);
   }
 
   async script(text: string): Promise<void> {
     this.#refuseWhileSavepoint();
     this.#state.options.onStatement?.(text);
-    await this.#state.run(async () => {
-      try {
-        await this.#state.lease.client.query(text);
-      } catch (error) {
-        throw keepStatementError(error);
-      }
-    }, 'script');
+    await this.#state.run(
+      async () => {
+        try {
+          await this.#state.lease.client.query(text);
+        } catch (error) {
+          throw keepStatementError(error);
+        }
+      },
+      { kind: 'script' },
+    );
   }
 
   async savepoint<T>(fn: (tx: OwnerTransaction) => Promise<T>): Promise<T> {
@@ -296,6 +416,7 @@ class PgTransaction implements OwnerTransaction {
     } catch (error) {
       if (!this.#state.lease.lost.aborted) {
         await this.#state.run(async () => client.query(`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`));
+        this.#state.isRefused = false;
       }
       throw error;
     } finally {
@@ -306,20 +427,14 @@ class PgTransaction implements OwnerTransaction {
 
   copyFrom(text: string): Writable {
     this.#refuseWhileSavepoint();
-    this.#state.check();
     this.#state.options.onStatement?.(text);
-    const stream = this.#state.lease.client.query(copyFromStream(text));
-    this.#state.follow(stream);
-    return stream;
+    return this.#state.copy(copyFromStream(text));
   }
 
   copyTo(text: string): Readable {
     this.#refuseWhileSavepoint();
-    this.#state.check();
     this.#state.options.onStatement?.(text);
-    const stream = this.#state.lease.client.query(copyToStream(text));
-    this.#state.follow(stream);
-    return stream;
+    return this.#state.copy(copyToStream(text));
   }
 
   #refuseWhileSavepoint(): void {

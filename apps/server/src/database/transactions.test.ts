@@ -127,6 +127,96 @@ describe('transaction', () => {
     expect(statements).toEqual(['SELECT 1']);
   });
 
+  it('sends what is not awaited together, and runs it in order', async () => {
+    await db.transaction({}, async (tx) => tx.query('SELECT 1'));
+    const before = proxy.messagesFromClient();
+    const results = await db.transaction({}, async (tx) =>
+      Promise.all(
+        Array.from({ length: 20 }, async () =>
+          tx.query<{ balance: number }>(
+            'UPDATE public.account SET balance = balance + 1 WHERE id = 1 RETURNING balance',
+          ),
+        ),
+      ),
+    );
+    expect(results.map(({ rows }) => rows[0]?.balance)).toEqual(Array.from({ length: 20 }, (_, index) => 101 + index));
+    expect(proxy.messagesFromClient() - before).toBe(3);
+  });
+
+  it('reads and writes in two round trips where BEGIN and COMMIT need none of their own', async () => {
+    const write = async (): Promise<unknown> =>
+      db.transaction({ readsWithBegin: true }, async (tx) => {
+        const [first] = await Promise.all([
+          tx.query<{ balance: number }>('SELECT balance FROM public.account WHERE id = 1'),
+          tx.query('SELECT balance FROM public.account WHERE id = 2'),
+        ]);
+        const sent = Promise.all([set(tx, 1, (first.rows[0]?.balance ?? 0) + 1), set(tx, 2, 0)]);
+        tx.sendCommit();
+        await expect(tx.query('SELECT 1')).rejects.toThrow(/COMMIT has been sent/);
+        await sent;
+      });
+    await write();
+    const before = proxy.messagesFromClient();
+    await write();
+    expect(proxy.messagesFromClient() - before).toBe(2);
+    expect([await balance(1), await balance(2)]).toEqual([102, 0]);
+  });
+
+  it('keeps all but reads back until BEGIN has succeeded', async () => {
+    const refused = db.transaction({ readsWithBegin: true, isolation: 'no such level' as 'serializable' }, async (tx) =>
+      Promise.allSettled([
+        tx.query('SELECT 1'),
+        set(tx, 1, 1),
+        tx.query('SELECT 1'),
+        pipeline(Readable.from(['500\t1\n']), tx.copyFrom('COPY public.account FROM STDIN')),
+      ]).then((results) => results.map(({ status }) => status)),
+    );
+    await expect(refused).rejects.toMatchObject({ sqlState: '42601' });
+    expect([await balance(1), await balance(500)]).toEqual([100, NaN]);
+    expect(databases.statistics()).toMatchObject({ open: 0, inUse: 0 });
+  });
+
+  it('rolls back when a statement before a COMMIT that was sent already fails, and keeps the connection', async () => {
+    const failing = db.transaction({}, async (tx) => {
+      const sent = Promise.all([set(tx, 1, 1), tx.query('SELECT 1/0')]);
+      tx.sendCommit();
+      await sent;
+    });
+    await expect(failing).rejects.toMatchObject({ sqlState: '22012' });
+    expect(await balance(1)).toBe(100);
+    expect(databases.statistics()).toMatchObject({ open: 1, inUse: 0 });
+  });
+
+  it('does not know the outcome when the connection breaks under statements that have COMMIT behind them', async () => {
+    let attempts = 0;
+    const unsure = db.transaction({}, async (tx) => {
+      attempts += 1;
+      await tx.query('SELECT 1');
+      proxy.swallowNextAnswer();
+      const sent = set(tx, 1, 1);
+      tx.sendCommit();
+      await sent;
+    });
+    await expect(unsure).rejects.toMatchObject({ code: 'commit_unknown' });
+    expect(attempts).toBe(1);
+    expect(await balance(1)).toBe(1);
+  });
+
+  it('streams and queries in the order of the calls', async () => {
+    const counts = await db.transaction({}, async (tx) => {
+      const count = async (): Promise<number | undefined> =>
+        (await tx.query<{ n: number }>('SELECT count(*)::int AS n FROM public.account')).rows[0]?.n;
+      const before = count();
+      const copied = pipeline(Readable.from(['500\t1\n', '501\t1\n']), tx.copyFrom('COPY public.account FROM STDIN'));
+      const after = count();
+      const text = readText(tx.copyTo('COPY (SELECT id FROM public.account WHERE id >= 500 ORDER BY id) TO STDOUT'));
+      await tx.savepoint(async (inner) => inner.query('DELETE FROM public.account WHERE id = 500'));
+      await copied;
+      return [await before, await after, await text, await count()];
+    });
+    expect(counts).toEqual([10, 12, '500\n501\n', 11]);
+  });
+
   it('runs again, as a whole, after a deadlock', async () => {
     let attempts = 0;
     const both = async (first: number, second: number): Promise<void> =>
