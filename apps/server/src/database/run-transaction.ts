@@ -220,9 +220,9 @@ class AttemptState {
     return this.#committing !== undefined;
   }
 
-  /** Sends COMMIT behind what was sent, once, and gives the command that the server answers it with. */
+  /** Sends COMMIT behind what was sent, once (after nothing but reads it does no harm without BEGIN), and gives the command that the server answers it with. */
   async commit(): Promise<string> {
-    this.#committing ??= this.#send('statement', false, async () => this.lease.client.query('COMMIT')).then(
+    this.#committing ??= this.#send('statement', true, async () => this.lease.client.query('COMMIT')).then(
       ({ command }) => command,
     );
     this.#committing.catch(() => undefined);
