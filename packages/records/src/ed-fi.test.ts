@@ -5,6 +5,7 @@ import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { auditResourceDocuments } from './audit/audit-documents.ts';
 import { auditStore } from './audit/audit-store.ts';
+import { bulkWrite } from './bulk/bulk-write.ts';
 import { provisionStore } from './ddl/provision.ts';
 import { deriveModel } from './derive/derive-model.ts';
 import type { Model, ScalarType } from './derive/model.ts';
@@ -13,8 +14,10 @@ import { getDocument, listDocuments } from './read/read-documents.ts';
 import { loadSchema } from './schema/load-schema.ts';
 import type { StoreContext } from './store-context.ts';
 import { openRecordDatabase, type TestRecordDatabase } from './testing/open-database.ts';
+import { fillEveryResource, type WrittenDocument } from './testing/fill-every-resource.ts';
 import { resourceAt } from './testing/open-library.ts';
-import type { JsonValue } from './write/parse-json.ts';
+import { parsePath, type PathStep } from './schema/json-path.ts';
+import { type JsonValue, parseJson } from './write/parse-json.ts';
 import { putDocument, upsertDocument, type WriteResult } from './write/write-document.ts';
 
 const file = fileURLToPath(new URL('../../../../shared/data/apischema/ed-fi-5.1.json', import.meta.url));
@@ -153,4 +156,55 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
     expect(found.bodies).toHaveLength(1);
     expect(await auditStore(store)).toMatchObject({ damages: 0 });
   });
+
+  /** Members of a stored body without what the store adds. */
+  const membersOf = (body: string): { [key: string]: JsonValue } => {
+    const { id: _id, _etag, _lastModifiedDate, ...members } = JSON.parse(body) as { [key: string]: JsonValue };
+    return members;
+  };
+  const valuesAt = (value: JsonValue | undefined, steps: readonly PathStep[]): JsonValue[] => {
+    const [step, ...rest] = steps;
+    if (value === undefined || value === null) return [];
+    if (step === undefined) return [value];
+    if (step.kind === 'each') return Array.isArray(value) ? value.flatMap((item) => valuesAt(item, rest)) : [];
+    return typeof value === 'object' && !Array.isArray(value) ? valuesAt(value[step.name], rest) : [];
+  };
+
+  test('one full document of each of the 340: it comes back as it was, its own body changes nothing, every field finds it', async () => {
+    const open = async (schema: string): Promise<StoreContext> => {
+      await provisionStore(database, model, schema);
+      return openStore({ model, database, schema });
+    };
+    const single = await open('every');
+    const written: WrittenDocument[] = [];
+    await fillEveryResource(model, async (entry) => {
+      const { uuid, outcome } = await upsertDocument(single, entry.resource, entry.document);
+      expect([entry.resource.endpoint, outcome]).toEqual([entry.resource.endpoint, 'created']);
+      const { body } = await getDocument(single, entry.resource, uuid);
+      expect([entry.resource.endpoint, membersOf(body)]).toEqual([entry.resource.endpoint, entry.document]);
+      const again = await putDocument(single, entry.resource, uuid, parseJson(body));
+      expect([entry.resource.endpoint, again.outcome]).toEqual([entry.resource.endpoint, 'unchanged']);
+      written.push(entry);
+    });
+    expect(written).toHaveLength(340);
+    const missed: string[] = [];
+    for (const { resource, document } of written) {
+      for (const [field, targets] of resource.queryFields) {
+        const [value] = targets.flatMap((target) => valuesAt(document, parsePath(target.path) ?? []));
+        if (value === undefined) continue;
+        const page = await listDocuments(single, resource, { filters: [{ field, value: String(value) }] });
+        if (page.bodies.length !== 1) missed.push(`${resource.endpoint}.${field}`);
+      }
+    }
+    expect(missed).toEqual([]);
+    expect(await auditStore(single)).toMatchObject({ checked: 340, damages: 0 });
+
+    const bulk = await open('every_bulk');
+    expect(await bulkWrite(bulk, written)).toMatchObject({ created: 340, failed: 0 });
+    for (const { resource, document } of written) {
+      const { bodies } = await listDocuments(bulk, resource);
+      expect([resource.endpoint, bodies.map(membersOf)]).toEqual([resource.endpoint, [document]]);
+    }
+    expect(await auditStore(bulk)).toMatchObject({ checked: 340, damages: 0 });
+  }, 120_000);
 });

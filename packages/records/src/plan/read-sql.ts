@@ -68,15 +68,21 @@ export class ReadSql {
   private referenceSql(column: Column, binding: ReferenceBinding, alias: string): string {
     const scope = new IdentityJoins(this.model, this.schema, `${this.nextAlias()}_`);
     const reference = `${alias}.${quoteIdentifier(column.name)}`;
-    const parts = binding.elements.map((element, index) => {
+    const told = new Set<string>();
+    const parts = binding.elements.flatMap((element, index) => {
+      // Two elements of the target's identity may be one member here: a section's school is its course's and its session's.
+      if (told.has(element.member)) return [];
+      told.add(element.member);
       const source = scope.targetElement(binding, reference, index);
       const declaredText = element.type.kind === 'text' && source.type.kind !== 'text';
-      return jsonMemberSql(
-        element.member,
-        declaredText
-          ? `to_json(${identityTextSql(source.sql, source.type)})::text`
-          : jsonValueSql(source.sql, source.type),
-      );
+      return [
+        jsonMemberSql(
+          element.member,
+          declaredText
+            ? `to_json(${identityTextSql(source.sql, source.type)})::text`
+            : jsonValueSql(source.sql, source.type),
+        ),
+      ];
     });
     const [first = '', ...others] = scope.joins;
     // The first join's table is what the reference points to; it becomes the FROM of the subselect.
