@@ -215,7 +215,7 @@ export const caseSchema = (): object =>
       CustomField: {
         endpoint: 'customFields',
         identity: ['$.title'],
-        allowIdentityUpdates: true,
+        // Values name their field by its title, so a title stays.
         members: {
           title: required(text()),
           inputType: required(choice('text', 'long_text', 'date', 'number', 'yes_no', 'single_choice', 'multi_choice')),

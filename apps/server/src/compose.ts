@@ -32,6 +32,7 @@ import {
   reconcileCases,
   type CasesDependencies,
 } from './features/cases/index.ts';
+import { createFields, type Fields } from './features/fields/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
   caseSchemaFile,
@@ -83,6 +84,7 @@ export interface System {
   readonly databases: Databases;
   readonly cases: CasesDependencies;
   readonly records: CaseRecords;
+  readonly fields: Fields;
   readonly messaging: Messaging;
   readonly access: Access;
   readonly readiness: Readiness;
@@ -97,9 +99,13 @@ export interface System {
 }
 
 /** Tables that parts of the product keep in every case beside its records, in the order in which they are made. */
-const caseMigrationFolders: readonly MigrationFolder[] = [];
+const caseMigrationFolders: readonly MigrationFolder[] = ['fields', 'audit'].map((feature) => ({
+  set: feature,
+  folder: path.join(import.meta.dirname, 'features', feature, 'case-migrations'),
+}));
 
 const LOCAL_TOKEN_BYTES = 32;
+const FIELD_CACHE_BYTES = 64 * 1024 * 1024;
 /** Writing to the object store at each question would be the question's main cost. */
 const OBJECT_PROBE_FRESH_MS = 30_000;
 
@@ -265,6 +271,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     crashPoint,
     log,
   };
+  const fields = createFields({ sessions: databases.cases, objects, clock, cacheBytes: FIELD_CACHE_BYTES });
   const migrateAllCases = async (): Promise<number> => {
     const migrated = await migrateCases(cases);
     const { migrated: stores } = await migrateCaseRecords({ ...databases, model: records.model, log });
@@ -334,6 +341,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     databases,
     cases,
     records,
+    fields,
     messaging,
     access,
     readiness,

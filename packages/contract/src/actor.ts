@@ -3,7 +3,14 @@ import { z } from 'zod';
 import { AccountId } from './ids.ts';
 
 /** What an operation may require. A route whose operation names none does not start. */
-export const permissions = ['public', 'system.read', 'system.manage', 'case.read', 'case.manage'] as const;
+export const permissions = [
+  'public',
+  'system.read',
+  'system.manage',
+  'case.read',
+  'case.write',
+  'case.manage',
+] as const;
 export type Permission = (typeof permissions)[number];
 
 export const Actor = z.discriminatedUnion('kind', [

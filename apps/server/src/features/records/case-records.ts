@@ -7,7 +7,7 @@
  */
 import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
 import { emitDdl, type Model, openStore, type RecordDatabase, type StoreContext } from '@casebound/records';
-import { caseSchema, type CaseSessions, type OwnerTransaction, type Queryable } from '../../database/index.ts';
+import { caseSchema, type CaseSessions, type OwnerTransaction, type Transaction } from '../../database/index.ts';
 import { caseRecordDatabase } from './case-record-database.ts';
 
 export interface CaseRecords {
@@ -20,7 +20,7 @@ export interface CaseRecords {
   /** The store with transactions of its own. Errors: those of `withCase`, `schema_mismatch`, `store_not_provisioned`. */
   open(caseId: CaseId, actor: Actor, signal?: AbortSignal): Promise<StoreContext>;
   /** The store within a transaction of the case that the caller holds. Errors: as `open`. */
-  within(caseId: CaseId, tx: Queryable): Promise<StoreContext>;
+  within(caseId: CaseId, tx: Transaction): Promise<StoreContext>;
   /** Forgets a case that was deleted or migrated. */
   forget(caseId: CaseId): void;
 }
@@ -39,8 +39,10 @@ const once = { attempts: 1, baseMs: 0, maxMs: 0 };
 export const recordsFingerprintSql = `INSERT INTO casebound.case_records (case_id, fingerprint) VALUES ($1, $2)
   ON CONFLICT (case_id) DO UPDATE SET fingerprint = excluded.fingerprint, applied_at = now()`;
 
-/** A transaction that is held already, as the store's database. */
-const heldDatabase = (tx: Queryable): RecordDatabase => ({ transaction: async (fn) => fn(tx) });
+/** A transaction that is held already, as the store's database: what the store rolls back is rolled back to where it began. */
+const heldDatabase = (tx: Transaction): RecordDatabase => ({
+  transaction: async (fn) => tx.savepoint(async (inner) => fn(inner)),
+});
 
 export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: CaseRecordsOptions): CaseRecords => {
   const stores = new Map<CaseId, StoreContext>();

@@ -1,0 +1,1 @@
+export { type ChangedRecord, type ChangeOrigin, type Changes, recordChanges } from './record-changes.ts';

@@ -1,0 +1,44 @@
+/** Writes audit rows in the transaction that makes the changes: one statement, however many records changed. */
+import type { Queryable } from '../../database/index.ts';
+
+/** Field -> [old value, new value]; null for none. */
+export type Changes = Readonly<Record<string, readonly [unknown, unknown]>>;
+
+export interface ChangedRecord {
+  readonly recordId: number;
+  /** Natural identity as people know it. */
+  readonly recordKey: string;
+  readonly changes: Changes;
+}
+
+export interface ChangeOrigin {
+  /** Account id, or `system`. */
+  readonly actor: string;
+  readonly requestId?: string;
+  /** `import {job}`, `overlay {job}`, ... for what a job did. */
+  readonly origin?: string;
+}
+
+/** `resource` is the endpoint of the case model, `exhibits`. */
+export const recordChanges = async (
+  tx: Queryable,
+  by: ChangeOrigin,
+  resource: string,
+  records: readonly ChangedRecord[],
+): Promise<void> => {
+  if (records.length === 0) return;
+  await tx.query(
+    `INSERT INTO model_audit (actor, request_id, origin, resource, record_id, record_key, changes)
+     SELECT $1, $2, $3, $4, record_id, record_key, changes
+     FROM unnest($5::bigint[], $6::text[], $7::jsonb[]) AS changed (record_id, record_key, changes)`,
+    [
+      by.actor,
+      by.requestId ?? null,
+      by.origin ?? null,
+      resource,
+      records.map((record) => record.recordId),
+      records.map((record) => record.recordKey),
+      records.map((record) => JSON.stringify(record.changes)),
+    ],
+  );
+};
