@@ -52,7 +52,7 @@ export {
   stampPages,
 } from './stamps/stamp-pages.ts';
 export type { Finding, FindingCode } from './verify/findings.ts';
-export type { AllowedText } from './verify/verify-areas.ts';
+export type { AllowedDrawing } from './verify/verify-areas.ts';
 export {
   requireVerified,
   type VerificationReport,

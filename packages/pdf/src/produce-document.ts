@@ -19,23 +19,23 @@ import { boxToRect, type Rect, rectToBox } from './geometry.ts';
 import { applyRedactions, type Redaction, type RedactionReport } from './redact/apply-redactions.ts';
 import { scrubMetadata } from './redact/scrub-document.ts';
 import { type DrawnStamp, type Stamp, type StampOptions, stampPages } from './stamps/stamp-pages.ts';
-import type { AllowedText } from './verify/verify-areas.ts';
+import type { AllowedDrawing } from './verify/verify-areas.ts';
 import { requireVerified, type VerificationReport, verifyRedactions } from './verify/verify-redactions.ts';
 
 /** Into the page, as an annotation, or left out. */
-export type Route = 'burn' | 'layer' | 'omit';
+export type Route = 'brand_in' | 'layer' | 'omit';
 
 export type Routing = Readonly<Record<AnnotationKind, Route>>;
 
 /** Redactions and stamps are burned in, everything else stays an annotation. */
 export const defaultRouting: Routing = {
-  redaction: 'burn',
+  redaction: 'brand_in',
   highlight: 'layer',
   note: 'layer',
   sticker: 'layer',
   text: 'layer',
-  bates_stamp: 'burn',
-  confidentiality_stamp: 'burn',
+  bates_stamp: 'brand_in',
+  confidentiality_stamp: 'brand_in',
   comment: 'layer',
 };
 
@@ -56,7 +56,7 @@ export interface ProduceInput {
 export interface Produced {
   readonly bytes: Uint8Array;
   readonly pages: number;
-  readonly redactions: Omit<RedactionReport, 'removedText'>;
+  readonly redactions: Omit<RedactionReport, 'removedText' | 'under'>;
   readonly annotations: {
     readonly layered: number;
     readonly burned: number;
@@ -103,11 +103,13 @@ export const produceDocument = async (
   input: ProduceInput,
 ): Promise<Produced> => {
   const routing: Routing = { ...defaultRouting, ...input.routing };
-  if (routing.comment === 'burn')
+  if (routing.comment === 'brand_in')
     throw new CaseboundError('validation_failed', 'Comments can be layered or omitted, not burned in.');
   const json = input.annotations ?? emptyJson;
   const redactions = json.annotations.flatMap((annotation) =>
-    annotation.type === 'pspdfkit/markup/redaction' && routing.redaction === 'burn' ? [toRedaction(annotation)] : [],
+    annotation.type === 'pspdfkit/markup/redaction' && routing.redaction === 'brand_in'
+      ? [toRedaction(annotation)]
+      : [],
   );
   using edit = openEdit(engine, source, input.password === undefined ? {} : { password: input.password });
   checkPlaces(edit, json.annotations);
@@ -117,20 +119,20 @@ export const produceDocument = async (
 
   const kept = json.annotations.filter((annotation) => {
     const kind = kindOf(annotation);
-    return routing[kind] !== 'omit' && !(kind === 'redaction' && routing.redaction === 'burn');
+    return routing[kind] !== 'omit' && !(kind === 'redaction' && routing.redaction === 'brand_in');
   });
   const layered = new Set(
     kept.flatMap((annotation) => (routing[kindOf(annotation)] === 'layer' ? [annotation.id] : [])),
   );
   const comments = routing.comment === 'layer' ? json.comments.filter(({ rootId }) => layered.has(rootId)) : [];
   const counts = addAnnotations(edit, { ...json, annotations: kept, comments }, (annotation) =>
-    routing[kindOf(annotation)] === 'burn' ? 'burn' : 'layer',
+    routing[kindOf(annotation)] === 'brand_in' ? 'brand_in' : 'layer',
   );
   const stamps = stampPages(edit, input.stamps ?? [], input.stampOptions);
   const bytes = edit.write();
 
-  const burnedText = kept.flatMap((annotation): readonly AllowedText[] =>
-    annotation.type === 'pspdfkit/text' && routing[kindOf(annotation)] === 'burn'
+  const burnedText = kept.flatMap((annotation): readonly AllowedDrawing[] =>
+    annotation.type === 'pspdfkit/text' && routing[kindOf(annotation)] === 'brand_in'
       ? [
           {
             pageIndex: annotation.pageIndex,
@@ -145,6 +147,7 @@ export const produceDocument = async (
       ? undefined
       : await verifyRedactions(engine, bytes, redactions, {
           original: source,
+          under: report.under,
           removedText: report.removedText,
           allowed: [...stamps, ...burnedText],
           ...(input.password === undefined ? {} : { password: input.password }),

@@ -25,7 +25,7 @@ import {
   toRect,
 } from './instant-json.ts';
 
-export type Placement = 'layer' | 'burn';
+export type Placement = 'layer' | 'brand_in';
 
 /** Annotation flags (table 167): Hidden, Print, NoZoom, NoRotate, ReadOnly, Locked. */
 const HIDDEN = 2;
@@ -286,7 +286,7 @@ export const addAnnotations = (
   };
   for (const { annotation, page, drawn: own } of drawn) {
     const box = rectToBox(page.geometry, own.rect);
-    if (placement(annotation) === 'burn' && annotation.type !== 'pspdfkit/markup/redaction') {
+    if (placement(annotation) === 'brand_in' && annotation.type !== 'pspdfkit/markup/redaction') {
       const matrix = placeForm(file, own.form, box);
       const key = page.addResource('XObject', 'CBa', own.form);
       if (matrix !== undefined) page.draw(`q ${matrix.map(formatNumber).join(' ')} cm ${formatName(key)} Do Q`);

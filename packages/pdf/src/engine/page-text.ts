@@ -58,55 +58,89 @@ export const readGeometry = (document: OpenDocument, pageIndex: number): PageGeo
 
 const SOFT_HYPHEN_MARK = 2;
 const nowhere: Box = { left: 0, bottom: 0, right: 0, top: 0 };
+const noOrigin: Point = { x: 0, y: 0 };
 
-/** All characters of a page in reading order of the content, with their boxes. */
-export const readChars = (document: OpenDocument, pageIndex: number): readonly PageChar[] => {
+/** What PDFium calls a character: the hyphen of a word broken across lines has the code 2, an unmapped glyph the code 0. */
+const shownOf = (unicode: number): string =>
+  unicode === SOFT_HYPHEN_MARK
+    ? ''
+    : unicode === 0
+      ? '\uFFFD'
+      : String.fromCodePoint(unicode >>> 0 > 0x10ffff ? 0xfffd : unicode);
+
+/** A character without its cell, which costs as much to read as the rest. */
+export type InkChar = Omit<PageChar, 'cell'>;
+
+/** All characters of a page in reading order of the content, with their ink. The place in the list is PDFium's index. */
+export const readInk = (document: OpenDocument, pageIndex: number): readonly InkChar[] => {
   const text = document.textPage(pageIndex);
   return document.engine.call('read the text of a page', (native, heap, runtime) =>
     heap.scope((allocate) => {
       const hot = runtime.wasmExports;
       const count = native.FPDFText_CountChars(text);
-      const target = allocate(32);
-      const chars: PageChar[] = [];
+      const target = allocate(48);
+      const at = target >>> 3;
+      const chars: InkChar[] = [];
+      let doubles = runtime.HEAPF64;
       for (let index = 0; index < count; index += 1) {
-        const unicode = hot.FPDFText_GetUnicode(text, index);
-        const generated = hot.FPDFText_IsGenerated(text, index) === 1;
-        // PDFium marks the hyphen of a word broken across lines with the code 2.
-        const shown =
-          unicode === SOFT_HYPHEN_MARK
-            ? ''
-            : unicode === 0
-              ? '\uFFFD'
-              : String.fromCodePoint(unicode >>> 0 > 0x10ffff ? 0xfffd : unicode);
-        if (generated) {
-          chars.push({ text: shown, generated, box: nowhere, cell: nowhere, origin: { x: 0, y: 0 } });
+        const shown = shownOf(hot.FPDFText_GetUnicode(text, index));
+        if (hot.FPDFText_IsGenerated(text, index) === 1) {
+          chars.push({ text: shown, generated: true, box: nowhere, origin: noOrigin });
           continue;
         }
         // FPDFText_GetCharBox(left, right, bottom, top) in doubles.
         hot.FPDFText_GetCharBox(text, index, target, target + 8, target + 16, target + 24);
-        const box: Box = {
-          left: heap.float64(target),
-          right: heap.float64(target + 8),
-          bottom: heap.float64(target + 16),
-          top: heap.float64(target + 24),
-        };
-        hot.FPDFText_GetCharOrigin(text, index, target, target + 8);
-        const origin = { x: heap.float64(target), y: heap.float64(target + 8) };
-        // FS_RECTF { left, top, right, bottom } in floats.
-        const hasCell = hot.FPDFText_GetLooseCharBox(text, index, target) !== 0;
-        const cell: Box = hasCell
-          ? {
-              left: heap.float32(target),
-              top: heap.float32(target + 4),
-              right: heap.float32(target + 8),
-              bottom: heap.float32(target + 12),
-            }
-          : box;
-        chars.push({ text: shown, generated, box, cell, origin });
+        hot.FPDFText_GetCharOrigin(text, index, target + 32, target + 40);
+        // The heap may have grown.
+        if (doubles.length === 0) doubles = runtime.HEAPF64;
+        chars.push({
+          text: shown,
+          generated: false,
+          box: {
+            left: doubles[at] ?? Number.NaN,
+            right: doubles[at + 1] ?? Number.NaN,
+            bottom: doubles[at + 2] ?? Number.NaN,
+            top: doubles[at + 3] ?? Number.NaN,
+          },
+          origin: { x: doubles[at + 4] ?? Number.NaN, y: doubles[at + 5] ?? Number.NaN },
+        });
       }
       return chars;
     }),
   );
+};
+
+/** The cells of some characters, by PDFium's index; undefined where the font gives none. */
+export const readCells = (
+  document: OpenDocument,
+  pageIndex: number,
+  indexes: readonly number[],
+): readonly (Box | undefined)[] => {
+  const text = document.textPage(pageIndex);
+  return document.engine.call('read the text of a page', (_native, heap, runtime) =>
+    heap.scope((allocate) => {
+      const target = allocate(16);
+      // FS_RECTF { left, top, right, bottom } in floats.
+      return indexes.map((index) =>
+        runtime.wasmExports.FPDFText_GetLooseCharBox(text, index, target) === 0
+          ? undefined
+          : {
+              left: heap.float32(target),
+              top: heap.float32(target + 4),
+              right: heap.float32(target + 8),
+              bottom: heap.float32(target + 12),
+            },
+      );
+    }),
+  );
+};
+
+/** All characters of a page in reading order of the content, with their boxes. */
+export const readChars = (document: OpenDocument, pageIndex: number): readonly PageChar[] => {
+  const ink = readInk(document, pageIndex);
+  const drawn = ink.flatMap(({ generated }, index) => (generated ? [] : [index]));
+  const cells = new Map(readCells(document, pageIndex, drawn).map((cell, at) => [drawn[at], cell]));
+  return ink.map((char, index) => ({ ...char, cell: cells.get(index) ?? char.box }));
 };
 
 const union = (one: Box, other: Box): Box => ({

@@ -13,13 +13,14 @@ import { CaseboundError } from '@casebound/contract';
 import { formatName, formatNumber } from '../cos/serialize.ts';
 import type { DocumentEdit } from '../edit/open-edit.ts';
 import type { PageEdit } from '../edit/page-edit.ts';
-import { type Box, type PageGeometry, type Rect, rectToBox, toUser } from '../geometry.ts';
+import { type Rect, rectToBox, toUser } from '../geometry.ts';
 import { standardFont } from '../stamps/standard-font.ts';
+import { areasOf, type ContentUnder, readContentUnder } from './content-under.ts';
 import { pruneCharProcs } from './prune-char-procs.ts';
 import { pruneResources } from './prune-resources.ts';
 import { createImageEditor } from './redact-image.ts';
 import { removeAnnotations } from './remove-annotations.ts';
-import { createTermMatcher, listRemovedTerms, readRemovedText } from './removed-text.ts';
+import { createTermMatcher, listRemovedTerms } from './removed-text.ts';
 import { ResourceEditor } from './resource-editor.ts';
 import { type RemovalCounts, rewriteContent, type RewriteScope } from './rewrite-content.ts';
 import { scrubDocument } from './scrub-document.ts';
@@ -38,8 +39,10 @@ export interface Redaction {
 export interface RedactionReport {
   readonly pages: number;
   readonly removed: RemovalCounts & { readonly annotations: number };
-  /** For the verification. Not for logs. */
+  /** All removed strings, those of annotations too. For the verification, not for logs. */
   readonly removedText: readonly string[];
+  /** For the verification, not for logs. */
+  readonly under: ContentUnder;
 }
 
 const OPERATOR_BUDGET = 20_000_000;
@@ -76,13 +79,6 @@ const drawBox = (page: PageEdit, redaction: Redaction): void => {
   }
 };
 
-/** The parts of the rects that lie on the page, in user space. */
-export const areasOf = (geometry: PageGeometry, rects: readonly Rect[]): readonly Box[] =>
-  rects.flatMap((rect) => {
-    const box = rectToBox(geometry, rect);
-    return box.right > box.left && box.top > box.bottom ? [box] : [];
-  });
-
 const checkRedaction = (redaction: Redaction, pageCount: number): void => {
   const what = redaction.id === undefined ? 'A redaction' : `The redaction \`${redaction.id}\``;
   if (!Number.isInteger(redaction.pageIndex) || redaction.pageIndex < 0 || redaction.pageIndex >= pageCount)
@@ -105,12 +101,13 @@ const checkRedaction = (redaction: Redaction, pageCount: number): void => {
  */
 export const applyRedactions = (edit: DocumentEdit, redactions: readonly Redaction[]): RedactionReport => {
   for (const redaction of redactions) checkRedaction(redaction, edit.pageCount);
+  const under = readContentUnder(edit.source, redactions);
   const byPage = Map.groupBy(redactions, ({ pageIndex }) => pageIndex);
   const counts: RemovalCounts = { glyphs: 0, images: 0, paths: 0 };
   const images = createImageEditor(edit.engine, edit.file);
   const fonts: RewriteScope['fonts'] = new Map();
   const type3 = new Set<number>();
-  const removedText: string[] = [];
+  const removedText: string[] = [...under.texts];
   const markedContent = new Map<number, ReadonlySet<number>>();
   let annotations = 0;
 
@@ -120,8 +117,6 @@ export const applyRedactions = (edit: DocumentEdit, redactions: readonly Redacti
       page.geometry,
       own.flatMap(({ rects }) => rects),
     );
-    removedText.push(...readRemovedText(edit.source, pageIndex, areas));
-    edit.source.releasePage(pageIndex);
     const scope: RewriteScope = {
       file: edit.file,
       areas,
@@ -158,5 +153,5 @@ export const applyRedactions = (edit: DocumentEdit, redactions: readonly Redacti
       },
     });
   }
-  return { pages: byPage.size, removed: { ...counts, annotations }, removedText };
+  return { pages: byPage.size, removed: { ...counts, annotations }, removedText, under };
 };

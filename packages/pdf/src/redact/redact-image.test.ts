@@ -2,10 +2,10 @@ import { deflateSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { PdfEngine } from '../engine/create-engine.ts';
 import { decodeImageObject } from '../engine/decode-image.ts';
+import { listObjects } from '../engine/list-objects.ts';
 import { openDocument } from '../engine/open-document.ts';
 import { buildPdf, greyPicture, onePage, stream } from '../testing/build-pdf.ts';
 import { createTestEngine, expectVerified, findRedactions, redact, textOf } from '../testing/with-engine.ts';
-import { listObjects } from '../verify/verify-areas.ts';
 import type { Redaction } from './apply-redactions.ts';
 
 let engine: PdfEngine;

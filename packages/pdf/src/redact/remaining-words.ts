@@ -1,6 +1,6 @@
 /** The words of a document's visible text that are left after redaction. */
 import type { OpenDocument } from '../engine/open-document.ts';
-import { readChars } from '../engine/page-text.ts';
+import { readInk } from '../engine/page-text.ts';
 import type { Box } from '../geometry.ts';
 
 const wordPattern = /[\p{L}\p{N}][\p{L}\p{N}'@._-]*/gu;
@@ -14,7 +14,7 @@ export const readRemainingWords = (
   for (let pageIndex = 0; pageIndex < document.pageCount; pageIndex += 1) {
     const own = areas(pageIndex);
     let text = '';
-    for (const char of readChars(document, pageIndex)) {
+    for (const char of readInk(document, pageIndex)) {
       const x = (char.box.left + char.box.right) / 2;
       const y = (char.box.bottom + char.box.top) / 2;
       const hidden =

@@ -8,26 +8,32 @@
  * The redaction itself works on the file's objects and uses none of these.
  */
 import { CaseboundError } from '@casebound/contract';
-import { createHash } from 'node:crypto';
 import type { PdfEngine } from '../engine/create-engine.ts';
 import { type OpenDocument, openDocument } from '../engine/open-document.ts';
 import { readGeometry } from '../engine/page-text.ts';
-import { type Box, boundsOf, boxToRect, overlaps, rectToBox, transform } from '../geometry.ts';
-import { areasOf, type Redaction } from '../redact/apply-redactions.ts';
-import { createTermMatcher, listRemovedTerms, readRemovedText } from '../redact/removed-text.ts';
+import { type Box, boxToRect, rectToBox } from '../geometry.ts';
+import type { Redaction } from '../redact/apply-redactions.ts';
+import { areasOf, type ContentUnder, hashImages, readContentUnder } from '../redact/content-under.ts';
+import { createTermMatcher, listRemovedTerms } from '../redact/removed-text.ts';
 import { readRemainingWords } from '../redact/remaining-words.ts';
 import type { Finding } from './findings.ts';
-import { type AllowedText, listObjects, verifyAreas } from './verify-areas.ts';
+import { type AllowedDrawing, verifyAreas } from './verify-areas.ts';
 import { verifyFile } from './verify-file.ts';
 
 export interface VerifyOptions {
   /** The document before redaction, to know what was removed. Without it removed strings and images are not looked for. */
   readonly original?: Uint8Array;
+  /** What was read of the original already, in its place. */
+  readonly under?: ContentUnder;
   readonly password?: string;
   /** More removed strings, such as the values of removed form fields. */
   readonly removedText?: readonly string[];
-  /** Text drawn after the redaction, such as stamps. */
-  readonly allowed?: readonly AllowedText[];
+  /** What was drawn after the redaction, such as stamps. */
+  readonly allowed?: readonly AllowedDrawing[];
+  /** Called with the open output for each page with redactions, after it was checked: for what else is to be read from it. */
+  readonly onPage?: (document: OpenDocument, pageIndex: number) => void;
+  /** Called with the open output at the end. */
+  readonly onDocument?: (document: OpenDocument) => void;
 }
 
 export interface VerifiedRedaction {
@@ -45,32 +51,15 @@ export interface VerificationReport {
   readonly checkedRemovedText: boolean;
 }
 
-const imageHash = (document: OpenDocument, handle: number): string =>
-  document.engine.call('read an image', (native, heap) =>
-    heap.scope((allocate) => {
-      const length = native.FPDFImageObj_GetImageDataRaw(handle, 0, 0);
-      const target = allocate(length);
-      native.FPDFImageObj_GetImageDataRaw(handle, target, length);
-      return createHash('sha256').update(heap.bytes(target, length)).digest('hex');
-    }),
-  );
-
-const unit: Box = { left: 0, bottom: 0, right: 1, top: 1 };
-
-/** Hashes of the images of a page; with `areas`, of those that they touch. */
-const imageHashes = (document: OpenDocument, pageIndex: number, areas: readonly Box[] | undefined): readonly string[] =>
-  listObjects(document, pageIndex).flatMap(({ kind, handle, matrix }) => {
-    if (kind !== 'image') return [];
-    const box = boundsOf(
-      [
-        [unit.left, unit.bottom],
-        [unit.right, unit.bottom],
-        [unit.right, unit.top],
-        [unit.left, unit.top],
-      ].map(([x = 0, y = 0]) => transform(matrix, x, y)),
-    );
-    return areas === undefined || areas.some((area) => overlaps(area, box)) ? [imageHash(document, handle)] : [];
-  });
+const readOriginal = (
+  engine: PdfEngine,
+  redactions: readonly Redaction[],
+  { original, password }: VerifyOptions,
+): ContentUnder | undefined => {
+  if (original === undefined) return undefined;
+  using document = openDocument(engine, original, password === undefined ? {} : { password });
+  return readContentUnder(document, redactions);
+};
 
 /** Verifies `redactions` on `output`. Throws only when the output cannot be opened or a redaction names no page. */
 export const verifyRedactions = async (
@@ -80,41 +69,25 @@ export const verifyRedactions = async (
   options: VerifyOptions = {},
 ): Promise<VerificationReport> => {
   using document = openDocument(engine, output);
-  const ownPages = Map.groupBy(redactions, ({ pageIndex }) => pageIndex);
   // A page that was extended has another display space; user space is the same in both documents.
-  const byPage = new Map(ownPages);
+  const byPage = Map.groupBy(redactions, ({ pageIndex }) => pageIndex);
   const areasOn = (pageIndex: number): readonly Box[] =>
     areasOf(
       readGeometry(document, pageIndex),
       (byPage.get(pageIndex) ?? []).flatMap(({ rects }) => rects),
     );
 
-  const removed: string[] = [...(options.removedText ?? [])];
-  const removedImages = new Set<string>();
-  if (options.original !== undefined) {
-    using original = openDocument(
-      engine,
-      options.original,
-      options.password === undefined ? {} : { password: options.password },
+  const under = options.under ?? readOriginal(engine, redactions, options);
+  const removed: readonly string[] = [...(options.removedText ?? []), ...(under?.texts ?? [])];
+  for (const [pageIndex, before] of under?.geometries ?? []) {
+    const after = readGeometry(document, pageIndex);
+    byPage.set(
+      pageIndex,
+      (byPage.get(pageIndex) ?? []).map((redaction) => ({
+        ...redaction,
+        rects: redaction.rects.map((rect) => boxToRect(after, rectToBox(before, rect))),
+      })),
     );
-    for (const [pageIndex, own] of ownPages) {
-      const before = readGeometry(original, pageIndex);
-      const after = readGeometry(document, pageIndex);
-      byPage.set(
-        pageIndex,
-        own.map((redaction) => ({
-          ...redaction,
-          rects: redaction.rects.map((rect) => boxToRect(after, rectToBox(before, rect))),
-        })),
-      );
-      const areas = areasOf(
-        before,
-        own.flatMap(({ rects }) => rects),
-      );
-      removed.push(...readRemovedText(original, pageIndex, areas));
-      for (const hash of imageHashes(original, pageIndex, areas)) removedImages.add(hash);
-      original.releasePage(pageIndex);
-    }
   }
 
   const findings: Finding[] = [];
@@ -124,6 +97,7 @@ export const verifyRedactions = async (
     );
     const allowed = (options.allowed ?? []).filter((stamp) => stamp.pageIndex === pageIndex);
     findings.push(...verifyAreas(document, pageIndex, areas, allowed));
+    options.onPage?.(document, pageIndex);
     document.releasePage(pageIndex);
   }
   const terms = listRemovedTerms(removed);
@@ -135,16 +109,15 @@ export const verifyRedactions = async (
       remaining ??= readRemainingWords(document, areasOn);
       return !remaining.has(text);
     },
-    removedImages,
+    removedImages: under?.images ?? new Set(),
     isDrawn: (hash) => {
       drawn ??= new Set(
-        Array.from({ length: document.pageCount }, (_, pageIndex) =>
-          imageHashes(document, pageIndex, undefined),
-        ).flat(),
+        Array.from({ length: document.pageCount }, (_, pageIndex) => hashImages(document, pageIndex, undefined)).flat(),
       );
       return drawn.has(hash);
     },
   });
+  options.onDocument?.(document);
   const results = redactions.map((redaction) => {
     const own = findings.filter(
       (finding) => finding.pageIndex === redaction.pageIndex && finding.redactionId === redaction.id,
@@ -155,7 +128,7 @@ export const verifyRedactions = async (
     verified: findings.length === 0 && fileFindings.length === 0,
     redactions: results,
     document: fileFindings,
-    checkedRemovedText: options.original !== undefined || (options.removedText ?? []).length > 0,
+    checkedRemovedText: under !== undefined || (options.removedText ?? []).length > 0,
   };
 };
 

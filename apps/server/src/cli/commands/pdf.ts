@@ -282,7 +282,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
         return;
       }
       requireOutput(options);
-      const route = options.burn === true ? ('burn' as const) : ('layer' as const);
+      const route = options.burn === true ? ('brand_in' as const) : ('layer' as const);
       const produced = await produceDocument(engine, bytes, {
         ...opening,
         ...(annotations === undefined ? {} : { annotations }),
