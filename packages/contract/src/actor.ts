@@ -10,6 +10,7 @@ export const permissions = [
   'case.read',
   'case.write',
   'case.manage',
+  'exchange.unredacted',
 ] as const;
 export type Permission = (typeof permissions)[number];
 

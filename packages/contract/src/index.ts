@@ -16,6 +16,7 @@ export type { JsonSchema } from './openapi/json-schema.ts';
 export * from './operation.ts';
 export * from './operations/accounts.ts';
 export * from './operations/cases.ts';
+export * from './operations/exchange.ts';
 export * from './operations/messaging.ts';
 export * from './operations/system.ts';
 export * from './problem.ts';

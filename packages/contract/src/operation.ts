@@ -54,6 +54,8 @@ export interface Operation {
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** Takes the header `Idempotency-Key`: 1 to 200 printable ASCII characters. */
+  readonly idempotencyKey?: true;
   readonly success: Success;
   /** Codes that this operation answers beyond those that every operation can (`sharedErrorCodes`). */
   readonly errors: readonly ErrorCode[];
@@ -87,6 +89,8 @@ export interface OperationRequest<O extends Operation> {
   readonly body: Parsed<O['body']>;
   readonly actor: Actor;
   readonly requestId: string;
+  /** Of an operation that takes one, when the client sent it. */
+  readonly idempotencyKey?: string;
   readonly signal: AbortSignal;
 }
 

@@ -230,7 +230,16 @@ export const createHttpServer = async <const M extends OperationMap>(
         const input = { params: request.params, query: parseQuery(request.raw.url ?? ''), body: request.body };
         const answer = await exchange
           .within(config.requestTimeoutMs, async (signal) =>
-            serveOperation({ name, operation, handler, input, actor, requestId, signal }),
+            serveOperation({
+              name,
+              operation,
+              handler,
+              input,
+              actor,
+              requestId,
+              idempotencyKey: request.headers['idempotency-key'],
+              signal,
+            }),
           )
           .catch((error: unknown) => {
             // The client gets it all the same; its documentation does not say so.

@@ -18,6 +18,8 @@ export interface Call {
   readonly input: RawInput;
   readonly actor: Actor;
   readonly requestId: string;
+  /** As the client sent it. */
+  readonly idempotencyKey: unknown;
   readonly signal: AbortSignal;
 }
 
@@ -46,10 +48,26 @@ const encodeAnswer = (name: string, operation: Operation, result: unknown): Answ
   }
 };
 
+const readIdempotencyKey = (given: unknown): string | undefined => {
+  if (given === undefined) return undefined;
+  if (typeof given === 'string' && /^[\x21-\x7e]{1,200}$/.test(given)) return given;
+  throw new CaseboundError(
+    'validation_failed',
+    'The header Idempotency-Key must be 1 to 200 printable ASCII characters without blanks.',
+  );
+};
+
 export const serveOperation = async (call: Call): Promise<Answer> => {
   const valid = validateInput(call.operation, call.input);
   const { actor, requestId, signal } = call;
+  const idempotencyKey = call.operation.idempotencyKey === true ? readIdempotencyKey(call.idempotencyKey) : undefined;
   // Each part was parsed by the operation's own schema, which is where its type comes from.
-  const request = { ...valid, actor, requestId, signal } as Parameters<OperationHandler<Operation>>[0];
+  const request = {
+    ...valid,
+    actor,
+    requestId,
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    signal,
+  } as Parameters<OperationHandler<Operation>>[0];
   return encodeAnswer(call.name, call.operation, await call.handler(request));
 };

@@ -52,6 +52,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Sent as `X-Request-Id`: 1 to 128 of `A-Z a-z 0-9 . _ -`. */
   readonly requestId?: string;
+  /** Sent as `Idempotency-Key` with operations that take one. */
+  readonly idempotencyKey?: string;
 }
 
 type CallArguments<O extends Operation> =
@@ -124,6 +126,9 @@ const call = async (
       accept: `${expected}, application/problem+json`,
       ...(settings.token === undefined ? {} : { authorization: `Bearer ${settings.token}` }),
       ...(options.requestId === undefined ? {} : { 'x-request-id': options.requestId }),
+      ...(operation.idempotencyKey === true && options.idempotencyKey !== undefined
+        ? { 'idempotency-key': options.idempotencyKey }
+        : {}),
       ...(operation.body === undefined ? {} : { 'content-type': 'application/json' }),
     },
     signal,

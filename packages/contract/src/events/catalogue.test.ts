@@ -21,7 +21,7 @@ const uploaded = {
   eventType: 'DOCUMENT_UPLOADED',
   version: 1,
   status: 'SUCCESS',
-  eventDetail: { engineDocumentId: 'd-1', pages: 3 },
+  eventDetail: { documents: 1, pages: 3 },
   timestamp: '2026-01-02T03:04:05.678Z',
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
 };
@@ -66,7 +66,7 @@ test.each([
   ['no case', { ...uploaded, caseId: undefined }, '$.caseId'],
   ['an unknown member of the envelope', { ...uploaded, tenant: 1 }, '$'],
   ['an unknown member of the detail', { ...uploaded, eventDetail: { ...uploaded.eventDetail, extra: 1 } }, '$'],
-  ['a detail of another shape', { ...uploaded, eventDetail: { engineDocumentId: 'd-1', pages: -1 } }, '$.pages'],
+  ['a detail of another shape', { ...uploaded, eventDetail: { documents: 1, pages: -1 } }, '$.pages'],
   ['an error without its detail', { ...uploaded, status: 'ERROR' }, 'status ERROR'],
   ['a time that is none', { ...uploaded, timestamp: 'yesterday' }, '$.timestamp'],
   ['text', 'DOCUMENT_UPLOADED', '$'],

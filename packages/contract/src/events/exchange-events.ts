@@ -4,10 +4,9 @@ import { CaseId } from '../ids.ts';
 import { jobEvent, Progress } from './declare-event.ts';
 
 const count = z.number().int().nonnegative();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const objectKey = z.string().min(1).max(1024);
-const copiedObject = z.object({ objectKey, bytes: count, sha256 });
 
+/** Facts about documents name their exhibits in the envelope: one event states what one message did, however many it carried. */
 export const exchangeEvents = {
   EXCHANGER_INITIATED: jobEvent({
     version: 1,
@@ -39,58 +38,57 @@ export const exchangeEvents = {
   }),
   DOCUMENT_NOT_FOUND: jobEvent({
     version: 1,
-    sentence: 'A source object of a document was missing; the item ends with that outcome and the exchange goes on.',
+    sentence: 'Source objects of documents were missing; the items end with that outcome and the exchange goes on.',
     producer: 'exchange.object-copy, exchange.pre-uploader',
-    consumers: ['exchange.ledger'],
-    detail: z.object({ objectKey, stage: z.string().min(1) }),
+    consumers: ['web'],
+    detail: z.object({ stage: z.string().min(1), objectKeys: z.array(objectKey).min(1) }),
   }),
   DOCUMENT_COPIED: jobEvent({
     version: 1,
-    sentence: 'The PDF, images or text of a document were copied to the destination and checked.',
+    sentence: 'PDF, images and text of documents were copied to the destination and checked.',
     producer: 'exchange.object-copy',
-    consumers: ['exchange.uploader', 'exchange.ledger'],
-    detail: z.object({ objects: z.array(copiedObject) }),
+    consumers: ['exchange.ledger', 'web'],
+    detail: z.object({ documents: count, objects: count, bytes: count }),
   }),
   NATIVE_DOCUMENT_COPIED: jobEvent({
     version: 1,
-    sentence: 'The native file of a document was copied to the destination and checked.',
+    sentence: 'Native files of documents were copied to the destination and checked.',
     producer: 'exchange.object-copy',
-    consumers: ['exchange.ledger'],
-    detail: copiedObject,
+    consumers: ['web'],
+    detail: z.object({ documents: count, bytes: count }),
   }),
   DOCUMENT_PRE_PROCESSED: jobEvent({
     version: 1,
     sentence:
-      'The annotations of a document were routed, its redactions verified, and the resulting PDF and layers written.',
+      'The annotations of documents were routed, their redactions verified, and the resulting PDFs and layers written.',
     producer: 'exchange.pre-uploader',
-    consumers: ['exchange.uploader', 'exchange.ledger'],
+    consumers: ['exchange.ledger', 'web'],
     detail: z.object({
-      pdf: copiedObject,
-      layersKey: objectKey.nullable(),
+      documents: count,
       redactionsVerified: count,
       annotations: z.object({ brandedIn: count, layered: count, omitted: count }),
     }),
   }),
   DOCUMENT_UPLOADED: jobEvent({
     version: 1,
-    sentence: 'A document stands in the document engine of the destination case.',
+    sentence: 'Documents stand in the document engine of the destination case.',
     producer: 'exchange.uploader',
     consumers: ['exchange.re-ocr', 'exchange.ledger'],
-    detail: z.object({ engineDocumentId: z.string().min(1), pages: count }),
+    detail: z.object({ documents: count, pages: count }),
   }),
   DOCUMENT_TEXT_RECOGNIZED: jobEvent({
     version: 1,
-    sentence: 'The page text of a destination document was recognized and written.',
+    sentence: 'The page text of destination documents was read from their PDFs and written.',
     producer: 'exchange.re-ocr',
-    consumers: ['exchange.search-text', 'exchange.ledger'],
-    detail: z.object({ pages: count }),
+    consumers: ['exchange.ledger', 'web'],
+    detail: z.object({ documents: count, pages: count }),
   }),
   DOCUMENT_INDEXED: jobEvent({
     version: 1,
-    sentence: 'The text of a document is in the search index of the destination case.',
+    sentence: 'Documents are in the search index of the destination case.',
     producer: 'exchange.search-text',
-    consumers: ['exchange.ledger'],
-    detail: z.object({ pages: count }),
+    consumers: ['exchange.ledger', 'web'],
+    detail: z.object({ documents: count, pages: count }),
   }),
   EXCHANGER_PROGRESSED: jobEvent({
     version: 1,
@@ -108,10 +106,10 @@ export const exchangeEvents = {
   }),
   EXCHANGER_FINISHED: jobEvent({
     version: 1,
-    sentence: 'An exchange was verified and its manifest signed.',
+    sentence: 'An exchange was verified.',
     producer: 'exchange.orchestrator',
     consumers: ['exchange.status'],
-    detail: z.object({ items: count, failedItems: count, manifestKey: objectKey }),
+    detail: z.object({ items: count, failedItems: count, manifestKey: objectKey.nullable() }),
   }),
   EXCHANGER_FAILED: jobEvent({
     version: 1,

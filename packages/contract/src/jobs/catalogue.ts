@@ -5,7 +5,7 @@ import { declareJob } from './declare-job.ts';
 import type { JobDeclaration } from './declare-job.ts';
 
 /** A message carries several documents; those that fail are tried again alone. */
-const documents = z.object({
+const documents = z.strictObject({
   documents: z
     .array(z.object({ documentId: DocumentId, exhibitIds: z.array(ExhibitId).min(1) }))
     .min(1)
