@@ -166,3 +166,31 @@ export const boxToRect = (geometry: PageGeometry, box: Box): Rect => {
   ]);
   return { left, top: bottom, width: right - left, height: top - bottom };
 };
+
+/** True when the two share an area. */
+export const rectsOverlap = (one: Rect, other: Rect): boolean =>
+  one.left < other.left + other.width &&
+  other.left < one.left + one.width &&
+  one.top < other.top + other.height &&
+  other.top < one.top + one.height;
+
+/** What is left of a rect outside `holes`, as rects that do not overlap. */
+export const subtractRects = (rect: Rect, holes: readonly Rect[]): readonly Rect[] => {
+  let left: readonly Rect[] = [rect];
+  for (const hole of holes)
+    left = left.flatMap((one) => {
+      if (!rectsOverlap(one, hole)) return [one];
+      const right = one.left + one.width;
+      const bottom = one.top + one.height;
+      const top = Math.max(one.top, hole.top);
+      const low = Math.min(bottom, hole.top + hole.height);
+      const pieces: Rect[] = [
+        { left: one.left, top: one.top, width: one.width, height: top - one.top },
+        { left: one.left, top: low, width: one.width, height: bottom - low },
+        { left: one.left, top, width: hole.left - one.left, height: low - top },
+        { left: hole.left + hole.width, top, width: right - hole.left - hole.width, height: low - top },
+      ];
+      return pieces.filter(({ width, height }) => width > 1e-6 && height > 1e-6);
+    });
+  return left;
+};

@@ -21,6 +21,7 @@ export {
   type RedactionAnnotation,
 } from './annotations/instant-json.ts';
 export { type ForeignAnnotation, readAnnotations, type ReadAnnotations } from './annotations/read-annotations.ts';
+export { type BurnedIn, burnIn, type BurnInOptions } from './burn-in.ts';
 export { type DocumentEdit, openEdit } from './edit/open-edit.ts';
 export { compilePdfium, createPdfEngine, type PdfEngine, type PdfEngineOptions } from './engine/create-engine.ts';
 export { locatePdfiumWasm } from './engine/wasm-location.ts';

@@ -26,8 +26,8 @@ export const stampAnchors: readonly StampAnchor[] = [
 
 export interface Stamp {
   readonly anchor: StampAnchor;
-  /** One line; a function of the page index for numbers that count. Nothing is drawn for an empty text. */
-  readonly text: string | ((pageIndex: number) => string);
+  /** One line: the same on every page, by page index, or a function of it. Nothing is drawn for an empty text, or for none. */
+  readonly text: string | readonly string[] | ((pageIndex: number) => string);
   readonly font?: StandardFontName;
   /** Points; 10 by default. Shrunk where the text is wider than the page. */
   readonly fontSize?: number;
@@ -51,6 +51,8 @@ export interface DrawnStamp {
   readonly pageIndex: number;
   readonly text: string;
   readonly rect: Rect;
+  /** Whether a background was drawn behind the text. */
+  readonly drawing: boolean;
 }
 
 const DEFAULT_SIZE = 10;
@@ -78,6 +80,11 @@ const check = (stamp: Stamp): void => {
     );
   if (!Number.isFinite(margin) || margin < 0 || margin > 1000)
     throw new CaseboundError('stamp_invalid', `The margin of a stamp is between 0 and 1000; this is ${margin}.`);
+};
+
+const textOn = ({ text }: Stamp, pageIndex: number): string => {
+  if (typeof text === 'string') return text;
+  return typeof text === 'function' ? text(pageIndex) : (text[pageIndex] ?? '');
 };
 
 const stripHeight = (stamps: readonly Stamp[]): number =>
@@ -131,8 +138,22 @@ const drawStamp = (
     `q ${toUser(geometry).map(formatNumber).join(' ')} cm\n${background}${colorOperands('colour', stamp.color ?? '#000000')} rg\n` +
       `BT ${key} ${formatNumber(size)} Tf 1 0 0 -1 ${formatNumber(left + PADDING)} ${formatNumber(baseline)} Tm ${font.format(bytes)} Tj ET Q`,
   );
-  return { pageIndex: page.index, text, rect: { left, top, width, height } };
+  return {
+    pageIndex: page.index,
+    text,
+    rect: { left, top, width, height },
+    drawing: stamp.background !== undefined,
+  };
 };
+
+/** Whether one of the stamps may be drawn over the area (display space). May say so of one that is narrower than the page. */
+export const mayMeet = (page: PageEdit, area: Rect, stamps: readonly Stamp[], options: StampOptions = {}): boolean =>
+  options.extendPage !== true &&
+  stamps.some(({ anchor, pages, fontSize = DEFAULT_SIZE, margin = DEFAULT_MARGIN }) => {
+    if (pages !== undefined && !pages.includes(page.index)) return false;
+    const reach = margin + fontSize * 1.5 + 2 * PADDING;
+    return anchor.startsWith('top') ? area.top < reach : area.top + area.height > page.geometry.height - reach;
+  });
 
 /** Draws stamps on pages. Throws `stamp_invalid`, `pdf_page_out_of_range`. */
 export const stampPages = (
@@ -148,7 +169,7 @@ export const stampPages = (
   for (const page of edit.pages()) {
     const own = stamps.flatMap((stamp) => {
       if (stamp.pages !== undefined && !stamp.pages.includes(page.index)) return [];
-      const text = typeof stamp.text === 'string' ? stamp.text : stamp.text(page.index);
+      const text = textOn(stamp, page.index);
       return text === '' ? [] : [{ stamp, text }];
     });
     if (own.length === 0) continue;

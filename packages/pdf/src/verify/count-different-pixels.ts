@@ -96,7 +96,7 @@ export const countDifferent = (
     right: Math.ceil((rect.left + rect.width) * scaleX) + EDGE_PIXELS,
     bottom: Math.ceil((rect.top + rect.height) * scaleY) + EDGE_PIXELS,
   }));
-  const counts = new Array<number>(rects.length).fill(0);
+  const counts = rects.map(() => 0);
   const page = document.page(pageIndex);
   for (const { bounds, members } of groupStrips(inner)) {
     const columns = bounds.right - bounds.left;

@@ -12,6 +12,8 @@ export type FindingCode =
   | 'annotation_under_redaction'
   /** A removed string stands elsewhere in the file. */
   | 'removed_text_in_document'
+  /** An annotation or comment that stays repeats a removed string. */
+  | 'removed_text_in_annotation'
   /** An image that was redacted is still in the file. */
   | 'removed_image_in_document'
   /** The file holds an earlier revision, or bytes outside its structure. */

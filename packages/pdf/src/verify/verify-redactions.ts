@@ -8,13 +8,14 @@
  * The redaction itself works on the file's objects and uses none of these.
  */
 import { CaseboundError } from '@casebound/contract';
+import { type Annotation, instantTexts } from '../annotations/instant-json.ts';
 import type { PdfEngine } from '../engine/create-engine.ts';
 import { type OpenDocument, openDocument } from '../engine/open-document.ts';
 import { readGeometry } from '../engine/page-text.ts';
 import { type Box, boxToRect, rectToBox } from '../geometry.ts';
 import type { Redaction } from '../redact/apply-redactions.ts';
 import { areasOf, type ContentUnder, hashImages, readContentUnder } from '../redact/content-under.ts';
-import { createTermMatcher, listRemovedTerms } from '../redact/removed-text.ts';
+import { createTermMatcher, listRemovedTerms, type RemovedTerm } from '../redact/removed-text.ts';
 import { readRemainingWords } from '../redact/remaining-words.ts';
 import type { Finding } from './findings.ts';
 import { type AllowedDrawing, verifyAreas } from './verify-areas.ts';
@@ -28,6 +29,8 @@ export interface VerifyOptions {
   readonly password?: string;
   /** More removed strings, such as the values of removed form fields. */
   readonly removedText?: readonly string[];
+  /** Annotations and comments that travel beside the output: none may repeat a removed string. */
+  readonly beside?: readonly Annotation[];
   /** What was drawn after the redaction, such as stamps. */
   readonly allowed?: readonly AllowedDrawing[];
   /** Called with the open output for each page with redactions, after it was checked: for what else is to be read from it. */
@@ -103,12 +106,14 @@ export const verifyRedactions = async (
   const terms = listRemovedTerms(removed);
   let remaining: ReadonlySet<string> | undefined;
   let drawn: ReadonlySet<string> | undefined;
+  const matcher = terms.length === 0 ? undefined : createTermMatcher(terms);
+  const isGone = ({ text }: RemovedTerm): boolean => {
+    remaining ??= readRemainingWords(document, areasOn);
+    return !remaining.has(text);
+  };
   const fileFindings = await verifyFile(output, {
-    matcher: terms.length === 0 ? undefined : createTermMatcher(terms),
-    isGone: ({ text }) => {
-      remaining ??= readRemainingWords(document, areasOn);
-      return !remaining.has(text);
-    },
+    matcher,
+    isGone,
     removedImages: under?.images ?? new Set(),
     isDrawn: (hash) => {
       drawn ??= new Set(
@@ -117,6 +122,22 @@ export const verifyRedactions = async (
       return drawn.has(hash);
     },
   });
+  const besideFindings = (matcher === undefined ? [] : (options.beside ?? [])).flatMap((annotation): Finding[] => {
+    const leaks = instantTexts(JSON.stringify(annotation)).some((text) =>
+      matcher?.find(text).some((term) => term.kind === 'run' || isGone(term)),
+    );
+    if (!leaks) return [];
+    const what = annotation.type === 'pspdfkit/comment' ? 'comment' : 'annotation';
+    return [
+      {
+        code: 'removed_text_in_annotation',
+        redactionId: undefined,
+        pageIndex: annotation.pageIndex,
+        detail: `The ${what} \`${annotation.id}\` repeats a removed string: change it, or leave it out.`,
+      },
+    ];
+  });
+  const documentFindings = [...fileFindings, ...besideFindings];
   options.onDocument?.(document);
   const results = redactions.map((redaction) => {
     const own = findings.filter(
@@ -125,9 +146,9 @@ export const verifyRedactions = async (
     return { id: redaction.id, pageIndex: redaction.pageIndex, verified: own.length === 0, findings: own };
   });
   return {
-    verified: findings.length === 0 && fileFindings.length === 0,
+    verified: findings.length === 0 && documentFindings.length === 0,
     redactions: results,
-    document: fileFindings,
+    document: documentFindings,
     checkedRemovedText: under !== undefined || (options.removedText ?? []).length > 0,
   };
 };

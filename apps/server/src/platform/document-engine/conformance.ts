@@ -46,7 +46,7 @@ const codeOf = async (work: Promise<unknown>): Promise<ErrorCode | undefined> =>
 
 const secretPdf = samplePdf([['Pay the SECRET amount today', 'to Jane Doe'], ['Nothing on the second page']]);
 /** Around `SECRET` in the first line: Helvetica of 14 points. */
-const secretBox: [number, number, number, number] = [107, 86, 58, 18];
+const secretBox: [number, number, number, number] = [110, 86, 59, 18];
 
 export const describeDocumentEngine = (name: string, open: () => Promise<ConformanceTarget>): void => {
   describe(`document engine: ${name}`, () => {
