@@ -6,9 +6,10 @@
  */
 import type { Resource } from '../derive/model.ts';
 import { documentColumn } from '../ddl/emit-ddl.ts';
-import { quoteIdentifier } from '../derive/naming.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { resourceId } from '../derive/model.ts';
 import { expectedEdgesSql } from './expected-edges.ts';
+import { rightfulHolders } from './rightful-holders.ts';
 import { computeIdentities } from '../identity/recompute-identities.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
@@ -21,10 +22,14 @@ export type DamageKind =
   | 'identity-missing'
   | 'identity-wrong'
   | 'identity-extra'
+  | 'identity-incomplete'
+  | 'identity-duplicate'
   | 'descriptor-uri'
   | 'cache-wrong'
   | 'root-missing'
   | 'root-of-other-resource'
+  | 'resource-unknown'
+  | 'descriptor-target'
   | 'abstract-target'
   | 'closure-missing'
   | 'closure-extra';
@@ -80,16 +85,27 @@ const auditIdentities = async (
     ]),
   );
   const damages: Damage[] = [];
-  const report = (kind: DamageKind, documentId: number, detail: string): void => {
-    damages.push({ kind, documentId, resource: resource.endpoint, detail, repairable: true });
+  const report = (kind: DamageKind, documentId: number, detail: string, repairable = true): void => {
+    damages.push({ kind, documentId, resource: resource.endpoint, detail, repairable });
   };
-  for (const { referentialId, documentId, resourceKeyId } of expected) {
-    const key = `${documentId} ${resourceKeyId}`;
-    const found = actual.get(key);
-    actual.delete(key);
-    if (found === undefined) report('identity-missing', documentId, `resource key ${resourceKeyId}`);
-    else if (found !== referentialId) report('identity-wrong', documentId, `resource key ${resourceKeyId}`);
+  const lacking = expected.filter(
+    ({ referentialId, documentId, resourceKeyId }) => actual.get(`${documentId} ${resourceKeyId}`) !== referentialId,
+  );
+  const holders = await rightfulHolders(
+    ctx,
+    tx,
+    lacking.flatMap((entry) => (entry.referentialId === null ? [] : [entry.referentialId])),
+  );
+  for (const { referentialId, documentId, resourceKeyId } of lacking) {
+    const detail = `resource key ${resourceKeyId}`;
+    const holder = referentialId === null ? undefined : holders.get(referentialId);
+    if (referentialId === null) report('identity-incomplete', documentId, detail, false);
+    else if (holder !== undefined && holder !== documentId)
+      report('identity-duplicate', documentId, `the same as document ${holder}`, false);
+    else
+      report(actual.has(`${documentId} ${resourceKeyId}`) ? 'identity-wrong' : 'identity-missing', documentId, detail);
   }
+  for (const { documentId, resourceKeyId } of expected) actual.delete(`${documentId} ${resourceKeyId}`);
   for (const key of actual.keys()) {
     const [documentId = '', resourceKeyId = ''] = key.split(' ');
     report('identity-extra', Number(documentId), `resource key ${resourceKeyId}`);
@@ -187,6 +203,37 @@ const auditAbstractTargets = async (
   return damages;
 };
 
+/** Descriptor columns are bound to the shared table only; what they refer to must be of the type that the schema names. */
+const auditDescriptorTargets = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  resource: Resource,
+  ids: string,
+): Promise<Damage[]> => {
+  const sql = ctx.memo(`descriptor targets ${resource.projectEndpoint}/${resource.endpoint}`, () =>
+    resource.tables
+      .flatMap((table) =>
+        table.columns.flatMap((column) => {
+          if (column.descriptor === null) return [];
+          const owner = quoteIdentifier(documentColumn(table));
+          return [
+            `SELECT DISTINCT c.${owner} AS document_id, ${quoteLiteral(`${table.name}.${column.name}`)} AS place FROM ${ctx.writes.qualified(table.name)} c JOIN ${ctx.writes.qualified('document')} d ON d.document_id = c.${quoteIdentifier(column.name)} WHERE c.${owner} = ANY($1::bigint[]) AND d.resource_key_id <> ${ctx.resourceKey(column.descriptor)}`,
+          ];
+        }),
+      )
+      .join(' UNION ALL '),
+  );
+  if (sql === '') return [];
+  const { rows } = await tx.query(sql, [ids]);
+  return rows.map((row) => ({
+    kind: 'descriptor-target',
+    documentId: Number(row['document_id']),
+    resource: resource.endpoint,
+    detail: String(row['place']),
+    repairable: false,
+  }));
+};
+
 /** Everything that is wrong with documents of one resource. */
 export const auditResourceDocuments = async (
   ctx: StoreContext,
@@ -201,6 +248,7 @@ export const auditResourceDocuments = async (
     ...(await auditIdentities(ctx, tx, resource, documentIds, ids)),
     ...(await auditDescriptors(ctx, tx, resource, ids)),
     ...(await auditAbstractTargets(ctx, tx, resource, ids)),
+    ...(await auditDescriptorTargets(ctx, tx, resource, ids)),
     ...(await auditCache(ctx, tx, resource, ids)),
   ];
 };

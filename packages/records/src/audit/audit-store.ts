@@ -6,6 +6,7 @@
  * - Progress is kept in the store after each batch; an audit that was interrupted goes on where it was.
  */
 import type { Resource } from '../derive/model.ts';
+import { quoteLiteral } from '../derive/naming.ts';
 import { resourcesByKey } from '../identity/change-identity.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
@@ -116,6 +117,32 @@ const orphanEdges = async (
     }));
   });
 
+/**
+ * Documents whose rows stand in the table of another resource than theirs, and documents of no resource of the model. Nothing of
+ * the store writes such; what would be right only a person can say.
+ */
+const misplacedDocuments = async (ctx: StoreContext, after: number, upTo: number): Promise<readonly Damage[]> => {
+  const document = ctx.writes.qualified('document');
+  const sql = ctx.memo('misplaced documents', () => {
+    const roots = [...ctx.model.resources.values()].filter((resource) => !resource.isDescriptor);
+    const selects = roots.map(
+      (resource) =>
+        `SELECT t.document_id, 'root-of-other-resource' AS kind, ${quoteLiteral(resource.endpoint)} AS resource, ${quoteLiteral(resource.root.name)} AS place FROM ${ctx.writes.qualified(resource.root.name)} t JOIN ${document} d ON d.document_id = t.document_id WHERE t.document_id > $1 AND t.document_id <= $2 AND d.resource_key_id <> ${ctx.resourceKey(resource.name)}`,
+    );
+    const keys = [...resourcesByKey(ctx).keys()].join(', ');
+    const unknown = `SELECT document_id, 'resource-unknown', '', 'resource key ' || resource_key_id FROM ${document} WHERE document_id > $1 AND document_id <= $2 AND resource_key_id NOT IN (${keys})`;
+    return [...selects, unknown].join(' UNION ALL ');
+  });
+  const { rows } = await ctx.database.transaction((tx) => tx.query(sql, [after, upTo]));
+  return rows.map((row) => ({
+    kind: row['kind'] === 'resource-unknown' ? ('resource-unknown' as const) : ('root-of-other-resource' as const),
+    documentId: Number(row['document_id']),
+    resource: String(row['resource']),
+    detail: String(row['place']),
+    repairable: false,
+  }));
+};
+
 const auditClosure = async (ctx: StoreContext, repair: boolean): Promise<readonly Damage[]> => {
   if (!hasHierarchy(ctx)) return [];
   const closure = ctx.writes.qualified('authorization_closure');
@@ -138,9 +165,10 @@ const auditClosure = async (ctx: StoreContext, repair: boolean): Promise<readonl
   });
 };
 
-const scanName = 'full';
+/** An audit that only looks and one that repairs do not go on where the other was. */
+const scanOf = (repair: boolean): string => (repair ? 'repair' : 'full');
 
-const readProgress = async (ctx: StoreContext): Promise<number> =>
+const readProgress = async (ctx: StoreContext, scanName: string): Promise<number> =>
   ctx.database.transaction(async (tx) => {
     const { rows } = await tx.query(
       `SELECT last_document_id FROM ${ctx.writes.qualified('audit_progress')} WHERE scan = $1`,
@@ -149,7 +177,7 @@ const readProgress = async (ctx: StoreContext): Promise<number> =>
     return Number(rows[0]?.['last_document_id'] ?? 0);
   });
 
-const saveProgress = async (ctx: StoreContext, last: number | null): Promise<void> => {
+const saveProgress = async (ctx: StoreContext, scanName: string, last: number | null): Promise<void> => {
   const table = ctx.writes.qualified('audit_progress');
   await ctx.database.transaction(async (tx) =>
     last === null
@@ -166,12 +194,13 @@ const nextBatch = async (
   tx: RecordTransaction,
   after: number,
   size: number,
-): Promise<readonly Located[]> => {
+): Promise<{ readonly located: readonly Located[]; readonly end: number | null }> => {
   const { rows } = await tx.query(
     `SELECT document_id, resource_key_id FROM ${ctx.writes.qualified('document')} WHERE document_id > $1 ORDER BY document_id LIMIT $2`,
     [after, size],
   );
-  return locate(ctx, rows);
+  const last = rows.at(-1);
+  return { located: locate(ctx, rows), end: last === undefined ? null : Number(last['document_id']) };
 };
 
 const locate = (ctx: StoreContext, rows: readonly Record<string, unknown>[]): readonly Located[] => {
@@ -198,21 +227,22 @@ export const auditStore = async (ctx: StoreContext, options: AuditOptions = {}):
       options.onDamage?.(damage);
     }
   };
-  let last = options.resume === false ? 0 : await readProgress(ctx);
+  let last = options.resume === false ? 0 : await readProgress(ctx, scanOf(repair));
   for (;;) {
     options.signal?.throwIfAborted();
     const batch = await ctx.database.transaction((tx) => nextBatch(ctx, tx, last, options.batchSize ?? 2_000));
-    const end = batch.at(-1)?.documentId;
+    const { end } = batch;
     report(await orphanEdges(ctx, last, end ?? Number(endOfIds), repair));
-    if (end === undefined) break;
-    report(await auditDocuments(ctx, batch, repair));
-    checked += batch.length;
+    if (end === null) break;
+    report(await misplacedDocuments(ctx, last, end));
+    report(await auditDocuments(ctx, batch.located, repair));
+    checked += batch.located.length;
     last = end;
-    await saveProgress(ctx, last);
+    await saveProgress(ctx, scanOf(repair), last);
     options.onProgress?.(last, checked);
   }
   report(await auditClosure(ctx, repair));
-  await saveProgress(ctx, null);
+  await saveProgress(ctx, scanOf(repair), null);
   const damages = Object.values(byKind).reduce((sum, count) => sum + count, 0);
   return { checked, damages, repaired, byKind };
 };

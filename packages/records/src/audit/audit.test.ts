@@ -98,6 +98,73 @@ test('a document whose root row is gone, and a target of the wrong type, are fou
   expect(await auditStore(cached)).toMatchObject({ damages: 0 });
 });
 
+test('damage that only a person can settle is found, named, and not made worse by a repair', async () => {
+  const { pool } = library.database;
+  const key = (endpoint: string): string =>
+    `(SELECT resource_key_id FROM library.resource_key WHERE resource_name = '${library.resource(endpoint).name.resourceName}')`;
+  const branch = await library.post('branches', { branchId: 500, name: 'X' });
+  const author = await library.post('authors', { authorKey: 'misplaced' });
+  const undo: readonly (readonly [kinds: readonly string[], plant: string, undo: string])[] = [
+    [
+      ['descriptor-target'],
+      `UPDATE library.work SET language_descriptor_id = (SELECT document_id FROM library.descriptor WHERE code_value = 'Editor') WHERE document_id = ${ids.work}`,
+      `UPDATE library.work SET language_descriptor_id = (SELECT document_id FROM library.descriptor WHERE code_value = 'de') WHERE document_id = ${ids.work}`,
+    ],
+    [
+      ['root-missing', 'root-of-other-resource'],
+      `UPDATE library.document SET resource_key_id = ${key('branches')} WHERE document_id = ${author.documentId}`,
+      `UPDATE library.document SET resource_key_id = ${key('authors')} WHERE document_id = ${author.documentId}`,
+    ],
+    [
+      ['resource-unknown'],
+      `UPDATE library.document SET resource_key_id = 999 WHERE document_id = ${author.documentId}`,
+      `UPDATE library.document SET resource_key_id = ${key('authors')} WHERE document_id = ${author.documentId}`,
+    ],
+    [
+      ['identity-incomplete'],
+      `UPDATE library.author SET author_key = NULL WHERE document_id = ${author.documentId}`,
+      `UPDATE library.author SET author_key = 'misplaced' WHERE document_id = ${author.documentId}`,
+    ],
+    // A consortium and a branch of one number: their superclass identities are the same, which no constraint of a table sees.
+    [
+      ['identity-duplicate'],
+      `UPDATE library.branch SET branch_id = 1 WHERE document_id = ${branch.documentId}`,
+      `UPDATE library.branch SET branch_id = 500 WHERE document_id = ${branch.documentId}`,
+    ],
+  ];
+  for (const [kinds, plant, revert] of undo) {
+    await pool.query(plant);
+    for (const repair of [false, true, true]) {
+      const found = new Map<string, boolean>();
+      await auditStore(cached, { repair, onDamage: (damage) => found.set(damage.kind, damage.repairable) });
+      for (const kind of kinds) expect([plant, kind, found.get(kind)]).toEqual([plant, kind, false]);
+    }
+    await pool.query(revert);
+    await auditStore(cached, { repair: true });
+    expect([plant, await auditStore(cached)]).toMatchObject([plant, { damages: 0 }]);
+  }
+});
+
+test('letters beyond ASCII in a descriptor are no damage, whatever the collation of the database', async () => {
+  const document = { namespace: 'uri://library.example/LanguageDescriptor', shortDescription: 'x' };
+  await library.post('languageDescriptors', { ...document, codeValue: 'ÄPFEL İ ΟΔΟΣ' });
+  await library.post('works', {
+    authorReference: { authorKey: 'a2' },
+    title: 'letters',
+    languageDescriptor: 'uri://library.example/LanguageDescriptor#äpfel i̇ οδος',
+  });
+  expect(await auditStore(cached)).toMatchObject({ damages: 0 });
+});
+
+test('an audit that repairs does not go on where one that only looked was interrupted', async () => {
+  const stop = new AbortController();
+  const run = auditStore(cached, { batchSize: 5, signal: stop.signal, onProgress: () => stop.abort() });
+  await expect(run).rejects.toThrow();
+  const { rows } = await library.database.pool.query('SELECT count(*)::int AS n FROM library.document');
+  expect((await auditStore(cached, { repair: true })).checked).toBe(Number(rows[0]?.n));
+  await auditStore(cached);
+});
+
 test('an interrupted audit goes on where it was', async () => {
   const stop = new AbortController();
   const run = auditStore(cached, {

@@ -5,11 +5,12 @@
  */
 import { expectedEdgesOf } from './expected-edges.ts';
 import type { Resource } from '../derive/model.ts';
-import { computeIdentities } from '../identity/recompute-identities.ts';
+import { computeIdentities, knownIdentities } from '../identity/recompute-identities.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { bumpEtags } from '../identity/change-identity.ts';
+import { rightfulHolders } from './rightful-holders.ts';
 
 /** Repairs documents of one resource in the caller's transaction; etags of documents whose JSON could have been wrong are bumped. */
 export const repairResourceDocuments = async (
@@ -33,7 +34,19 @@ export const repairResourceDocuments = async (
   }
   for (const statement of ctx.writes.replaceEdges(ids, await expectedEdgesOf(ctx, tx, resource, ids)))
     await tx.query(statement.text, statement.values);
-  const identities = await computeIdentities(ctx, tx, resource, ids);
+  const computed = knownIdentities(await computeIdentities(ctx, tx, resource, ids));
+  const holders = await rightfulHolders(
+    ctx,
+    tx,
+    computed.map((identity) => identity.referentialId),
+  );
+  // A duplicate goes without: the id stays with the document that holds it rightly, or goes to the first of these.
+  const owners = new Map(holders);
+  const identities = computed.filter(({ referentialId, documentId }) => {
+    const owner = owners.get(referentialId) ?? documentId;
+    owners.set(referentialId, owner);
+    return owner === documentId;
+  });
   // An id that another document holds wrongly goes too; that document is damaged itself and gets its own back when it is looked at.
   await tx.query(
     `DELETE FROM ${q('referential_identity')} WHERE document_id = ANY($1::bigint[]) OR referential_id = ANY($2::uuid[])`,

@@ -6,7 +6,14 @@
  */
 import { allTables } from '../derive/derive-model.ts';
 import { type Column, type Model, type Resource, resourceId, type Table } from '../derive/model.ts';
-import { limitIdentifier, quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import {
+  columnIndexName,
+  foreignKeyName,
+  identityConstraintName,
+  primaryKeyName,
+  uniqueName,
+} from '../derive/relation-names.ts';
 import { sqlType } from '../derive/scalar-type.ts';
 import { IdentityJoins } from '../plan/identity-sql.ts';
 import { modelManifest } from '../derive/manifest.ts';
@@ -31,13 +38,13 @@ export const tableDdl = (schema: string, table: Table): string => {
     `${quoteIdentifier(documentColumn(table))} bigint NOT NULL`,
     ...table.ordinals.map((name) => `${quoteIdentifier(name)} integer NOT NULL`),
     ...table.columns.map((column) => columnDdl(column, column === table.valueKey)),
-    `PRIMARY KEY (${keyColumns(table).map(quoteIdentifier).join(', ')})`,
+    `CONSTRAINT ${quoteIdentifier(primaryKeyName(table))} PRIMARY KEY (${keyColumns(table).map(quoteIdentifier).join(', ')})`,
   ];
   return `CREATE TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (\n  ${lines.join(',\n  ')}\n)`;
 };
 
 const parentForeignKey = (schema: string, table: Table): string => {
-  const name = quoteIdentifier(limitIdentifier(`${table.name}__parent_fk`));
+  const name = quoteIdentifier(foreignKeyName(table, null));
   const s = quoteIdentifier(schema);
   const alter = `ALTER TABLE ${s}.${quoteIdentifier(table.name)} ADD CONSTRAINT ${name}`;
   if (table.parent === null) return `${alter} FOREIGN KEY (document_id) REFERENCES ${s}.document ON DELETE CASCADE`;
@@ -52,7 +59,7 @@ export const columnForeignKey = (model: Model, schema: string, table: Table, col
   const s = quoteIdentifier(schema);
   const concrete = column.reference === null ? undefined : model.resources.get(resourceId(column.reference.target));
   const target = column.kind === 'descriptor' ? 'descriptor' : (concrete?.root.name ?? 'document');
-  const name = quoteIdentifier(limitIdentifier(`${table.name}__${column.name}__fk`));
+  const name = quoteIdentifier(foreignKeyName(table, column));
   return `ALTER TABLE ${s}.${quoteIdentifier(table.name)} ADD CONSTRAINT ${name} FOREIGN KEY (${quoteIdentifier(column.name)}) REFERENCES ${s}.${quoteIdentifier(target)} (document_id)`;
 };
 
@@ -64,7 +71,7 @@ export const columnIndex = (
   leading: ReadonlySet<string>,
 ): string | null => {
   if (!column.indexed || leading.has(column.name)) return null;
-  const name = quoteIdentifier(limitIdentifier(`${table.name}__${column.name}__ix`));
+  const name = quoteIdentifier(columnIndexName(table, column));
   const partial =
     column.required && column.kind !== 'scalar' ? '' : ` WHERE ${quoteIdentifier(column.name)} IS NOT NULL`;
   return `CREATE INDEX ${name} ON ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (${quoteIdentifier(column.name)})${partial}`;
@@ -74,12 +81,6 @@ export const columnIndex = (
 export const identityColumns = (resource: Resource): readonly string[] => [
   ...new Set(resource.identity.map((element) => element.source.column.name)),
 ];
-
-export const identityConstraintName = (resource: Resource): string =>
-  limitIdentifier(`${resource.root.name}__identity`);
-
-export const uniqueName = (table: Table, index: number): string =>
-  limitIdentifier(`${table.name}__unique_${index + 1}`);
 
 const uniqueDdl = (schema: string, resource: Resource): readonly string[] => {
   const s = quoteIdentifier(schema);

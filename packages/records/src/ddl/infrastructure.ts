@@ -55,6 +55,7 @@ export const infrastructureDdl = (schema: string, options: InfrastructureOptions
   uri text NOT NULL,
   discriminator text NOT NULL
 )`,
+    `CREATE UNIQUE INDEX descriptor_identity ON ${s}.descriptor (resource_key_id, namespace, code_value)`,
     `CREATE INDEX descriptor_resource ON ${s}.descriptor (resource_key_id, document_id)`,
     `CREATE INDEX descriptor_code_value ON ${s}.descriptor (code_value)`,
     `CREATE TABLE ${s}.reference_edge (

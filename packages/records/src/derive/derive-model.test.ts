@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CaseboundError } from '@casebound/contract';
@@ -11,7 +12,15 @@ import { modelManifest } from './manifest.ts';
 import { limitIdentifier, quoteIdentifier, snakeCase } from './naming.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
+const edFiManifest = '7b6ec3d45ecac083';
 const edFi = fileURLToPath(new URL('../../../../../shared/data/apischema/ed-fi-5.1.json', import.meta.url));
+
+/** Names that statements take in the namespace of tables, indexes and views. */
+const relationNamesOf = (ddl: readonly string[]): readonly string[] =>
+  ddl.flatMap((sql) => [
+    ...(/^CREATE (?:UNIQUE |OR REPLACE )*(?:TABLE|INDEX|VIEW) (?:"s"\.)?"?(\w+)"?/.exec(sql)?.slice(1) ?? []),
+    ...[...sql.matchAll(/CONSTRAINT "?(\w+)"? (?:PRIMARY KEY|UNIQUE)/g)].map((match) => match[1] ?? ''),
+  ]);
 
 const problems = (inputs: readonly unknown[]): readonly string[] => {
   try {
@@ -53,10 +62,12 @@ test.skipIf(!existsSync(edFi))(
     expect([...model.resources.values()].filter((resource) => resource.alias !== null)).toHaveLength(18);
     const ddl = emitDdl(model, 's');
     expect(emitDdl(derive(), 's')).toEqual(ddl);
-    const named = ddl.flatMap(
-      (sql) => /^CREATE (?:UNIQUE |OR REPLACE )*(?:TABLE|INDEX|VIEW) (?:"s"\.)?("?\w+"?)/.exec(sql)?.[1] ?? [],
-    );
+    const named = relationNamesOf(ddl);
+    expect(named.length).toBeGreaterThan(1_500);
     expect(new Set(named).size).toBe(named.length);
+    // The derived model as a whole: a change of derivation shows here, and a store of this schema then needs a migration.
+    const manifest = JSON.stringify({ ...modelManifest(model), components: {} });
+    expect(createHash('sha256').update(manifest).digest('hex').slice(0, 16)).toBe(edFiManifest);
   },
 );
 
@@ -170,6 +181,117 @@ test('lists of one long name within each other have keys of distinct columns', (
   );
   for (const table of tables) expect(new Set(table.ordinals).size).toBe(table.ordinals.length);
   expect(tables.at(-1)?.ordinals).toHaveLength(3);
+});
+
+/** One resource of a schema with its JSON Schema replaced, as nobody's builder would write it. */
+const withSchema = (jsonSchemaForInsert: unknown, more: object = {}): unknown => {
+  const schema = structuredClone(spec({ A: { endpoint: 'as', identity: ['$.k'], members: { k: key } } })) as {
+    projectSchema: { resourceSchemas: Record<string, object> };
+  };
+  Object.assign(schema.projectSchema.resourceSchemas['as'] ?? {}, { jsonSchemaForInsert, ...more });
+  return schema;
+};
+const text = { type: 'string' };
+const properties = (more: object): object => ({ type: 'object', properties: { k: text, ...more }, required: ['k'] });
+
+test.each<[name: string, schema: unknown, told: RegExp]>([
+  ['a type that does not exist', withSchema(properties({ a: { type: 'strin' } })), /a\.type must name types/],
+  [
+    'a pattern that is none',
+    withSchema(properties({ a: { type: 'string', pattern: '(' } })),
+    /a\.pattern is no regular/,
+  ],
+  [
+    'a bound that is no number',
+    withSchema(properties({ a: { type: 'string', maxLength: '5' } })),
+    /a\.maxLength must be/,
+  ],
+  ['a reference to another schema', withSchema(properties({ a: { $ref: '#/x' } })), /leads to another schema/],
+  ['one hidden in a composition', withSchema({ ...properties({}), allOf: [{ $ref: '#/x' }] }), /allOf\[0\]\.\$ref/],
+  ['a required member that is not declared', withSchema({ ...properties({}), required: ['k', 'q'] }), /names q, which/],
+  ['members that are no schemas', withSchema(properties({ a: 5 })), /a is no JSON schema/],
+  ['no object at all', withSchema([]), /jsonSchemaForInsert/],
+  [
+    'a member that would be the prototype',
+    withSchema(JSON.parse('{"type":"object","properties":{"k":{"type":"string"},"__proto__":{"type":"string"}}}')),
+    /__proto__ is a name/,
+  ],
+  [
+    'an identity that is an array',
+    withSchema(properties({ a: { type: 'array', items: text } }), { identityJsonPaths: ['$.a'] }),
+    /\$\.a, which is no single value/,
+  ],
+  [
+    'an identity within an array',
+    withSchema(properties({ a: { type: 'array', items: text } }), { identityJsonPaths: ['$.a[*]'] }),
+    /which is no single value/,
+  ],
+  [
+    'an identity that is free JSON',
+    withSchema(properties({ a: {} }), { identityJsonPaths: ['$.a'] }),
+    /which is no single value/,
+  ],
+  ['an identity that is nothing', withSchema(properties({}), { identityJsonPaths: [] }), /identityJsonPaths is empty/],
+  [
+    'an index on an unknown field',
+    withSchema(properties({}), { relational: { indexedQueryFields: ['constructor'] } }),
+    /names no query field/,
+  ],
+  ['an unknown key of relational', withSchema(properties({}), { relational: { rootTableName: 'x' } }), /relational/],
+  [
+    'a decimal that is not there',
+    withSchema(properties({}), { decimalPropertyValidationInfos: [{ path: '$.n', totalDigits: 3 }] }),
+    /names \$\.n/,
+  ],
+  [
+    'more columns than a table takes',
+    withSchema(
+      {
+        type: 'object',
+        properties: Object.fromEntries(
+          ['a', 'b', 'c', 'd', 'e'].map((name) => [
+            name,
+            { type: 'object', properties: Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`m${n}`, text])) },
+          ]),
+        ),
+        required: [],
+      },
+      { identityJsonPaths: ['$.a.m1'] },
+    ),
+    /needs 2\d\d\d columns/,
+  ],
+  [
+    'a wider identity than an index takes',
+    withSchema(properties(Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`m${n}`, text]))), {
+      identityJsonPaths: Array.from({ length: 40 }, (_, n) => `$.m${n}`),
+    }),
+    /identity of 40 columns/,
+  ],
+  [
+    'SQL for a name',
+    spec({ 'A"; DROP TABLE document; --': { endpoint: 'x', identity: ['$.k'], members: { k: key } } }),
+    /quote/,
+  ],
+])('%s is refused at its place', (_name, schema, told) => {
+  expect(problems([schema]).join('\n')).toMatch(told);
+});
+
+test('names of tables and of the indexes beside them do not meet: a collection may be called identity', () => {
+  const item = { kind: 'list', members: { x: { kind: 'string' } } } as const;
+  const model = deriveModel(
+    loadSchema([
+      spec({
+        A: { endpoint: 'x', identity: ['$.k'], members: { k: key, identity: item, unique_1: item, key: item } },
+        // PostgreSQL would give these names to indexes of the store itself.
+        ReferenceEdgeChild: { endpoint: 'y', identity: ['$.k'], members: { k: key } },
+        DocumentPkey: { endpoint: 'z', identity: ['$.k'], members: { k: key } },
+      }),
+    ]),
+  );
+  const names = allTables(model).map((table) => table.name);
+  expect(names).toEqual(expect.arrayContaining(['a__identity', 'p_reference_edge_child', 'p_document_pkey']));
+  const related = relationNamesOf(emitDdl(model, 's'));
+  expect(new Set(related).size).toBe(related.length);
 });
 
 test('depth and names without bound are refused, not recursed into', () => {

@@ -24,22 +24,7 @@ import {
   type Table,
 } from './model.ts';
 import { limitIdentifier, snakeCase } from './naming.ts';
-
-/** Tables every store has; a resource of such a name gets its project's name as a prefix. */
-export const infrastructureTables = [
-  'resource_key',
-  'document',
-  'referential_identity',
-  'descriptor',
-  'reference_edge',
-  'document_cache',
-  'effective_schema',
-  'schema_component',
-  'etag_bump',
-  'bulk_stage',
-  'audit_progress',
-  'authorization_closure',
-] as const;
+import { isReservedName, relationNames } from './relation-names.ts';
 
 /** Members a descriptor may have: the columns of the shared descriptor table. */
 const descriptorMembers = new Set([
@@ -56,15 +41,17 @@ const rootTableName = (resource: LoadedResource): string => {
   const override = resource.relational?.rootTableNameOverride;
   if (override !== undefined) return limitIdentifier(snakeCase(override));
   const plain = snakeCase(resource.resourceName);
-  const reserved = infrastructureTables.some((name) => name === plain);
-  const prefixed = resource.isExtensionProject || reserved;
-  return limitIdentifier(prefixed ? `${snakeCase(resource.projectName)}_${plain}` : plain);
+  return prefixedName(plain, resource.projectName, resource.isExtensionProject);
 };
 
+/** The project's name in front where the project is an extension or the store has a table or index of that name. */
+const prefixedName = (plain: string, projectName: string, isExtension: boolean): string =>
+  limitIdentifier(isExtension || isReservedName(plain) ? `${snakeCase(projectName)}_${plain}` : plain);
+
 const checkTableNames = (resources: readonly Resource[], views: readonly AbstractView[], problems: Problems): void => {
-  const owners = new Map<string, string>(infrastructureTables.map((name) => [name, 'the store itself']));
+  const owners = new Map<string, string>();
   const claim = (name: string, owner: string): void => {
-    const other = owners.get(name);
+    const other = isReservedName(name) ? 'the store itself' : owners.get(name);
     if (other !== undefined) {
       problems.add(
         owner,
@@ -74,9 +61,31 @@ const checkTableNames = (resources: readonly Resource[], views: readonly Abstrac
     owners.set(name, owner);
   };
   for (const resource of resources) {
-    for (const table of resource.tables) claim(table.name, `${displayName(resource.name)} ${table.path}`);
+    for (const table of resource.tables)
+      for (const name of relationNames(table)) claim(name, `${displayName(resource.name)} ${table.path}`);
   }
   for (const view of views) claim(view.viewName, displayName(view.name));
+};
+
+/** PostgreSQL holds 1,600 columns a table, fewer where they are wide; and 32 columns an index. */
+const maxColumns = 1_500;
+const maxKeyColumns = 32;
+
+const checkSizes = (resource: Resource, problems: Problems): void => {
+  const at = displayName(resource.name);
+  const identity = new Set(resource.identity.map((element) => element.source.column)).size;
+  if (identity > maxKeyColumns)
+    problems.add(at, `has an identity of ${identity} columns; ${maxKeyColumns} is the most`);
+  for (const table of resource.tables) {
+    const columns = table.columns.length + table.ordinals.length + 1;
+    if (columns > maxColumns)
+      problems.add(`${at} ${table.path}`, `needs ${columns} columns; ${maxColumns} is the most`);
+    for (const unique of table.uniques) {
+      const keys = unique.columns.length + table.ordinals.length;
+      if (keys > maxKeyColumns)
+        problems.add(`${at} ${table.path}`, `is unique by ${keys} columns; ${maxKeyColumns} is the most`);
+    }
+  }
 };
 
 const constraintPaths = (constraint: UniquenessConstraint): readonly (readonly string[])[] => {
@@ -218,6 +227,14 @@ const queryFieldsOf = (draft: Draft, at: string, problems: Problems): Map<string
   return fields;
 };
 
+/** A bound on a number that is not there holds nothing back. (Equalities may name what is not there: published schemas do.) */
+const checkDecimals = (draft: Draft, at: string, problems: Problems): void => {
+  for (const { path } of draft.source.decimalPropertyValidationInfos) {
+    if (resolveQueryTarget(path, draft.derived.tables) === null)
+      problems.add(`${at}.decimalPropertyValidationInfos`, `names ${path}, which has no column`);
+  }
+};
+
 const checkDescriptor = (root: Table, at: string, problems: Problems): void => {
   for (const member of root.members) {
     if (!descriptorMembers.has(member.name))
@@ -288,6 +305,7 @@ export const deriveModel = (schema: LoadedSchema): Model => {
     for (const constraint of source.arrayUniquenessConstraints) {
       for (const paths of constraintPaths(constraint)) applyUniqueness(at, derived, paths, problems);
     }
+    checkDecimals(draft, at, problems);
     if (source.isDescriptor) checkDescriptor(derived.root, at, problems);
     else if (source.identityJsonPaths.length === 0) problems.add(`${at}.identityJsonPaths`, 'is empty');
     const identity = source.identityJsonPaths.flatMap((path) => {
@@ -326,20 +344,30 @@ export const deriveModel = (schema: LoadedSchema): Model => {
     );
     const [sample] = subclasses;
     if (sample === undefined) problems.add(displayName(entry), 'is abstract and has no subclass');
+    const taken = new Set(['document_id']);
     const columns = entry.identityJsonPaths.map((path, index) => {
-      const own = sample?.identity[sample.alias?.elements[index]?.ownIndex ?? -1];
-      const type = own === undefined ? { kind: 'text' as const } : elementType(own.source);
-      return { name: limitIdentifier(snakeCase(path)), path, type };
+      const types = subclasses.flatMap((subclass) => {
+        const own = subclass.identity[subclass.alias?.elements[index]?.ownIndex ?? -1];
+        return own === undefined ? [] : [elementType(own.source)];
+      });
+      const [type = { kind: 'text' as const }] = types;
+      if (types.some((other) => other.kind !== type.kind))
+        problems.add(displayName(entry), `has subclasses that disagree on the type of ${path}`);
+      const plain = limitIdentifier(snakeCase(path));
+      const name = taken.has(plain) ? limitIdentifier(`${plain}_${index + 1}`) : plain;
+      taken.add(name);
+      return { name, path, type };
     });
     return {
       name: { projectName: entry.projectName, resourceName: entry.resourceName },
-      viewName: limitIdentifier(snakeCase(entry.resourceName)),
+      viewName: prefixedName(snakeCase(entry.resourceName), entry.projectName, entry.isExtensionProject),
       identityPaths: entry.identityJsonPaths,
       columns,
       subclasses,
     };
   });
   checkTableNames(resources, abstracts, problems);
+  for (const resource of resources) checkSizes(resource, problems);
   problems.throwIfAny();
   const model: Model = {
     fingerprint: schema.fingerprint,

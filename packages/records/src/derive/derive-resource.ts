@@ -58,7 +58,7 @@ class ResourceDeriver {
     this.overrides = new Map(Object.entries(resource.relational?.nameOverrides ?? {}));
     const indexed = new Set<string>();
     for (const field of resource.relational?.indexedQueryFields ?? []) {
-      const targets = resource.queryFieldMapping[field];
+      const targets = Object.hasOwn(resource.queryFieldMapping, field) ? resource.queryFieldMapping[field] : undefined;
       if (targets === undefined)
         problems.add(`${this.at}.relational.indexedQueryFields`, `names no query field: ${field}`);
       for (const target of targets ?? []) indexed.add(target.path);
@@ -157,7 +157,7 @@ class ResourceDeriver {
     for (const [name, value] of properties.slice(0, maxMembers)) {
       const child = asSchema(value);
       // eslint-disable-next-line no-control-regex
-      if (child === null || name === '' || /[.[\]\u0000]/.test(name)) {
+      if (child === null || name === '' || name === '__proto__' || /[.[\]\u0000]/.test(name)) {
         problems.add(
           `${this.at} ${path}.${name}`,
           child === null ? 'is no JSON schema' : 'is a name that no JSON path can hold',
@@ -265,9 +265,15 @@ class ResourceDeriver {
         return [];
       }
       const member = lastMember(referencePath);
-      const type = scalarType(asSchema(properties[member]) ?? { type: 'string' }, undefined) ?? {
-        kind: 'text' as const,
-      };
+      const declared = Object.hasOwn(properties, member) ? asSchema(properties[member]) : null;
+      const type = declared === null ? null : scalarType(declared, undefined);
+      if (type === null || type.kind === 'json') {
+        problems.add(
+          `${this.at} ${path}.${member}`,
+          'must be declared as a single value: it names what is referred to',
+        );
+        return [];
+      }
       return [{ identityPath, member, type, sourceType: type, isDescriptor: false }];
     });
     for (const identityPath of reference.members.keys()) {

@@ -17,12 +17,12 @@ import {
   resourceConstraints,
   resourceKeyRows,
   tableDdl,
-  uniqueName,
   viewDdl,
 } from '../ddl/emit-ddl.ts';
+import { foreignKeyName, uniqueName } from '../derive/relation-names.ts';
 import { modelManifest } from '../derive/manifest.ts';
 import { type Column, displayName, type Model, type Resource, type Table } from '../derive/model.ts';
-import { limitIdentifier, quoteIdentifier } from '../derive/naming.ts';
+import { quoteIdentifier } from '../derive/naming.ts';
 import { type RecordDatabase, type RecordTransaction, settleAll } from '../session.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
 
@@ -94,7 +94,7 @@ class MigrationBuilder {
     const key = columnForeignKey(this.model, this.schema, table, column);
     if (key !== null) {
       this.transactional.push(`${key} NOT VALID`);
-      const name = quoteIdentifier(limitIdentifier(`${table.name}__${column.name}__fk`));
+      const name = quoteIdentifier(foreignKeyName(table, column));
       this.online.push(`ALTER TABLE ${this.qualified(table.name)} VALIDATE CONSTRAINT ${name}`);
     }
     const index = columnIndex(this.schema, table, column, new Set(identityColumns(resource).slice(0, 1)));

@@ -64,17 +64,22 @@ export class IdentityJoins {
     return { sql: `${alias}.${quoteIdentifier(viewColumn.name)}`, type: viewColumn.type, isDescriptor };
   }
 
-  /** `path=value#path=value`, the text that a referential id hashes after the names of project and resource. */
-  identityText(
+  /** The elements as `path=value`, in the order in which a referential id hashes them joined by `#`. */
+  identityParts(
     resource: Resource,
     alias: string,
     labels: readonly { readonly path: string; readonly ownIndex: number }[],
-  ): string {
-    const parts = labels.map(({ path, ownIndex }) => {
+  ): readonly IdentityPart[] {
+    return labels.map(({ path, ownIndex }) => {
       const element = this.element(resource, alias, ownIndex);
       const text = identityTextSql(element.sql, element.type);
-      return `${quoteLiteral(`${path}=`)} || ${element.isDescriptor ? `lower(${text})` : text}`;
+      return { sql: `${quoteLiteral(`${path}=`)} || ${text}`, isDescriptor: element.isDescriptor };
     });
-    return parts.join(` || '#' || `);
   }
+}
+
+/** One element of an identity. A descriptor's letter case does not count; who hashes the text lowers it. */
+export interface IdentityPart {
+  readonly sql: string;
+  readonly isDescriptor: boolean;
 }

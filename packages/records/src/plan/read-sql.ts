@@ -8,7 +8,7 @@
 import { documentColumn } from '../ddl/emit-ddl.ts';
 import type { Column, Member, Model, ReferenceBinding, Resource, Table } from '../derive/model.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
-import { IdentityJoins } from './identity-sql.ts';
+import { IdentityJoins, type IdentityPart } from './identity-sql.ts';
 import { identityTextSql, jsonMemberSql, jsonValueSql, joinPartsSql } from './json-sql.ts';
 
 export class ReadSql {
@@ -138,17 +138,21 @@ export class ReadSql {
     return `FROM ${this.qualified(resource.root.name)} t JOIN ${this.qualified('document')} d ON d.document_id = t.document_id`;
   }
 
-  /** Text that the referential id of a row `t` hashes, with the joins it needs; for a superclass with its own labels. */
-  identity(resource: Resource, which: 'own' | 'alias'): { readonly text: string; readonly joins: string } {
+  /** What the referential id of a row `t` hashes, with the joins it needs; for a superclass with its own labels. */
+  identity(
+    resource: Resource,
+    which: 'own' | 'alias',
+  ): { readonly parts: readonly IdentityPart[]; readonly joins: string } {
     if (resource.isDescriptor) {
-      return { text: `${quoteLiteral('$.descriptor=')} || lower(t.namespace || '#' || t.code_value)`, joins: '' };
+      const sql = `${quoteLiteral('$.descriptor=')} || t.namespace || '#' || t.code_value`;
+      return { parts: [{ sql, isDescriptor: true }], joins: '' };
     }
     const scope = new IdentityJoins(this.model, this.schema, which === 'own' ? 'i' : 'a');
     const labels =
       which === 'alias' && resource.alias !== null
         ? resource.alias.elements
         : resource.identity.map((element, ownIndex) => ({ path: element.path, ownIndex }));
-    const text = scope.identityText(resource, 't', labels);
-    return { text, joins: scope.joins.join(' ') };
+    const parts = scope.identityParts(resource, 't', labels);
+    return { parts, joins: scope.joins.join(' ') };
   }
 }

@@ -9,10 +9,12 @@ import { CaseboundError } from '@casebound/contract';
 import {
   type Column,
   displayName,
+  type Model,
   type QueryTarget,
   type ReferenceBinding,
   type Resource,
   resourceId,
+  type ResourceName,
   type ScalarType,
 } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
@@ -52,6 +54,20 @@ const typedValue = (field: string, value: string, type: ScalarType): string | nu
   return result.value;
 };
 
+/** The descriptor type of an element of an identity, however many references away; null for any other element. */
+const descriptorAt = (model: Model, name: ResourceName, index: number): ResourceName | null => {
+  const concrete = model.resources.get(resourceId(name));
+  if (concrete === undefined) {
+    const [sample] = model.abstracts.get(resourceId(name))?.subclasses ?? [];
+    return sample === undefined
+      ? null
+      : descriptorAt(model, sample.name, sample.alias?.elements[index]?.ownIndex ?? -1);
+  }
+  const source = concrete.identity[index]?.source;
+  if (source?.kind === 'reference') return descriptorAt(model, source.binding.target, source.elementIndex);
+  return source?.kind === 'descriptor' ? source.column.descriptor : null;
+};
+
 export class FilterBuilder {
   readonly values: unknown[];
   private readonly ctx: StoreContext;
@@ -80,6 +96,15 @@ export class FilterBuilder {
     return `${column} = (SELECT document_id FROM ${this.ctx.writes.qualified('referential_identity')} WHERE referential_id = ${id}::uuid)`;
   }
 
+  /** `column` holds the uri of a descriptor as it is registered, whatever the case of the value. */
+  private uri(column: string, target: ResourceName): string {
+    const [identity, descriptor] = ['referential_identity', 'descriptor'].map((name) =>
+      this.ctx.writes.qualified(name),
+    );
+    const id = this.bind(descriptorReferentialId(target, this.value));
+    return `${column} = (SELECT x.uri FROM ${identity} i JOIN ${descriptor} x ON x.document_id = i.document_id WHERE i.referential_id = ${id}::uuid)`;
+  }
+
   /** `column` refers to something whose identity element `index` has the value. */
   private element(column: string, binding: ReferenceBinding, index: number): string {
     const concrete = this.ctx.model.resources.get(resourceId(binding.target));
@@ -87,7 +112,9 @@ export class FilterBuilder {
       const view = this.ctx.model.abstracts.get(resourceId(binding.target));
       const viewColumn = view?.columns[index];
       if (view === undefined || viewColumn === undefined) return 'FALSE';
-      const condition = this.scalar(`v.${quoteIdentifier(viewColumn.name)}`, viewColumn.type);
+      const own = `v.${quoteIdentifier(viewColumn.name)}`;
+      const descriptor = descriptorAt(this.ctx.model, view.name, index);
+      const condition = descriptor === null ? this.scalar(own, viewColumn.type) : this.uri(own, descriptor);
       return `${column} IN (SELECT v.document_id FROM ${this.ctx.writes.qualified(view.viewName)} v WHERE ${condition})`;
     }
     const source = concrete.identity[index]?.source;

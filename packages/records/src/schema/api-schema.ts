@@ -130,6 +130,7 @@ export interface LoadedResource extends ResourceSchema {
 
 export interface AbstractResource {
   readonly projectName: string;
+  readonly isExtensionProject: boolean;
   readonly resourceName: string;
   readonly identityJsonPaths: readonly string[];
 }

@@ -14,6 +14,7 @@ import {
   type LoadedResource,
   resourceSchemaForm,
 } from './api-schema.ts';
+import { checkJsonSchema } from './check-json-schema.ts';
 import { combineFingerprints, fingerprintOf, isDeeperThan } from './fingerprint.ts';
 
 export interface LoadedSchema {
@@ -52,7 +53,7 @@ const asSchema = (value: unknown): JsonSchema | null =>
 const mergeJsonSchema = (base: JsonSchema, extension: JsonSchema, path: string, problems: Problems): JsonSchema => {
   const properties: Record<string, unknown> = { ...asSchema(base['properties']) };
   for (const [name, added] of Object.entries(asSchema(extension['properties']) ?? {})) {
-    const [ours, theirs] = [asSchema(properties[name]), asSchema(added)];
+    const [ours, theirs] = [Object.hasOwn(properties, name) ? asSchema(properties[name]) : null, asSchema(added)];
     if (ours === null) properties[name] = added;
     else if (theirs !== null && ours['type'] === 'object' && theirs['type'] === 'object') {
       properties[name] = mergeJsonSchema(ours, theirs, `${path}.${name}`, problems);
@@ -74,7 +75,7 @@ const mergeExtension = (base: LoadedResource, extension: LoadedResource, problem
   }
   const queryFieldMapping = { ...base.queryFieldMapping };
   for (const [field, targets] of Object.entries(extension.queryFieldMapping)) {
-    if (queryFieldMapping[field] === undefined) queryFieldMapping[field] = targets;
+    if (!Object.hasOwn(queryFieldMapping, field)) queryFieldMapping[field] = targets;
     else
       problems.add(
         `${extension.endpoint}.queryFieldMapping.${field}`,
@@ -142,6 +143,11 @@ const readProject = (input: unknown, position: number, problems: Problems): Read
       }
       continue;
     }
+    checkJsonSchema(
+      resource.data.jsonSchemaForInsert,
+      `${project.projectName}.${endpoint}.jsonSchemaForInsert`,
+      problems,
+    );
     const twin = seen.get(resource.data.resourceName);
     if (twin !== undefined) problems.add(`${project.projectName}.${endpoint}`, `has the resource name of ${twin}`);
     seen.set(resource.data.resourceName, endpoint);
@@ -170,6 +176,7 @@ const readProject = (input: unknown, position: number, problems: Problems): Read
     resources,
     abstracts: Object.entries(project.abstractResources).map(([resourceName, entry]) => ({
       projectName: project.projectName,
+      isExtensionProject: project.isExtensionProject,
       resourceName,
       identityJsonPaths: entry.identityJsonPaths,
     })),

@@ -6,6 +6,7 @@
  * - Values depend on the JSON type alone, so members that must be equal are; a subclass has a superclass identity of its own.
  */
 import { displayName, type Member, type Model, type Resource, resourceId, type ResourceName } from '../derive/model.ts';
+import { descriptorUri } from '../write/flatten-document.ts';
 import type { JsonSchema } from '../schema/api-schema.ts';
 import type { JsonValue } from '../write/parse-json.ts';
 
@@ -101,7 +102,7 @@ class Filler {
 
   private descriptorOf(name: ResourceName): string | null {
     const document = this.written.get(resourceId(name))?.document;
-    return document === undefined ? null : `${String(document['namespace'])}#${String(document['codeValue'])}`;
+    return document === undefined ? null : descriptorUri(document);
   }
 
   members(members: readonly Member[], schema: JsonSchema, own: number | null, depth = 0): JsonObject {

@@ -6,6 +6,7 @@
 import { CaseboundError } from '@casebound/contract';
 import { requireSqlState } from '../ddl/infrastructure.ts';
 import { displayName, type Resource } from '../derive/model.ts';
+import { identityConstraintName } from '../derive/relation-names.ts';
 import { sqlFailureOf } from '../session.ts';
 
 /** The error to throw instead of a driver's; the same error when it is none of the store's business. */
@@ -19,7 +20,9 @@ export const mapWriteFailure = (error: unknown, resource: Resource): unknown => 
   }
   if (failure.sqlState === '23505') {
     const isIdentity =
-      failure.constraint === 'referential_identity_pkey' || failure.constraint?.endsWith('__identity') === true;
+      failure.constraint === 'referential_identity_pkey' ||
+      failure.constraint === 'descriptor_identity' ||
+      failure.constraint === identityConstraintName(resource);
     return isIdentity
       ? new CaseboundError('duplicate_identity', `Another record has the identity of this ${name}.`)
       : new CaseboundError(
