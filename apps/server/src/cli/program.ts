@@ -54,6 +54,11 @@ const heavyCommands: readonly {
     summary: 'a record store over any API schema, by itself',
     load: async () => (await import('./commands/records.ts')).registerRecords,
   },
+  {
+    name: 'sample',
+    summary: 'productions of a fictional dispute, to try things on',
+    load: async () => (await import('./commands/sample.ts')).registerSample,
+  },
 ];
 
 const registerHeavy = async (program: Command, context: CliContext, called: string | undefined): Promise<void> => {

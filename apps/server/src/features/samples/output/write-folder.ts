@@ -1,0 +1,54 @@
+/** A sample as files in a folder: some writes at a time, so that the disk and the processor work side by side. */
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { SampleSink } from './Sink.ts';
+
+const WRITES_AT_A_TIME = 16;
+
+export const createFolderSink = (root: string): SampleSink => {
+  const folders = new Map<string, Promise<unknown>>();
+  const growing = new Map<string, FileHandle>();
+  const running = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+
+  const target = async (name: string): Promise<string> => {
+    const full = path.join(root, ...name.split('/'));
+    const folder = path.dirname(full);
+    let made = folders.get(folder);
+    if (made === undefined) folders.set(folder, (made = mkdir(folder, { recursive: true })));
+    await made;
+    return full;
+  };
+  const rethrow = (): void => {
+    if (failure !== undefined) throw failure.error;
+  };
+  const close = async (): Promise<void> => {
+    await Promise.all(running);
+    for (const file of growing.values()) await file.close();
+    growing.clear();
+  };
+
+  return {
+    write: async (name, bytes) => {
+      const job = target(name)
+        .then((full) => writeFile(full, bytes))
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => running.delete(job));
+      running.add(job);
+      while (running.size >= WRITES_AT_A_TIME) await Promise.race(running);
+      rethrow();
+    },
+    append: async (name, bytes) => {
+      let file = growing.get(name);
+      if (file === undefined) growing.set(name, (file = await open(await target(name), 'w')));
+      await file.writeFile(bytes);
+    },
+    finish: async () => {
+      await close();
+      rethrow();
+    },
+    abandon: close,
+  };
+};
