@@ -48,11 +48,11 @@ export {
 } from './audit/watchdog.ts';
 export { bulkWrite, type BulkOptions, type BulkRow, type BulkSummary } from './bulk/bulk-write.ts';
 export type { RowOutcome } from './bulk/plan-batch.ts';
+export { finishOnline, migrateStore, type AutocommitSession } from './migrate/migrate-store.ts';
 export {
-  finishOnline,
-  migrateStore,
+  listStores,
   migrateStores,
-  type AutocommitSession,
+  type MigrateStoresSummary,
   type StoreToMigrate,
-} from './migrate/migrate-store.ts';
+} from './migrate/migrate-stores.ts';
 export { expectedEdgesSql } from './audit/expected-edges.ts';

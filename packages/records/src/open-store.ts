@@ -5,11 +5,9 @@
  */
 import { CaseboundError } from '@casebound/contract';
 import type { AuthorizationRules } from './auth/claim-set.ts';
-import { readEffectiveSchema } from './ddl/provision.ts';
-import { modelManifest } from './derive/manifest.ts';
+import { readEffectiveSchema, schemaMismatch } from './ddl/provision.ts';
 import { type Model, type Resource, resourceId } from './derive/model.ts';
 import { quoteIdentifier } from './derive/naming.ts';
-import { describeDifference } from './migrate/compare-manifests.ts';
 import { defaultRetry, type RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
 import {
@@ -55,13 +53,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<StoreContext
     );
     return { effective: found, keys: keysByName };
   });
-  if (effective.fingerprint !== model.fingerprint) {
-    const differences = describeDifference(effective.manifest, modelManifest(model));
-    throw new CaseboundError(
-      'schema_mismatch',
-      `The store ${schema} was provisioned with another schema: ${differences.slice(0, 5).join('; ')}${differences.length > 5 ? ` and ${differences.length - 5} more differences` : ''}.`,
-    );
-  }
+  if (effective.fingerprint !== model.fingerprint) throw schemaMismatch(schema, effective.manifest, model);
   return createContext({
     model,
     schema,

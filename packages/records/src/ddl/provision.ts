@@ -4,8 +4,10 @@
  * - A store that exists with this schema is left as it is; with another one it is refused, because that is a migration.
  */
 import { CaseboundError } from '@casebound/contract';
+import { modelManifest } from '../derive/manifest.ts';
 import type { Model } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
+import { describeDifference } from '../migrate/compare-manifests.ts';
 import type { RecordDatabase, RecordTransaction } from '../session.ts';
 import { settleAll } from '../session.ts';
 import { emitDdl } from './emit-ddl.ts';
@@ -32,6 +34,17 @@ export const readEffectiveSchema = async (
   };
 };
 
+/** A store that has another schema than the model, with what differs. */
+export const schemaMismatch = (schema: string, stored: unknown, model: Model): CaseboundError => {
+  const differences = describeDifference(stored, modelManifest(model));
+  const more = differences.length > 5 ? ` and ${differences.length - 5} more differences` : '';
+  return new CaseboundError(
+    'schema_mismatch',
+    `The store ${schema} was provisioned with another schema; this one ${differences.slice(0, 5).join('; ')}${more}.`,
+    { errors: differences.slice(0, 200).map((message) => ({ path: '$', message })) },
+  );
+};
+
 /**
  * Provisions a store in a database schema, which is created when it is missing.
  * @returns `created`, or `present` when the store is there with the same fingerprint
@@ -48,10 +61,7 @@ export const provisionStore = async (
     const current = await readEffectiveSchema(tx, schema);
     if (current !== null) {
       if (current.fingerprint === model.fingerprint) return 'present';
-      throw new CaseboundError(
-        'schema_mismatch',
-        `The store ${schema} has the schema ${current.fingerprint.slice(0, 12)}, not ${model.fingerprint.slice(0, 12)}.`,
-      );
+      throw schemaMismatch(schema, current.manifest, model);
     }
     await tx.query(`CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(schema)}`);
     await settleAll(emitDdl(model, schema, options).map(async (statement) => tx.query(statement)));

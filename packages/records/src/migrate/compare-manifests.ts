@@ -51,6 +51,22 @@ export type SchemaChange =
       readonly added: readonly string[];
       readonly removed: readonly string[];
     }
+  | {
+      /** The same table or column stands for another member: what is stored would be read as something else. */
+      readonly kind: 'change-path';
+      readonly resource: string;
+      readonly table: string;
+      readonly column: string | null;
+      readonly from: string;
+      readonly to: string;
+    }
+  | {
+      /** A value becomes a reference, a reference a value, or leads to another resource. */
+      readonly kind: 'change-target';
+      readonly resource: string;
+      readonly table: string;
+      readonly column: string;
+    }
   | { readonly kind: 'change-identity'; readonly resource: string }
   | { readonly kind: 'change-key'; readonly resource: string; readonly table: string };
 
@@ -58,7 +74,13 @@ export type SchemaChange =
 export const parseManifest = (input: unknown): ModelManifest =>
   manifestForm.catch({ components: {}, resources: {}, abstracts: {} }).parse(input);
 
-const typeOf = (text: string): string => text.slice(0, text.lastIndexOf(' '));
+/** `numeric(5,2) $.price` or `reference Library.Author $.authorReference`: what it is, and where it stands. Paths begin with `$`. */
+const partsOf = (text: string): { readonly type: string; readonly path: string } => {
+  const at = text.indexOf(' $');
+  return { type: text.slice(0, at), path: text.slice(at + 1) };
+};
+
+const isLink = (type: string): boolean => type.startsWith('reference ') || type.startsWith('descriptor ');
 
 const numericForm = /^numeric(?:\((\d+)(?:,(\d+))?\))?$/;
 
@@ -79,20 +101,37 @@ const typeSafety = (from: string, to: string): 'online' | 'rewrite' | 'lossy' =>
   return 'lossy';
 };
 
+const compareColumn = (
+  resource: string,
+  table: string,
+  column: string,
+  before: string,
+  after: string,
+): readonly SchemaChange[] => {
+  const [old, wanted] = [partsOf(before), partsOf(after)];
+  const changes: SchemaChange[] = [];
+  if (old.path !== wanted.path)
+    changes.push({ kind: 'change-path', resource, table, column, from: old.path, to: wanted.path });
+  if (old.type === wanted.type) return changes;
+  if (isLink(old.type) || isLink(wanted.type)) return [...changes, { kind: 'change-target', resource, table, column }];
+  const [from, to] = [old.type, wanted.type];
+  return [...changes, { kind: 'change-type', resource, table, column, from, to, safety: typeSafety(from, to) }];
+};
+
 const compareTables = (resource: string, before: TableManifest, after: TableManifest): SchemaChange[] => {
   const changes: SchemaChange[] = [];
   const table = after.name;
-  if (before.key.join() !== after.key.join()) changes.push({ kind: 'change-key', resource, table });
+  if (before.key.join() !== after.key.join() || before.kind !== after.kind)
+    changes.push({ kind: 'change-key', resource, table });
+  if (before.path !== after.path)
+    changes.push({ kind: 'change-path', resource, table, column: null, from: before.path, to: after.path });
   for (const [column, text] of Object.entries(after.columns)) {
-    const old = before.columns[column];
+    const old = Object.hasOwn(before.columns, column) ? before.columns[column] : undefined;
     if (old === undefined) changes.push({ kind: 'add-column', resource, table, column });
-    else if (typeOf(old) !== typeOf(text)) {
-      const [from, to] = [typeOf(old), typeOf(text)];
-      changes.push({ kind: 'change-type', resource, table, column, from, to, safety: typeSafety(from, to) });
-    }
+    else changes.push(...compareColumn(resource, table, column, old, text));
   }
   for (const column of Object.keys(before.columns)) {
-    if (after.columns[column] === undefined) changes.push({ kind: 'remove-column', resource, table, column });
+    if (!Object.hasOwn(after.columns, column)) changes.push({ kind: 'remove-column', resource, table, column });
   }
   const added = after.uniques.filter((unique) => !before.uniques.includes(unique));
   const removed = before.uniques.filter((unique) => !after.uniques.includes(unique));
@@ -148,6 +187,10 @@ export const describeChange = (change: SchemaChange): string => {
       return `changes ${change.table}.${change.column} from ${change.from} to ${change.to}`;
     case 'change-unique':
       return `changes what is unique in ${change.table}`;
+    case 'change-path':
+      return `reads ${change.column === null ? change.table : `${change.table}.${change.column}`} as ${change.to} instead of ${change.from}`;
+    case 'change-target':
+      return `changes what ${change.table}.${change.column} refers to`;
     case 'change-identity':
       return `changes the identity of ${change.resource}`;
     case 'change-key':
@@ -164,6 +207,6 @@ export const describeDifference = (before: unknown, after: ModelManifest): reado
     .filter(([name, text]) => old.components[name] !== text)
     .map(
       ([name, text]) =>
-        `${name} is ${text.split(' ')[0]} here and ${old.components[name]?.split(' ')[0] ?? 'absent'} there, with the same tables`,
+        `has other rules for ${name} with the same tables (version ${text.split(' ')[0]} here, ${old.components[name]?.split(' ')[0] ?? 'none'} in the store)`,
     );
 };

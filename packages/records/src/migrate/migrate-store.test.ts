@@ -5,13 +5,14 @@ import { provisionStore } from '../ddl/provision.ts';
 import { deriveModel } from '../derive/derive-model.ts';
 import type { Model } from '../derive/model.ts';
 import { openStore } from '../open-store.ts';
-import { listDocuments } from '../read/read-documents.ts';
+import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { loadSchema } from '../schema/load-schema.ts';
 import { buildSchema, type Members, type ProjectSpec } from '../testing/build-schema.ts';
 import { openRecordDatabase, type TestRecordDatabase } from '../testing/open-database.ts';
 import { resourceAt } from '../testing/open-library.ts';
 import { upsertDocument } from '../write/write-document.ts';
-import { type AutocommitSession, finishOnline, migrateStore, migrateStores } from './migrate-store.ts';
+import { type AutocommitSession, finishOnline, migrateStore } from './migrate-store.ts';
+import { listStores, migrateStores, type StoreToMigrate } from './migrate-stores.ts';
 
 let created: TestDatabase;
 let database: TestRecordDatabase;
@@ -169,10 +170,161 @@ test('many stores: an interrupted second phase is finished by the next run, one 
   const results = new Map<string, string>();
   const note = (schema: string, result: readonly string[] | Error): void =>
     void results.set(schema, result instanceof Error ? result.message : 'ok');
-  expect(await migrateStores(stores(failing), target, { onStore: note })).toEqual({ migrated: 1, failed: 2 });
+  expect(await migrateStores(stores(failing), target, { onStore: note, concurrency: 1 })).toMatchObject({
+    migrated: 1,
+    failed: 2,
+  });
   expect(results.get('many1')).toBe('connection lost');
-  expect(await migrateStores(stores(autocommit), target, { onStore: note })).toEqual({ migrated: 2, failed: 1 });
+  expect(await migrateStores(stores(autocommit), target, { onStore: note })).toEqual({
+    migrated: 0,
+    present: 2,
+    failed: 1,
+  });
   await provisionStore(database, target, 'many4');
   expect(await catalogue('many1')).toEqual(await catalogue('many4'));
   expect(await finishOnline(database, autocommit, 'many1')).toBe(0);
+});
+
+const withReference: Members = {
+  ...base,
+  chairReference: { kind: 'reference', target: 'Chair' },
+  list: { kind: 'list', members: { a: { kind: 'string' }, chairReference: { kind: 'reference', target: 'Chair' } } },
+};
+
+test('references that go take their edges along, and records that show less get a new etag', async () => {
+  const before = model(withReference);
+  await provisionStore(database, before, 'edges');
+  const store = await openStore({ model: before, database, schema: 'edges' });
+  await upsertDocument(store, resourceAt(before, 'chairs'), { thingId: 1 });
+  await upsertDocument(store, resourceAt(before, 'chairs'), { thingId: 2 });
+  const item = await upsertDocument(store, resourceAt(before, 'items'), {
+    k: 'i',
+    chairReference: { thingId: 1 },
+    list: [
+      { a: 'x', chairReference: { thingId: 1 } },
+      { a: 'y', chairReference: { thingId: 2 } },
+    ],
+  });
+  const target = model({ ...withReference, list: base['list'] ?? { kind: 'json' } });
+  await migrateStore(database, autocommit, target, 'edges', {
+    accept: ['removes item__list.chair_document_id'],
+  });
+  const after = await openStore({ model: target, database, schema: 'edges' });
+  expect(await auditStore(after)).toMatchObject({ damages: 0 });
+  const { rows } = await database.pool.query('SELECT count(*)::int AS n FROM edges.reference_edge');
+  expect(rows).toEqual([{ n: 1 }]);
+  expect((await getDocument(after, resourceAt(target, 'items'), item.uuid)).etag).toBe(2);
+  // The chair that only the list referred to can go now, the other cannot.
+  await migrateStore(database, autocommit, model(base), 'edges', { accept: ['removes item.chair_document_id'] });
+  const { rows: left } = await database.pool.query('SELECT count(*)::int AS n FROM edges.reference_edge');
+  expect(left).toEqual([{ n: 0 }]);
+});
+
+test('a column that would be read as another member, or lead elsewhere, is no silent change', async () => {
+  await provisionStore(
+    database,
+    model({ a_b: { kind: 'string' }, chairReference: { kind: 'reference', target: 'Chair' } }),
+    'meant',
+  );
+  const moved = model({
+    a: { kind: 'object', members: { b: { kind: 'string' } } },
+    chairReference: { kind: 'reference', target: 'Chair' },
+  });
+  const words = 'reads item.a_b as $.a.b instead of $.a_b';
+  await expect(migrateStore(database, autocommit, moved, 'meant')).rejects.toMatchObject({
+    code: 'schema_change_refused',
+    errors: [{ message: words }],
+  });
+  expect(await migrateStore(database, autocommit, moved, 'meant', { accept: [words] })).toEqual([words]);
+  const led = model({
+    a: { kind: 'object', members: { b: { kind: 'string' } } },
+    chairReference: { kind: 'reference', target: 'Thing' },
+  });
+  await expect(
+    migrateStore(database, autocommit, led, 'meant', { accept: ['changes what item.chair_document_id refers to'] }),
+  ).rejects.toMatchObject({ code: 'schema_change_refused' });
+});
+
+test('what records do not allow is refused in words, and the store stays as it is', async () => {
+  const full = model(withReference, addition);
+  await provisionStore(database, full, 'refusing');
+  const store = await openStore({ model: full, database, schema: 'refusing' });
+  await upsertDocument(store, resourceAt(full, 'items'), { k: 'i', old: 'text', list: [{ a: 'x' }, { a: 'x' }] });
+  await upsertDocument(store, resourceAt(full, 'tables'), { thingId: 7, itemReference: { k: 'i' } });
+  const before = await catalogue('refusing');
+  const attempt = async (target: Model, accept: readonly string[]): Promise<unknown> =>
+    migrateStore(database, autocommit, target, 'refusing', { accept }).catch((error: unknown) => error);
+  const unique = model(
+    {
+      ...withReference,
+      list: {
+        kind: 'list',
+        members: { a: { kind: 'string' }, chairReference: { kind: 'reference', target: 'Chair' } },
+        unique: ['a'],
+      },
+    },
+    addition,
+  );
+  expect(await attempt(unique, ['changes what is unique in item__list'])).toMatchObject({
+    code: 'schema_change_refused',
+    message: expect.stringContaining('not unique'),
+  });
+  const number = model({ ...withReference, old: { kind: 'integer' } }, addition);
+  expect(await attempt(number, ['changes item.old from text to bigint'])).toMatchObject({
+    code: 'schema_change_refused',
+    message: expect.stringContaining('cannot hold'),
+  });
+  const without = deriveModel(
+    loadSchema([
+      buildSchema({
+        name: 'P',
+        endpoint: 'p',
+        descriptors: ['ColourDescriptor'],
+        abstracts: { Thing: ['$.thingId'] },
+        resources: {
+          Chair: {
+            endpoint: 'chairs',
+            identity: ['$.thingId'],
+            superclass: { name: 'Thing' },
+            members: { thingId: { kind: 'integer', required: true } },
+          },
+          Table: {
+            endpoint: 'tables',
+            identity: ['$.thingId'],
+            superclass: { name: 'Thing' },
+            members: { thingId: { kind: 'integer', required: true } },
+          },
+        },
+      }),
+    ]),
+  );
+  // Items go, and so does the reference to them: allowed when both are named.
+  const accept = ['removes the resource P.Item', 'removes table.item_document_id'];
+  expect(await attempt(without, accept.slice(0, 1))).toMatchObject({ code: 'schema_change_refused' });
+  expect(await catalogue('refusing')).toEqual(before);
+  expect(await attempt(without, accept)).toEqual(expect.arrayContaining(accept));
+  const left = await openStore({ model: without, database, schema: 'refusing' });
+  expect(await auditStore(left)).toMatchObject({ checked: 1, damages: 0 });
+});
+
+test('stores by the dozen: found by name, migrated side by side, gone on with after an abort', async () => {
+  const target = model(grown, addition);
+  const names = Array.from({ length: 12 }, (_, n) => `dozen_${String(n).padStart(2, '0')}`);
+  for (const schema of names) await provisionStore(database, model(base), schema);
+  expect((await listStores(database)).filter((name) => name.startsWith('dozen_'))).toEqual(names);
+  const stores: StoreToMigrate[] = names.map((schema) => ({ schema, database, autocommit }));
+  const stop = new AbortController();
+  let done = 0;
+  const interrupted = migrateStores(stores, target, {
+    concurrency: 3,
+    signal: stop.signal,
+    onStore: () => void ((done += 1) === 4 && stop.abort()),
+  });
+  await expect(interrupted).rejects.toThrow();
+  const rest = await migrateStores(stores, target, { concurrency: 3 });
+  expect(rest.failed).toBe(0);
+  expect(rest.present).toBeGreaterThanOrEqual(4);
+  expect(rest.present + rest.migrated).toBe(12);
+  expect(await catalogue('dozen_11')).toEqual(await catalogue('dozen_00'));
+  expect(await migrateStores(stores, target)).toEqual({ migrated: 0, present: 12, failed: 0 });
 });

@@ -15,7 +15,6 @@ import {
   documentColumn,
   identityColumns,
   resourceConstraints,
-  resourceKeyRows,
   tableDdl,
   viewDdl,
 } from '../ddl/emit-ddl.ts';
@@ -23,14 +22,17 @@ import { foreignKeyName, uniqueName } from '../derive/relation-names.ts';
 import { modelManifest } from '../derive/manifest.ts';
 import { type Column, displayName, type Model, type Resource, type Table } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
-import { type RecordDatabase, type RecordTransaction, settleAll } from '../session.ts';
+import { type RecordDatabase, settleAll } from '../session.ts';
+import { dropResources, followChanges, refusedByRecords, updateKeys } from './follow-changes.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
 
 export interface MigrationPlan {
   readonly changes: readonly SchemaChange[];
   /** Changes that must be accepted by name. */
   readonly refused: readonly string[];
-  /** Statements of the first, transactional phase. */
+  /** Statements of the first, transactional phase that take away; what comes after may use their names again. */
+  readonly removals: readonly string[];
+  /** Statements of the first phase that add and change. */
   readonly transactional: readonly string[];
   /** Statements of the second phase, each to run outside a transaction. */
   readonly online: readonly string[];
@@ -62,7 +64,8 @@ const needsConsent = (change: SchemaChange): boolean => {
   }
 };
 
-const impossible = (change: SchemaChange): boolean => change.kind === 'change-identity' || change.kind === 'change-key';
+const impossible = (change: SchemaChange): boolean =>
+  change.kind === 'change-identity' || change.kind === 'change-key' || change.kind === 'change-target';
 
 class MigrationBuilder {
   readonly transactional: string[] = [];
@@ -143,6 +146,8 @@ class MigrationBuilder {
         this.unique(change);
         return;
       case 'remove-resource':
+      case 'change-path':
+      case 'change-target':
       case 'change-identity':
       case 'change-key':
         return;
@@ -198,8 +203,9 @@ export const planMigration = (
     .filter((change) => needsConsent(change) && !accept.includes(describeChange(change)))
     .map(describeChange);
   const builder = new MigrationBuilder(model, schema);
-  for (const change of changes)
-    if (change.kind.startsWith('remove') || change.kind === 'change-unique') builder.apply(change);
+  for (const change of changes) if (change.kind.startsWith('remove')) builder.apply(change);
+  const removals = builder.transactional.splice(0);
+  for (const change of changes) if (change.kind === 'change-unique') builder.apply(change);
   // Tables before the keys between them: resources first, then what is added to those that exist.
   const order = ['add-resource', 'add-table', 'add-column', 'change-type'];
   const additions = changes
@@ -211,41 +217,7 @@ export const planMigration = (
   builder.transactional.length = 0;
   builder.transactional.push(...creates, ...rest);
   builder.views();
-  return { changes, refused, transactional: builder.transactional, online: builder.online };
-};
-
-const updateKeys = async (tx: RecordTransaction, schema: string, model: Model): Promise<void> => {
-  const table = `${quoteIdentifier(schema)}.resource_key`;
-  const rows = resourceKeyRows(model);
-  await tx.query(
-    `INSERT INTO ${table} (resource_key_id, project_name, resource_name, resource_version)
-     SELECT (SELECT coalesce(max(resource_key_id), 0) FROM ${table}) + row_number() OVER (ORDER BY u.p, u.r), u.p, u.r, u.v
-     FROM unnest($1::text[], $2::text[], $3::text[]) AS u(p, r, v)
-     WHERE NOT EXISTS (SELECT 1 FROM ${table} k WHERE k.project_name = u.p AND k.resource_name = u.r)`,
-    [rows.map((row) => row.project), rows.map((row) => row.resource), rows.map((row) => row.version)],
-  );
-};
-
-/** Removes the rows of resources that the new schema does not have; refused while others refer to them. */
-const dropResources = async (
-  tx: RecordTransaction,
-  schema: string,
-  stored: unknown,
-  removed: readonly string[],
-): Promise<void> => {
-  const manifest = parseManifest(stored);
-  const s = quoteIdentifier(schema);
-  for (const name of removed) {
-    const [project, resource] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
-    const key = `(SELECT resource_key_id FROM ${s}.resource_key WHERE project_name = $1 AND resource_name = $2)`;
-    await tx.query(
-      `DELETE FROM ${s}.reference_edge e USING ${s}.document d WHERE d.document_id = e.parent_document_id AND d.resource_key_id = ${key}`,
-      [project, resource],
-    );
-    await tx.query(`DELETE FROM ${s}.document WHERE resource_key_id = ${key}`, [project, resource]);
-    for (const table of [...(manifest.resources[name]?.tables ?? [])].reverse())
-      await tx.query(`DROP TABLE IF EXISTS ${s}.${quoteIdentifier(table.name)}`);
-  }
+  return { changes, refused, removals, transactional: builder.transactional, online: builder.online };
 };
 
 /**
@@ -282,9 +254,15 @@ export const migrateStore = async (
       (view) => `${quoteIdentifier(schema)}.${quoteIdentifier(view.viewName)}`,
     );
     if (drops.length > 0) await tx.query(`DROP VIEW IF EXISTS ${drops.join(', ')} CASCADE`);
-    await dropResources(tx, schema, current.manifest, removed);
-    await settleAll(planned.transactional.map(async (statement) => tx.query(statement)));
     const s = quoteIdentifier(schema);
+    try {
+      await settleAll(planned.removals.map(async (statement) => tx.query(statement)));
+      await dropResources(tx, schema, current.manifest, removed);
+      await settleAll(planned.transactional.map(async (statement) => tx.query(statement)));
+    } catch (error) {
+      throw refusedByRecords(error);
+    }
+    await followChanges(tx, model, schema, planned.changes);
     await tx.query(`DELETE FROM ${s}.document_cache`);
     await tx.query(`DELETE FROM ${s}.schema_component`);
     await tx.query(
@@ -325,38 +303,4 @@ export const finishOnline = async (
     );
   }
   return statements.length;
-};
-
-export interface StoreToMigrate {
-  readonly schema: string;
-  readonly database: RecordDatabase;
-  readonly autocommit: AutocommitSession;
-}
-
-/**
- * Migrates many stores one after another. A store that is there already is skipped, so an interrupted run is simply run again.
- * @returns by schema: changes made, or the error; one store's failure does not stop the others
- */
-export const migrateStores = async (
-  stores: Iterable<StoreToMigrate> | AsyncIterable<StoreToMigrate>,
-  model: Model,
-  options: MigrateOptions & {
-    readonly signal?: AbortSignal;
-    readonly onStore?: (schema: string, result: readonly string[] | Error) => void;
-  } = {},
-): Promise<{ readonly migrated: number; readonly failed: number }> => {
-  let migrated = 0;
-  let failed = 0;
-  for await (const store of stores) {
-    options.signal?.throwIfAborted();
-    try {
-      const changes = await migrateStore(store.database, store.autocommit, model, store.schema, options);
-      migrated += 1;
-      options.onStore?.(store.schema, changes);
-    } catch (error) {
-      failed += 1;
-      options.onStore?.(store.schema, error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-  return { migrated, failed };
 };
