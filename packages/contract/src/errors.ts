@@ -490,6 +490,27 @@ export const errorTable = {
     'The identity of this resource cannot be changed.',
     'Keep the identity, or delete the record and write a new one.',
   ),
+  copy_not_possible: entry(
+    400,
+    'permanent',
+    38,
+    'Records cannot be copied between these stores.',
+    'Correct what `errors` names: leave it out by the policy, or bring the destination to the schema of the source.',
+  ),
+  copy_conflict: entry(
+    409,
+    'permanent',
+    4,
+    'Records of the copy are in conflict with the destination.',
+    'Choose to skip or to overlay what exists, or give the records other identities.',
+  ),
+  copy_state_invalid: entry(
+    409,
+    'permanent',
+    4,
+    'The copy is in a state that does not allow this step.',
+    'Look at its state; a step that is done needs no repetition.',
+  ),
   cascade_too_large: entry(
     409,
     'permanent',

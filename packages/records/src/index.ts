@@ -56,3 +56,34 @@ export {
   type StoreToMigrate,
 } from './migrate/migrate-stores.ts';
 export { expectedEdgesSql } from './audit/expected-edges.ts';
+export { compileCopyPlan, type CopyPlan } from './copy/compile-plan.ts';
+export {
+  type ColumnHook,
+  type ConflictPolicy,
+  type CopyPolicy,
+  type DependentRule,
+  lookUpValue,
+  prefixValue,
+  remapBits,
+  type ResourceMode,
+  type ResourcePolicy,
+  type RowHook,
+  type RowScope,
+  sourceDocumentId,
+} from './copy/policy.ts';
+export {
+  type CopyAcross,
+  type CopyProgress,
+  type CopyState,
+  copyState,
+  openCopy,
+  type OpenCopyOptions,
+  type RecordCopy,
+  selectRecords,
+  selectRecordsBy,
+  setValueMap,
+  type StreamingDatabase,
+  type StreamingTransaction,
+} from './copy/open-copy.ts';
+export { type CopySummary, mapRecords, type ResourceCounts } from './copy/map-records.ts';
+export { copyRecords } from './copy/run-copy.ts';

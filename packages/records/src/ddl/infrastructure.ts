@@ -5,6 +5,7 @@
  * - `document.resource_key_id` and `reference_edge` carry no foreign keys: the first would make one row a hub that every writer
  *   locks, the second would check twice what the reference columns check already. The audit compares both with their sources.
  */
+import { copyTablesDdl } from '../copy/copy-tables.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
 
 export interface InfrastructureOptions {
@@ -106,6 +107,7 @@ export const infrastructureDdl = (schema: string, options: InfrastructureOptions
   version text NOT NULL,
   fingerprint text NOT NULL
 )`,
+    ...copyTablesDdl(schema),
     `CREATE FUNCTION ${s}.records_guard(actual bigint, expected bigint, what text) RETURNS void LANGUAGE plpgsql AS $guard$
 BEGIN
   IF actual IS DISTINCT FROM expected THEN

@@ -41,8 +41,9 @@ const reserved: ReadonlySet<string> = new Set([
   ...infrastructureIndexes,
 ]);
 
-/** Whether a table of this name would meet something of the store itself; partitions of the edges have numbers. */
-export const isReservedName = (name: string): boolean => reserved.has(name) || /^reference_edge_\d/.test(name);
+/** Whether a table of this name would meet something of the store itself; partitions of the edges have numbers, copies have staging. */
+export const isReservedName = (name: string): boolean =>
+  reserved.has(name) || /^reference_edge_\d/.test(name) || name.startsWith('record_copy_');
 
 export const primaryKeyName = (table: Table): string => limitIdentifier(`${table.name}___key`);
 

@@ -16,7 +16,7 @@ export interface ComputedIdentity {
   readonly resourceKeyId: number;
 }
 
-interface IdentityText {
+export interface IdentityText {
   readonly sql: string;
   /** The text that is hashed; null for an identity with a hole. */
   readonly read: (value: unknown) => string | null;
@@ -26,7 +26,7 @@ interface IdentityText {
  * Letter case is lowered here and not in SQL: what `lower` does to letters beyond ASCII depends on the collation of the database,
  * and writers lower in the application.
  */
-const identityText = (parts: readonly IdentityPart[]): IdentityText => {
+export const identityText = (parts: readonly IdentityPart[]): IdentityText => {
   const plain = parts.every((part) => !part.isDescriptor);
   if (plain)
     return {
