@@ -145,13 +145,17 @@ const runBatch = async (
   claims: Claims | null,
   commit: boolean,
 ): Promise<BatchPlan> => {
-  const plan = planBatch(rows, await lookUpBatch(ctx, tx, rows, claims));
-  const sent = batchStatements(ctx, plan, claims).map(async (statement) => tx.query(statement.text, statement.values));
+  const found = await lookUpBatch(ctx, tx, rows, claims);
+  const plan = planBatch(rows, found);
+  const unread = [...found.values()].flatMap((part) => part.unread ?? []);
+  const sent: Promise<unknown>[] = batchStatements(ctx, plan, claims).map(async (statement) =>
+    tx.query(statement.text, statement.values),
+  );
   if (commit && sent.length > 0) {
     ctx.crashPoint('records.bulk.before-commit');
     tx.sendCommit?.();
   }
-  await settleAll(sent);
+  await settleAll([...unread, ...sent]);
   return plan;
 };
 

@@ -16,24 +16,6 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
-/**
- * Several INSERTs as one statement. A statement costs its own messages, binding and start, which for one document is more than its
- * rows do. Only for inserts that do not touch each other's rows: parts of one statement do not see one another, and foreign keys
- * are checked at its end.
- */
-export const mergeInserts = (inserts: readonly Statement[]): readonly Statement[] => {
-  const last = inserts.at(-1);
-  if (last === undefined || inserts.length === 1) return inserts;
-  const values: unknown[] = [];
-  const shifted = inserts.map((insert) => {
-    const offset = values.length;
-    values.push(...insert.values);
-    return insert.text.replaceAll(/\$(\d+)/g, (_whole, digits: string) => `$${Number(digits) + offset}`);
-  });
-  const parts = shifted.slice(0, -1).map((text, index) => `w${index} AS (${text})`);
-  return [{ text: `WITH ${parts.join(', ')} ${shifted.at(-1) ?? ''}`, values }];
-};
-
 /** A row ready to be written: its document, its place, its cells. */
 export interface BoundRow {
   readonly documentId: number;
@@ -57,12 +39,67 @@ interface TableTexts {
   readonly upsert: string;
 }
 
+/** A text of several INSERTs, found by the texts that it is made of. */
+interface Merged {
+  text: string | null;
+  readonly next: Map<string, Merged>;
+}
+
+/** Combinations of tables whose merged text is kept. */
+const maxMerged = 5_000;
+
+const mergeTexts = (inserts: readonly Statement[]): string => {
+  let offset = 0;
+  const shifted = inserts.map((insert) => {
+    const before = offset;
+    offset += insert.values.length;
+    return insert.text.replaceAll(/\$(\d+)/g, (_whole, digits: string) => `$${Number(digits) + before}`);
+  });
+  const parts = shifted.slice(0, -1).map((text, index) => `w${index} AS (${text})`);
+  return `WITH ${parts.join(', ')} ${shifted.at(-1) ?? ''}`;
+};
+
 export class WriteSql {
   readonly schema: string;
   private readonly texts = new Map<Table, TableTexts>();
+  private readonly fixed = new Map<string, string>();
+  private readonly merged: Merged = { text: null, next: new Map() };
+  private mergedCount = 0;
 
   constructor(schema: string) {
     this.schema = schema;
+  }
+
+  /** One string for one text: what is looked up by a text finds it without reading it again. */
+  private text(key: string, make: () => string): string {
+    const known = this.fixed.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    this.fixed.set(key, made);
+    return made;
+  }
+
+  /**
+   * Several INSERTs as one statement. A statement costs its own messages, binding and start, which for one document is more than its
+   * rows do. Only for inserts that do not touch each other's rows: parts of one statement do not see one another, and foreign keys
+   * are checked at its end.
+   */
+  mergeInserts(inserts: readonly Statement[]): readonly Statement[] {
+    if (inserts.length < 2) return inserts;
+    let at = this.merged;
+    for (const insert of inserts) {
+      const known = at.next.get(insert.text);
+      if (known === undefined && this.mergedCount >= maxMerged)
+        return [{ text: mergeTexts(inserts), values: inserts.flatMap((each) => each.values) }];
+      const next = known ?? { text: null, next: new Map<string, Merged>() };
+      if (known === undefined) {
+        at.next.set(insert.text, next);
+        this.mergedCount += 1;
+      }
+      at = next;
+    }
+    at.text ??= mergeTexts(inserts);
+    return [{ text: at.text, values: inserts.flatMap((each) => each.values) }];
   }
 
   qualified(table: string): string {
@@ -160,7 +197,11 @@ export class WriteSql {
 
   insertDocuments(ids: readonly number[], uuids: readonly string[], resourceKeyId: number): Statement {
     return {
-      text: `INSERT INTO ${this.qualified('document')} (document_id, document_uuid, resource_key_id) SELECT u.i, u.u, $3::smallint FROM unnest($1::bigint[], $2::uuid[]) AS u(i, u)`,
+      text: this.text(
+        'insertDocuments',
+        () =>
+          `INSERT INTO ${this.qualified('document')} (document_id, document_uuid, resource_key_id) SELECT u.i, u.u, $3::smallint FROM unnest($1::bigint[], $2::uuid[]) AS u(i, u)`,
+      ),
       values: [arrayLiteral(ids), arrayLiteral(uuids), resourceKeyId],
     };
   }
@@ -168,14 +209,22 @@ export class WriteSql {
   /** Bumps the etags of documents that still have the etag they were read with; raises the guard when one has not. */
   bumpGuarded(ids: readonly number[], etags: readonly number[]): Statement {
     return {
-      text: `WITH bumped AS (UPDATE ${this.qualified('document')} d SET etag = d.etag + 1, last_modified_at = now() FROM unnest($1::bigint[], $2::bigint[]) AS u(i, e) WHERE d.document_id = u.i AND d.etag = u.e RETURNING 1) SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM bumped), $3::bigint, 'etag')`,
+      text: this.text(
+        'bumpGuarded',
+        () =>
+          `WITH bumped AS (UPDATE ${this.qualified('document')} d SET etag = d.etag + 1, last_modified_at = now() FROM unnest($1::bigint[], $2::bigint[]) AS u(i, e) WHERE d.document_id = u.i AND d.etag = u.e RETURNING 1) SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM bumped), $3::bigint, 'etag')`,
+      ),
       values: [arrayLiteral(ids), arrayLiteral(etags), ids.length],
     };
   }
 
   insertIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
     return {
-      text: `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])`,
+      text: this.text(
+        'insertIdentities',
+        () =>
+          `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])`,
+      ),
       values: [
         arrayLiteral(rows.map((row) => row.referentialId)),
         arrayLiteral(rows.map((row) => row.documentId)),
@@ -186,7 +235,11 @@ export class WriteSql {
 
   updateIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
     return {
-      text: `UPDATE ${this.qualified('referential_identity')} r SET referential_id = u.r FROM unnest($1::uuid[], $2::bigint[], $3::smallint[]) AS u(r, d, k) WHERE r.document_id = u.d AND r.resource_key_id = u.k AND r.referential_id <> u.r`,
+      text: this.text(
+        'updateIdentities',
+        () =>
+          `UPDATE ${this.qualified('referential_identity')} r SET referential_id = u.r FROM unnest($1::uuid[], $2::bigint[], $3::smallint[]) AS u(r, d, k) WHERE r.document_id = u.d AND r.resource_key_id = u.k AND r.referential_id <> u.r`,
+      ),
       values: [
         arrayLiteral(rows.map((row) => row.referentialId)),
         arrayLiteral(rows.map((row) => row.documentId)),
@@ -197,7 +250,11 @@ export class WriteSql {
 
   insertEdges(edges: readonly Edge[]): Statement {
     return {
-      text: `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[])`,
+      text: this.text(
+        'insertEdges',
+        () =>
+          `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[])`,
+      ),
       values: edgeValues(edges),
     };
   }
@@ -223,18 +280,27 @@ export class WriteSql {
    */
   lockReferenced(ids: readonly number[]): Statement {
     return {
-      text: `SELECT count(*) FROM (SELECT 1 FROM ${this.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR KEY SHARE) AS locked`,
+      text: this.text(
+        'lockReferenced',
+        () =>
+          `SELECT count(*) FROM (SELECT 1 FROM ${this.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR KEY SHARE) AS locked`,
+      ),
       values: [arrayLiteral(ids)],
     };
   }
 
   /**
    * Looks again, after the foreign keys have locked their targets, whether what was resolved still has the identity it was found by.
-   * A statement of its own: its snapshot is taken after the lock waits, not before.
+   * A statement of its own: its snapshot is taken after the lock waits, not before. The arrays are hidden behind subselects, so that
+   * a plan for unknown lengths looks as cheap as one for these, and is kept; `LIMIT 1` makes each a descent of the key's index.
    */
   recheck(referentialIds: readonly string[], documentIds: readonly number[]): Statement {
     return {
-      text: `SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM unnest($1::uuid[], $2::bigint[]) AS u(r, d) JOIN ${this.qualified('referential_identity')} i ON i.referential_id = u.r AND i.document_id = u.d), $3::bigint, 'reference')`,
+      text: this.text(
+        'recheck',
+        () =>
+          `SELECT ${this.qualified('records_guard')}((SELECT count(*) FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[])) AS u(r, d) WHERE (SELECT i.document_id FROM ${this.qualified('referential_identity')} i WHERE i.referential_id = u.r LIMIT 1) = u.d), $3::bigint, 'reference')`,
+      ),
       values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), referentialIds.length],
     };
   }

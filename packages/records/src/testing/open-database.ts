@@ -2,14 +2,14 @@
  * The store's database port over a plain `pg` pool, for this package's tests and benchmarks. The server has its own.
  *
  * - Pipelines: statements are written without waiting, BEGIN goes with the first and COMMIT with the last.
- * - Counts flushes of a transaction (`roundTrips`): how often it had to wait for the server before it could send more.
+ * - Counts the round trips of a transaction: how often it sent something after it had got an answer.
  */
 import pg from 'pg';
 import type { RecordDatabase, RecordTransaction } from '../session.ts';
 
 export interface TestRecordDatabase extends RecordDatabase {
   readonly pool: pg.Pool;
-  /** Waits for the server in all transactions so far. */
+  /** In all transactions so far. */
   roundTrips(): number;
   statements(): number;
   close(): Promise<void>;
@@ -49,11 +49,11 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
 
   const transaction = async <T>(fn: (tx: RecordTransaction) => Promise<T>): Promise<T> => {
     const client = await pool.connect();
-    let open = 0;
+    let hasAnswer = true;
     const ending: { commit: Promise<unknown> | null; failed: boolean } = { commit: null, failed: false };
     const send = async (text: string, values?: readonly unknown[]): Promise<pg.QueryResult> => {
-      if (open === 0) counts.roundTrips += 1;
-      open += 1;
+      if (hasAnswer) counts.roundTrips += 1;
+      hasAnswer = false;
       counts.statements += 1;
       options.onStatement?.(text);
       try {
@@ -61,7 +61,7 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
           ? await client.query(withName(nameOf(text), text, values))
           : await client.query(text, values === undefined ? undefined : [...values]);
       } finally {
-        open -= 1;
+        hasAnswer = true;
       }
     };
     const begin = send('BEGIN');

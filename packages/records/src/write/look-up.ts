@@ -2,12 +2,13 @@
  * The first round trip of a write: what the document refers to, whether it exists, and what it says now.
  *
  * - One look-up for all references, whatever their number and nesting; one read of the current form; ids for new documents.
+ * - When nothing has the identity that is looked for, what it would say is not waited for: the server works on that read while the
+ *   next statements are being made.
  * - Nothing is locked here. What was read is checked again by the guards of the second round trip.
  */
 import type { Resource } from '../derive/model.ts';
 import { quoteLiteral } from '../derive/naming.ts';
 import type { RecordTransaction } from '../session.ts';
-import { settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RowPredicate } from '../auth/row-predicate.ts';
@@ -34,6 +35,8 @@ export interface LookUp {
   /** By referential id, or by uuid when looked up by uuid. */
   readonly existing: ReadonlyMap<string, ExistingDocument>;
   readonly newIds: readonly number[];
+  /** A read whose answer nothing depends on and that may still fail; to be settled with what is sent next. */
+  readonly unread: Promise<unknown> | null;
 }
 
 export interface LookUpRequest {
@@ -44,13 +47,29 @@ export interface LookUpRequest {
   readonly allowed: RowPredicate;
 }
 
-const currentSql = (ctx: StoreContext, resource: Resource, by: 'referentialId' | 'uuid'): string =>
-  ctx.memo(`current ${by} ${resource.projectEndpoint}/${resource.endpoint}`, () => {
+const currentSql = (
+  ctx: StoreContext,
+  resource: Resource,
+  by: 'referentialId' | 'uuid',
+  allowed: RowPredicate,
+): string =>
+  ctx.memo(`current ${by} ${resource.projectEndpoint}/${resource.endpoint} ${allowed.sql}`, () => {
     const q = (name: string): string => ctx.writes.qualified(name);
-    const columns = `d.document_id, d.document_uuid, d.etag, d.last_modified_at, ${ctx.reads.body(resource)} AS body`;
+    const columns = `d.document_id, d.document_uuid, d.etag, d.last_modified_at, ${ctx.reads.body(resource)} AS body, (${allowed.sql}) AS allowed`;
     return by === 'uuid'
-      ? `SELECT d.document_uuid AS key, ${columns}, (/*allowed*/) AS allowed ${ctx.reads.from(resource)} WHERE d.document_uuid = ANY($1::uuid[]) AND d.resource_key_id = $2`
-      : `SELECT i.referential_id AS key, ${columns}, (/*allowed*/) AS allowed FROM ${q('referential_identity')} i JOIN ${q('document')} d ON d.document_id = i.document_id JOIN ${q(resource.root.name)} t ON t.document_id = d.document_id WHERE i.referential_id = ANY($1::uuid[]) AND i.resource_key_id = $2`;
+      ? `SELECT d.document_uuid AS key, ${columns} ${ctx.reads.from(resource)} WHERE d.document_uuid = ANY($1::uuid[]) AND d.resource_key_id = $2`
+      : `SELECT i.referential_id AS key, ${columns} FROM ${q('referential_identity')} i JOIN ${q('document')} d ON d.document_id = i.document_id JOIN ${q(resource.root.name)} t ON t.document_id = d.document_id WHERE i.referential_id = ANY($1::uuid[]) AND i.resource_key_id = $2`;
+  });
+
+/** One descent of the key's index for each id, whatever the planner believes of the table's size (as in `WriteSql.recheck`). */
+const identitiesSql = (ctx: StoreContext, withNewIds: boolean): string =>
+  ctx.memo(`identities ${withNewIds}`, () => {
+    const table = ctx.writes.qualified('referential_identity');
+    const sequence = quoteLiteral(ctx.writes.qualified('document_document_id_seq'));
+    const found = `SELECT i.referential_id, i.document_id, i.resource_key_id FROM unnest((SELECT $1::uuid[])) AS u(r) CROSS JOIN LATERAL (SELECT * FROM ${table} x WHERE x.referential_id = u.r LIMIT 1) AS i`;
+    return withNewIds
+      ? `${found} UNION ALL SELECT NULL, nextval(${sequence}), NULL FROM generate_series(1, $2::int)`
+      : found;
   });
 
 const metaMembers = new Set(['id', '_etag', '_lastModifiedDate']);
@@ -74,33 +93,32 @@ const rowToExisting = (resource: Resource, row: Readonly<Record<string, unknown>
 
 /** Sends the look-up in one go and waits for it. */
 export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: LookUpRequest): Promise<LookUp> => {
-  const { resource, find, allowed } = request;
-  const q = (name: string): string => ctx.writes.qualified(name);
-  const ids = [...new Set(request.referentialIds)];
-  const sequence = quoteLiteral(q('document_document_id_seq'));
-  const identitySql = `SELECT referential_id, document_id, resource_key_id FROM ${q('referential_identity')} WHERE referential_id = ANY($1::uuid[])`;
-  const idsSql = ` UNION ALL SELECT NULL, nextval(${sequence}), NULL FROM generate_series(1, $2::int)`;
-  const [identityRows, currentRows] = await settleAll([
-    request.newIds > 0
-      ? tx.query(`${identitySql}${idsSql}`, [arrayLiteral(ids), request.newIds])
-      : tx.query(identitySql, [arrayLiteral(ids)]),
-    tx.query(currentSql(ctx, resource, find.by).replace('/*allowed*/', allowed.sql), [
-      arrayLiteral(find.keys),
-      ctx.resourceKey(resource.name),
-      ...allowed.values,
-    ]),
+  const { resource, find, allowed, newIds } = request;
+  const ids = arrayLiteral([...new Set(request.referentialIds)]);
+  const identitiesSent = tx.query(identitiesSql(ctx, newIds > 0), newIds > 0 ? [ids, newIds] : [ids]);
+  const currentSent = tx.query(currentSql(ctx, resource, find.by, allowed), [
+    arrayLiteral(find.keys),
+    ctx.resourceKey(resource.name),
+    ...allowed.values,
   ]);
-  const rows = identityRows?.rows ?? [];
+  currentSent.catch(() => undefined);
+  const { rows } = await identitiesSent.catch(async (error: unknown) => {
+    await currentSent.catch(() => undefined);
+    throw error;
+  });
+  const identities = new Map<string, Resolved>();
+  const fresh: number[] = [];
+  for (const row of rows) {
+    const { referential_id: id, document_id: documentId, resource_key_id: resourceKeyId } = row;
+    if (typeof id !== 'string') fresh.push(Number(documentId));
+    else identities.set(id, { documentId: Number(documentId), resourceKeyId: Number(resourceKeyId) });
+  }
+  const isAbsent = find.by === 'referentialId' && !find.keys.some((key) => identities.has(key));
+  const current = isAbsent ? [] : (await currentSent).rows;
   return {
-    identities: new Map(
-      rows
-        .filter((row) => row['referential_id'] !== null)
-        .map((row) => [
-          String(row['referential_id']),
-          { documentId: Number(row['document_id']), resourceKeyId: Number(row['resource_key_id']) },
-        ]),
-    ),
-    existing: new Map((currentRows?.rows ?? []).map((row) => [String(row['key']), rowToExisting(resource, row)])),
-    newIds: rows.filter((row) => row['referential_id'] === null).map((row) => Number(row['document_id'])),
+    identities,
+    existing: new Map(current.map((row) => [String(row['key']), rowToExisting(resource, row)])),
+    newIds: fresh,
+    unread: isAbsent ? currentSent : null,
   };
 };

@@ -115,10 +115,15 @@ const decideUpdate = (
   };
 };
 
-const finish = async (tx: RecordTransaction, decided: Decided, own: boolean): Promise<WriteResult> => {
-  const sent = decided.statements.map((statement) => tx.query(statement.text, statement.values));
+const finish = async (
+  tx: RecordTransaction,
+  decided: Decided,
+  unread: Promise<unknown> | null,
+  own: boolean,
+): Promise<WriteResult> => {
+  const sent = decided.statements.map((statement): Promise<unknown> => tx.query(statement.text, statement.values));
   if (own) tx.sendCommit?.();
-  await settleAll(sent);
+  await settleAll(unread === null ? sent : [unread, ...sent]);
   return decided.result;
 };
 
@@ -177,7 +182,7 @@ export const upsertDocument = async (
           `The claim set does not allow to write this ${displayName(resource.name)}.`,
         );
       checkResolved(flat, found);
-      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), own);
+      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     checkPreconditions(options, null);
     checkResolved(flat, found);
@@ -187,7 +192,7 @@ export const upsertDocument = async (
     const uuid = uuidV7(Date.now());
     const item = { flat, documentId, uuid, existing: null };
     const statements = statementsFor(ctx, resource, item, found, options);
-    return finish(tx, { result: { outcome: 'created', documentId, uuid, etag: 1 }, statements }, own);
+    return finish(tx, { result: { outcome: 'created', documentId, uuid, etag: 1 }, statements }, found.unread, own);
   });
 };
 
@@ -228,7 +233,7 @@ export const putDocument = async (
     const owner = found.identities.get(flat.referentialId)?.documentId ?? null;
     if (owner === existing.documentId) {
       checkResolved(flat, found);
-      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), own);
+      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     if (!resource.allowIdentityUpdates) {
       throw new CaseboundError(

@@ -6,7 +6,7 @@
  *   edges; the second look at what was resolved. Foreign keys are checked by the statement that writes them.
  */
 import type { Resource, Table } from '../derive/model.ts';
-import { type BoundRow, type DescriptorExtra, type Edge, mergeInserts, type Statement } from '../plan/write-sql.ts';
+import { type BoundRow, type DescriptorExtra, type Edge, type Statement } from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments, edgesDiffer } from './diff-rows.ts';
 import { type Cell, type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
@@ -201,7 +201,7 @@ export const buildStatements = (
   const createdIds = new Set(created.map((item) => item.documentId));
   const newEdges = edges.filter((edge) => createdIds.has(edge.parent));
   if (newEdges.length > 0) (onlyInserts ? inserts : statements).push(writes.insertEdges(newEdges));
-  if (onlyInserts) statements.push(...mergeInserts(inserts));
+  if (onlyInserts) statements.push(...writes.mergeInserts(inserts));
   if (rewired.length > 0) {
     statements.push(
       ...writes.replaceEdges(
