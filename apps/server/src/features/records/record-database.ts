@@ -1,8 +1,9 @@
 /**
  * The record store's database port over a pool of pipelining connections.
  *
- * 1. Statements go out without waiting for each other: BEGIN with its `SET LOCAL`s travels with the first, COMMIT with the last.
- *    A write is two round trips, whatever it holds.
+ * 1. Statements go out without waiting for each other: BEGIN with its `SET LOCAL`s travels with the reads that come first, COMMIT
+ *    with the last. A write is two round trips, whatever it holds. What changes something waits for the answer to BEGIN: without a
+ *    transaction it must not run.
  * 2. Nothing outlives a transaction; statements have names only when `namedStatements` allows it.
  * 3. A connection goes back only after COMMIT or ROLLBACK was confirmed; otherwise it is destroyed.
  */
@@ -38,6 +39,13 @@ const unreachable = (cause: unknown): CaseboundError =>
     cause,
     retryAfterSeconds: 1,
   });
+
+const commitUnknown = (cause: unknown): CaseboundError =>
+  new CaseboundError(
+    'commit_unknown',
+    'The connection to the database broke while the transaction was being committed, so it may or may not have happened.',
+    { cause },
+  );
 
 /** Statements that keep a name; connections hold a plan for each. */
 const maxNamed = 2_000;
@@ -79,19 +87,26 @@ export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDa
         `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = ${options.lockTimeoutMs}; SET LOCAL statement_timeout = ${statementTimeoutMs}`,
       );
       begin.catch(() => undefined);
+      // Nothing has been held back yet, so a read that goes at once overtakes nothing.
+      let isFirst = true;
+      const ready = async (): Promise<unknown> => (isFirst ? Promise.resolve() : begin);
       try {
         const result = await fn({
           query: async (text, values) => {
             const bound = values === undefined ? [] : [...values];
-            return options.namedStatements && bound.length > 0
-              ? client.query(withName(nameOf(text), text, bound))
-              : client.query(text, bound.length > 0 ? bound : undefined);
+            isFirst &&= /^SELECT\b/i.test(text);
+            return ready().then(async () =>
+              options.namedStatements && bound.length > 0
+                ? client.query(withName(nameOf(text), text, bound))
+                : client.query(text, bound.length > 0 ? bound : undefined),
+            );
           },
           sendCommit: () => {
-            committing = end('COMMIT');
+            committing = ready().then(async () => end('COMMIT'));
             committing.catch(() => undefined);
           },
         });
+        await begin;
         const command = await (committing ?? end('COMMIT'));
         if (command === 'ROLLBACK')
           throw new CaseboundError(
@@ -101,6 +116,7 @@ export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDa
         return result;
       } catch (error) {
         await (committing ?? end('ROLLBACK')).catch(() => undefined);
+        if (committing !== null && !confirmed && isBroken(error)) throw commitUnknown(error);
         throw isBroken(error) ? unreachable(error) : error;
       } finally {
         client.release(!confirmed);
