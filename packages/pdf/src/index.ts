@@ -24,6 +24,7 @@ export { type ForeignAnnotation, readAnnotations, type ReadAnnotations } from '.
 export { type BurnedIn, burnIn, type BurnInOptions } from './burn-in.ts';
 export { type DocumentEdit, openEdit } from './edit/open-edit.ts';
 export { compilePdfium, createPdfEngine, type PdfEngine, type PdfEngineOptions } from './engine/create-engine.ts';
+export { extractPage } from './engine/extract-page.ts';
 export { locatePdfiumWasm } from './engine/wasm-location.ts';
 export { type OpenDocument, openDocument, type OpenOptions } from './engine/open-document.ts';
 export { readInfo, type DocumentInfo } from './engine/read-info.ts';
