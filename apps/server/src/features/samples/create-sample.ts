@@ -166,7 +166,17 @@ const writeDocument = async (
       tally.annotations[kind] += annotated.counts[kind];
     if (annotated.redacted.length > 0) tally.redactedDocuments += 1;
     for (const { pageIndex, words, reason, rects } of annotated.redacted)
-      await loadFiles.addTruth({ kind: 'redaction', document: begin, page: pageIndex + 1, words, reason, rects });
+      await loadFiles.addTruth({
+        kind: 'redaction',
+        document: begin,
+        page: pageIndex + 1,
+        words,
+        reason,
+        rects,
+        native: nativePath,
+        text: textPath,
+        pdf: pdfPath,
+      });
   }
   const hashed = native ?? item.images[0];
   const hashes = options.loadFileOnly ? inventHashes(random) : hashAll(hashed ?? new Uint8Array(0));

@@ -73,10 +73,16 @@ export const listSampleFields = (count: number): readonly SampleField[] =>
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
-const valueOf = ({ type, choices }: SampleField, random: Random): string => {
+/** Text of a field is of one sort. */
+const textOf = (name: string): ((random: Random) => string) => {
+  if (name.includes('Order')) return writeOrder;
+  return name.includes('Product') ? writeProduct : writeSite;
+};
+
+const valueOf = ({ name, type, choices }: SampleField, random: Random): string => {
   switch (type) {
     case 'text':
-      return random.pick([writeSite, writeProduct, writeOrder])(random);
+      return textOf(name)(random);
     case 'long-text':
       return Array.from({ length: random.between(2, 4) }, () =>
         writeParagraph(random.pick(topics), random, random.between(3, 5)),

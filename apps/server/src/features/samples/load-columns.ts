@@ -79,6 +79,7 @@ const columns: readonly (readonly [name: string, value: (document: LoadDocument)
   ['PARENTID', ({ parentId }) => parentId],
   ['ATTCHIDS', ({ childIds }) => childIds.join(MULTI)],
   ['CUSTODIAN', ({ family }) => family.custodian.sortName],
+  ['ALLCUSTODIANS', ({ family }) => family.allCustodians.map(({ sortName }) => sortName).join(MULTI)],
   ['FROM', ({ plan }) => (plan.message === undefined ? '' : showAddress(plan.message.from))],
   ['TO', ({ plan }) => people(plan.message?.to)],
   ['CC', ({ plan }) => people(plan.message?.cc)],

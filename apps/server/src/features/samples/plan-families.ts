@@ -53,6 +53,8 @@ export interface FamilyPlan {
   readonly root: ItemPlan;
   readonly children: readonly ItemPlan[];
   readonly custodian: Person;
+  /** With those whose copies were left out before production; empty where that was not recorded. */
+  readonly allCustodians: readonly Person[];
   /** Folders from the outermost, the custodian's own first. */
   readonly folder: readonly string[];
   /** The family whose bytes these are again, found with another custodian. */
@@ -207,6 +209,7 @@ export function* planFamilies(
           ...twin,
           index,
           custodian: holder,
+          allCustodians: [],
           folder: folderOf(holder, twin.root, random),
           duplicateOf: twin.index,
         };
@@ -227,6 +230,9 @@ export function* planFamilies(
       index,
       ...body,
       custodian,
+      allCustodians: random.chance(0.06)
+        ? [custodian, ...random.shuffle(custodians.filter((one) => one !== custodian)).slice(0, random.between(1, 2))]
+        : [],
       folder: folderOf(custodian, body.root, random),
       duplicateOf: undefined,
     };
@@ -253,6 +259,9 @@ const planMail = (key: string, threads: Thread[], random: Random, index: number)
   const count = index === 0 ? 2 : random.chance(0.3) ? random.between(1, 3) : 0;
   const children = Array.from({ length: count }, (_, position) => {
     const own = new Random(key, 'attachment', position);
+    const attached = message.answered;
+    if (position === 0 && attached !== undefined && own.chance(0.12))
+      return { ...planMailItem(attached, `${key}/${position + 1}`, own), rendition: false };
     const item = planItem(own.pick(attachmentKinds), `${key}/${position + 1}`, message.topic, own);
     // Nothing is attached that was written later than the message.
     const created = message.sentAt - own.between(1, 90 * 86_400) * 1000;

@@ -212,8 +212,11 @@ export const renderItem = (
       switch (plan.kind) {
         case 'scan-pdf': {
           const native = writeImagePdf(
-            drawn.map((image) => ({ shape: portrait, image })),
-            info,
+            pages.flatMap((layout, at) => {
+              const image = drawn[at];
+              return image === undefined ? [] : [{ layout, image }];
+            }),
+            { ...info, textLayer: random.chance(0.5) },
           );
           return { ...none, native, pages, text };
         }

@@ -15,18 +15,22 @@ const DEFLATE = 8;
 const VERSION = 20;
 const UTF8_NAMES = 0x0800;
 
-interface PackedEntry {
+export interface PackedEntry {
   readonly name: Buffer;
   readonly data: Buffer;
   readonly crc: number;
   readonly size: number;
 }
 
-const packed = new Map<string, PackedEntry>();
-
-const pack = ({ name, text }: ZipEntry): PackedEntry => {
+/** Deflates an entry; what many archives share is packed once. */
+export const packEntry = ({ name, text }: ZipEntry): PackedEntry => {
   const bytes = Buffer.from(text);
-  return { name: Buffer.from(name), data: deflateRawSync(bytes), crc: crc32(bytes), size: bytes.length };
+  return {
+    name: Buffer.from(name),
+    data: deflateRawSync(bytes, { memLevel: 6 }),
+    crc: crc32(bytes),
+    size: bytes.length,
+  };
 };
 
 /** The fields that local and central headers share, from `version needed` on. */
@@ -46,17 +50,8 @@ const fields = (entry: PackedEntry): Buffer => {
 
 const signature = (third: number, fourth: number): Buffer => Buffer.from([0x50, 0x4b, third, fourth]);
 
-/** Archives entries in order. Those in `fixed` come first and are deflated once for all archives of this `kind`. */
-export const packZip = (kind: string, fixed: readonly ZipEntry[], own: readonly ZipEntry[]): Buffer => {
-  const entries = [
-    ...fixed.map((entry) => {
-      const key = `${kind}/${entry.name}`;
-      const known = packed.get(key) ?? pack(entry);
-      packed.set(key, known);
-      return known;
-    }),
-    ...own.map(pack),
-  ];
+/** Archives entries in order. */
+export const packZip = (entries: readonly PackedEntry[]): Buffer => {
   const parts: Buffer[] = [];
   const central: Buffer[] = [];
   let offset = 0;

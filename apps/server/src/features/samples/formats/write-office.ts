@@ -1,5 +1,5 @@
 /** Word and Excel documents (ECMA-376) with nothing but what readers need, CSV (RFC 4180). */
-import { packZip, type ZipEntry } from './pack-zip.ts';
+import { type PackedEntry, packEntry, packZip, type ZipEntry } from './pack-zip.ts';
 
 const XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n';
 const OFFICE = 'http://schemas.openxmlformats.org';
@@ -35,11 +35,11 @@ const coreProperties = ({ title, author, created, modified }: OfficeInfo): ZipEn
   };
 };
 
-const wordParts = rootParts(
+const wordParts: readonly PackedEntry[] = rootParts(
   'word/document.xml',
   'application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml',
   [],
-);
+).map(packEntry);
 
 /** A Word document; a heading is a bold paragraph, `\n` within a paragraph a line break. */
 export const writeDocx = (
@@ -55,12 +55,13 @@ export const writeDocx = (
       return `<w:p><w:r>${bold ? '<w:rPr><w:b/></w:rPr>' : ''}${runs}</w:r></w:p>`;
     })
     .join('');
-  return packZip('docx', wordParts, [
-    coreProperties(info),
-    {
+  return packZip([
+    ...wordParts,
+    packEntry(coreProperties(info)),
+    packEntry({
       name: 'word/document.xml',
       text: `${XML}<w:document xmlns:w="${OFFICE}/wordprocessingml/2006/main"><w:body>${body}<w:sectPr><w:pgSz w:w="12240" w:h="15840"/><w:pgMar w:top="1440" w:right="1440" w:bottom="1440" w:left="1440" w:header="708" w:footer="708" w:gutter="0"/></w:sectPr></w:body></w:document>`,
-    },
+    }),
   ]);
 };
 
@@ -70,7 +71,7 @@ export type Table = readonly (readonly (string | number)[])[];
 const columnName = (index: number): string =>
   index < 26 ? String.fromCharCode(65 + index) : columnName(Math.floor(index / 26) - 1) + columnName(index % 26);
 
-const sheetParts: readonly ZipEntry[] = [
+const sheetParts: readonly PackedEntry[] = [
   ...rootParts('xl/workbook.xml', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml', [
     ['xl/worksheets/sheet1.xml', 'application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml'],
   ]),
@@ -82,7 +83,7 @@ const sheetParts: readonly ZipEntry[] = [
     name: 'xl/_rels/workbook.xml.rels',
     text: `${XML}<Relationships xmlns="${OFFICE}/package/2006/relationships"><Relationship Id="rId1" Type="${OFFICE}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>`,
   },
-];
+].map(packEntry);
 
 /** A workbook of one sheet. */
 export const writeXlsx = (table: Table, info: OfficeInfo): Buffer => {
@@ -97,12 +98,13 @@ export const writeXlsx = (table: Table, info: OfficeInfo): Buffer => {
       return `<row r="${at + 1}">${cells.join('')}</row>`;
     })
     .join('');
-  return packZip('xlsx', sheetParts, [
-    coreProperties(info),
-    {
+  return packZip([
+    ...sheetParts,
+    packEntry(coreProperties(info)),
+    packEntry({
       name: 'xl/worksheets/sheet1.xml',
       text: `${XML}<worksheet xmlns="${OFFICE}/spreadsheetml/2006/main"><sheetData>${rows}</sheetData></worksheet>`,
-    },
+    }),
   ]);
 };
 

@@ -5,6 +5,7 @@
  */
 import { deflateSync } from 'node:zlib';
 import type { PageBitmap } from './draw-page.ts';
+import { encodeFax } from './encode-fax.ts';
 import type { PageLayout, PageShape } from './lay-out-text.ts';
 
 export interface PdfInfo {
@@ -63,8 +64,9 @@ const textString = (text: string): string =>
 
 const number = (value: number): string => String(Math.round(value * 1000) / 1000);
 
-const drawText = ({ shape, lines }: PageLayout): string => {
-  let content = `q ${toUser(shape)} cm BT\n`;
+/** Text in the order it is read; `hidden` text can be selected and searched, but is not seen (ISO 32000-2, 9.3.6). */
+const drawText = ({ shape, lines }: PageLayout, hidden = false): string => {
+  let content = `q ${toUser(shape)} cm BT${hidden ? ' 3 Tr' : ''}\n`;
   for (const { face, size, baseline, words, text } of lines) {
     const left = words[0]?.left ?? 0;
     content += `/${face === 'bold' ? 'F2' : 'F1'} ${number(size)} Tf 1 0 0 -1 ${number(left)} ${number(baseline)} Tm ${literal(text)} Tj\n`;
@@ -142,15 +144,20 @@ const startPdf = (count: number, firstPage: number): PdfFile => {
   return file;
 };
 
+/** Pages are small, so a small window is enough; it costs a third of the time. */
+const deflate = (latin1: string): Uint8Array =>
+  deflateSync(Buffer.from(latin1, 'latin1'), { windowBits: 13, memLevel: 6 });
+
+const fontEntry = (bold: boolean): string =>
+  `<</Type/Font/Subtype/Type1/BaseFont/Helvetica${bold ? '-Bold' : ''}/Encoding/WinAnsiEncoding>>`;
+
 /** A PDF of text pages. */
 export const writeTextPdf = (pages: readonly PageLayout[], info: PdfInfo): Buffer => {
   const firstPage = 5 + pages.length;
   const file = startPdf(pages.length, firstPage);
-  file.add('<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>');
-  file.add('<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding>>');
-  const contents = pages.map((page) =>
-    file.addStream('/Filter/FlateDecode', deflateSync(Buffer.from(drawText(page), 'latin1'))),
-  );
+  file.add(fontEntry(false));
+  file.add(fontEntry(true));
+  const contents = pages.map((page) => file.addStream('/Filter/FlateDecode', deflate(drawText(page))));
   return finishPdf(
     file,
     pages.map(
@@ -161,30 +168,33 @@ export const writeTextPdf = (pages: readonly PageLayout[], info: PdfInfo): Buffe
   );
 };
 
-/** A PDF of page images without text, as scanners write it. */
+/** A PDF of page images, as scanners write it: without text, or with a layer of hidden text where it was read by a machine. */
 export const writeImagePdf = (
-  pages: readonly { readonly shape: PageShape; readonly image: PageBitmap }[],
-  info: PdfInfo,
+  pages: readonly { readonly layout: PageLayout; readonly image: PageBitmap }[],
+  { textLayer, ...info }: PdfInfo & { readonly textLayer: boolean },
 ): Buffer => {
-  const firstPage = 3 + 2 * pages.length;
+  const firstPage = 5 + 2 * pages.length;
   const file = startPdf(pages.length, firstPage);
-  const objects = pages.map(({ shape, image }) => ({
-    shape,
-    image: file.addStream(
-      `/Type/XObject/Subtype/Image/Width ${image.width}/Height ${image.height}/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/FlateDecode`,
-      deflateSync(image.bits),
-    ),
+  file.add(fontEntry(false));
+  file.add(fontEntry(true));
+  const objects = pages.map(({ layout, image }) => {
+    const { shape } = layout;
     // The unit square of an image has its origin at the bottom.
-    content: file.addStream(
-      '',
-      Buffer.from(`q ${toUser(shape)} cm ${shape.width} 0 0 -${shape.height} 0 ${shape.height} cm /Im1 Do Q`),
-    ),
-  }));
+    const drawing = `q ${toUser(shape)} cm ${shape.width} 0 0 -${shape.height} 0 ${shape.height} cm /Im1 Do Q\n`;
+    return {
+      shape,
+      image: file.addStream(
+        `/Type/XObject/Subtype/Image/Width ${image.width}/Height ${image.height}/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/CCITTFaxDecode/DecodeParms<</K -1/Columns ${image.width}/Rows ${image.height}>>`,
+        encodeFax(image),
+      ),
+      content: file.addStream('/Filter/FlateDecode', deflate(drawing + (textLayer ? drawText(layout, true) : ''))),
+    };
+  });
   return finishPdf(
     file,
     objects.map(
       ({ shape, image, content }) =>
-        `<</Type/Page/Parent ${PAGES} 0 R${pageEntries(shape)}/Resources<</XObject<</Im1 ${image} 0 R>>>>/Contents ${content} 0 R>>`,
+        `<</Type/Page/Parent ${PAGES} 0 R${pageEntries(shape)}/Resources<</XObject<</Im1 ${image} 0 R>>/Font<</F1 3 0 R/F2 4 0 R>>>>/Contents ${content} 0 R>>`,
     ),
     info,
   );

@@ -38,7 +38,7 @@ const encode = (
     SIGNATURE,
     chunk('IHDR', header),
     chunk('pHYs', density),
-    chunk('IDAT', deflateSync(filtered)),
+    chunk('IDAT', deflateSync(filtered, { level: 3 })),
     chunk('IEND', new Uint8Array(0)),
   ]);
 };

@@ -1,12 +1,12 @@
-/** TIFF 6.0 of one-bit pages, one strip each, deflated (compression 8). */
-import { deflateSync } from 'node:zlib';
+/** TIFF 6.0 of one-bit pages in Group 4, one strip each: what productions have. */
 import { DPI, type PageBitmap } from './draw-page.ts';
+import { encodeFax } from './encode-fax.ts';
 
 const SHORT = 3;
 const LONG = 4;
 const RATIONAL = 5;
-const DEFLATE = 8;
-const BLACK_IS_ZERO = 1;
+const GROUP_4 = 4;
+const WHITE_IS_ZERO = 0;
 const INCHES = 2;
 
 type Entry = readonly [tag: number, type: number, value: number];
@@ -22,15 +22,16 @@ export const writeTiff = (pages: readonly PageBitmap[]): Buffer => {
   const parts: Buffer[] = [header];
   let offset = header.length;
   let link = { buffer: header, at: 4 };
-  for (const { width, height, bits } of pages) {
-    const data = deflateSync(bits);
-    const strip = data.length % 2 === 0 ? data : Buffer.concat([data, Buffer.alloc(1)]);
+  for (const page of pages) {
+    const { width, height } = page;
+    const data = encodeFax(page);
+    const strip = Buffer.concat([data, Buffer.alloc(data.length % 2)]);
     const entries: readonly Entry[] = [
       [256, LONG, width],
       [257, LONG, height],
       [258, SHORT, 1],
-      [259, SHORT, DEFLATE],
-      [262, SHORT, BLACK_IS_ZERO],
+      [259, SHORT, GROUP_4],
+      [262, SHORT, WHITE_IS_ZERO],
       [273, LONG, offset],
       [277, SHORT, 1],
       [278, LONG, height],

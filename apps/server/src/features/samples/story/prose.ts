@@ -9,13 +9,17 @@ import { everybody } from './cast.ts';
 
 type Words = readonly [string, ...string[]];
 
+/** A text with slots, taken apart. */
+type Template = readonly (string | { readonly slot: Slot })[];
+type Templates = readonly [Template, ...Template[]];
+
 /** What a family of documents is about, and the issue label a reviewer gives it. */
 export interface Topic {
   readonly name: string;
   readonly category: string;
   readonly label: string;
-  readonly subjects: Words;
-  readonly sentences: Words;
+  readonly subjects: Templates;
+  readonly sentences: Templates;
 }
 
 const vocabulary = {
@@ -48,141 +52,11 @@ type Slot = keyof typeof vocabulary | 'amount' | 'count' | 'percent' | 'date' | 
 const isSlot = (name: string): name is Slot =>
   Object.hasOwn(vocabulary, name) || ['amount', 'count', 'percent', 'date', 'person', 'order'].includes(name);
 
-export const topics: readonly [Topic, ...Topic[]] = [
-  {
-    name: 'defects',
-    category: 'Liability',
-    label: 'Notice of defect',
-    subjects: [
-      'Failures in {lot}',
-      'Field returns from {site}',
-      'Defect notice under {clause}',
-      '{product}: drift in service',
-    ],
-    sentences: [
-      'We have {count} units of the {product} back from {site}, and {percent} of them show {cause}.',
-      'The returns belong to {lot}, which was shipped in {month}.',
-      'Under {clause} we have to give notice within ten business days of discovery.',
-      '{person} opened three units and found {cause} in each of them.',
-      'The trailer log shows readings outside tolerance for almost {count} hours.',
-      'Please treat this message as formal notice that the {product} does not conform to the specification.',
-    ],
-  },
-  {
-    name: 'testing',
-    category: 'Liability',
-    label: 'Test results',
-    subjects: [
-      'Test protocol for {lot}',
-      'Norvane results, {adjective}',
-      'Re-test of the {product}',
-      'Calibration at {site}',
-    ],
-    sentences: [
-      'The {adjective} report of Norvane covers {count} samples of {lot}.',
-      '{percent} of the samples passed at minus twenty degrees, and the rest drifted within an hour.',
-      'The test bench in {site} was recalibrated on {date}.',
-      '{person} asked whether the acceptance limit had been changed after {lot}.',
-      'Nobody signed the protocol for {lot}, although production had released it.',
-      'The firmware on the bench was not the one that shipped with the {product}.',
-    ],
-  },
-  {
-    name: 'payments',
-    category: 'Damages',
-    label: 'Lost profits',
-    subjects: [
-      'Invoice for {order}',
-      'Spoiled cargo: claim of {amount}',
-      'Credit note, {adjective}',
-      'Withheld payments',
-    ],
-    sentences: [
-      'The claim for the spoiled {cargo} comes to {amount} before insurance.',
-      'Finance withheld {amount} on {order} until the question of {lot} is settled.',
-      'Our customer has cancelled {count} loads for {month}, worth about {amount}.',
-      'The {adjective} credit note does not mention {clause} at all.',
-      '{person} confirmed that the insurer will cover {percent} at most.',
-      'Please send the freight bills for {site} so that the figure can be proved.',
-    ],
-  },
-  {
-    name: 'contract',
-    category: 'Contract',
-    label: 'Negotiation and drafting',
-    subjects: ['Supply agreement, {adjective} draft', 'Comments on {clause}', 'Warranty period', 'Amendment no. 2'],
-    sentences: [
-      'In the {adjective} draft {clause} limits liability to the price of the units delivered.',
-      'We never agreed to strike the warranty from {clause}.',
-      '{person} sent the signature pages on {date} without {clause}.',
-      'The order {order} refers to the general terms of {month}, not to the agreement.',
-      'A cap of {amount} was discussed in {site} and rejected.',
-      'Both sides understood that the {product} would be used for {cargo}.',
-    ],
-  },
-  {
-    name: 'planning',
-    category: 'Business',
-    label: 'Production planning',
-    subjects: ['Deliveries for {month}', 'Capacity in {site}', 'Schedule for {order}', 'Agenda for {weekday}'],
-    sentences: [
-      'The next {count} units leave {site} on {weekday}.',
-      'We are short of housings, so {order} slips to {month}.',
-      '{team} would like to split the delivery between {site} and the depot.',
-      'The forecast for {month} is {percent} above plan.',
-      'Let us meet on {weekday} at ten to go through {order}.',
-      '{person} will bring the {adjective} schedule.',
-    ],
-  },
-  {
-    name: 'advice',
-    category: 'Privilege review',
-    label: 'Legal advice',
-    subjects: [
-      'Privileged: notice under {clause}',
-      'Litigation hold',
-      'Draft response to Halcyon',
-      'Question on {clause}',
-    ],
-    sentences: [
-      'You asked whether the notice under {clause} was given in time.',
-      'In our view the limitation of {clause} does not cover gross negligence.',
-      'Please keep everything that concerns {lot} and do not delete mail or chat messages.',
-      'The {adjective} letter should not mention the tests in {site} yet.',
-      'A settlement around {amount} would be within the range we discussed.',
-      'This advice is confidential, so please do not forward it to {team}.',
-    ],
-  },
-];
-
-const general: Words = [
-  'Thank you for the quick answer.',
-  'I have copied {person}, who knows the history of {order}.',
-  'Could you look at this before {weekday}?',
-  'The figures are {adjective} and may still change.',
-  'As far as I know {team} has not replied.',
-  'I will be in {site} from {weekday} and can check on the spot.',
-  'The attached papers show what was agreed on {date}.',
-  'We should not let this wait until {month}.',
-  'I spoke to {person} by phone and made a note of the call.',
-  'It concerns about {count} units, perhaps a few more.',
-  'Nothing in {clause} says otherwise.',
-  'Please keep me informed about the {product}.',
-  'The same question came up with {lot} a year ago.',
-  '{team} asks for {amount} to be released by {weekday}.',
-  'There is an older version of this paper in the shared folder.',
-];
-
-/** A text with slots, taken apart once. */
-type Template = readonly (string | { readonly slot: Slot })[];
-
 const compile = (text: string): Template =>
   text.split(/\{([a-z]+)\}/u).flatMap((part, at): Template => {
     if (at % 2 === 0) return part === '' ? [] : [part];
     return isSlot(part) ? [{ slot: part }] : [`{${part}}`];
   });
-
-const compiled = new Map<string, Template>();
 
 /** 1234567 -> `1,234,567`, whatever the locale of the machine. */
 export const groupThousands = (value: number): string => String(value).replaceAll(/\B(?=(?:\d{3})+$)/gu, ',');
@@ -206,9 +80,134 @@ const fill = (slot: Slot, random: Random): string => {
   }
 };
 
-const complete = (text: string, random: Random): string => {
-  let template = compiled.get(text);
-  if (template === undefined) compiled.set(text, (template = compile(text)));
+const all = (first: string, ...rest: readonly string[]): Templates => [compile(first), ...rest.map(compile)];
+
+export const topics: readonly [Topic, ...Topic[]] = [
+  {
+    name: 'defects',
+    category: 'Liability',
+    label: 'Notice of defect',
+    subjects: all(
+      'Failures in {lot}',
+      'Field returns from {site}',
+      'Defect notice under {clause}',
+      '{product}: drift in service',
+    ),
+    sentences: all(
+      'We have {count} units of the {product} back from {site}, and {percent} of them show {cause}.',
+      'The returns belong to {lot}, which was shipped in {month}.',
+      'Under {clause} we have to give notice within ten business days of discovery.',
+      '{person} opened three units and found {cause} in each of them.',
+      'The trailer log shows readings outside tolerance for almost {count} hours.',
+      'Please treat this message as formal notice that the {product} does not conform to the specification.',
+    ),
+  },
+  {
+    name: 'testing',
+    category: 'Liability',
+    label: 'Test results',
+    subjects: all(
+      'Test protocol for {lot}',
+      'Norvane results, {adjective}',
+      'Re-test of the {product}',
+      'Calibration at {site}',
+    ),
+    sentences: all(
+      'The {adjective} report of Norvane covers {count} samples of {lot}.',
+      '{percent} of the samples passed at minus twenty degrees, and the rest drifted within an hour.',
+      'The test bench in {site} was recalibrated on {date}.',
+      '{person} asked whether the acceptance limit had been changed after {lot}.',
+      'Nobody signed the protocol for {lot}, although production had released it.',
+      'The firmware on the bench was not the one that shipped with the {product}.',
+    ),
+  },
+  {
+    name: 'payments',
+    category: 'Damages',
+    label: 'Lost profits',
+    subjects: all(
+      'Invoice for {order}',
+      'Spoiled cargo: claim of {amount}',
+      'Credit note, {adjective}',
+      'Withheld payments',
+    ),
+    sentences: all(
+      'The claim for the spoiled {cargo} comes to {amount} before insurance.',
+      'Finance withheld {amount} on {order} until the question of {lot} is settled.',
+      'Our customer has cancelled {count} loads for {month}, worth about {amount}.',
+      'The {adjective} credit note does not mention {clause} at all.',
+      '{person} confirmed that the insurer will cover {percent} at most.',
+      'Please send the freight bills for {site} so that the figure can be proved.',
+    ),
+  },
+  {
+    name: 'contract',
+    category: 'Contract',
+    label: 'Negotiation and drafting',
+    subjects: all('Supply agreement, {adjective} draft', 'Comments on {clause}', 'Warranty period', 'Amendment no. 2'),
+    sentences: all(
+      'In the {adjective} draft {clause} limits liability to the price of the units delivered.',
+      'We never agreed to strike the warranty from {clause}.',
+      '{person} sent the signature pages on {date} without {clause}.',
+      'The order {order} refers to the general terms of {month}, not to the agreement.',
+      'A cap of {amount} was discussed in {site} and rejected.',
+      'Both sides understood that the {product} would be used for {cargo}.',
+    ),
+  },
+  {
+    name: 'planning',
+    category: 'Business',
+    label: 'Production planning',
+    subjects: all('Deliveries for {month}', 'Capacity in {site}', 'Schedule for {order}', 'Agenda for {weekday}'),
+    sentences: all(
+      'The next {count} units leave {site} on {weekday}.',
+      'We are short of housings, so {order} slips to {month}.',
+      '{team} would like to split the delivery between {site} and the depot.',
+      'The forecast for {month} is {percent} above plan.',
+      'Let us meet on {weekday} at ten to go through {order}.',
+      '{person} will bring the {adjective} schedule.',
+    ),
+  },
+  {
+    name: 'advice',
+    category: 'Privilege review',
+    label: 'Legal advice',
+    subjects: all(
+      'Privileged: notice under {clause}',
+      'Litigation hold',
+      'Draft response to Halcyon',
+      'Question on {clause}',
+    ),
+    sentences: all(
+      'You asked whether the notice under {clause} was given in time.',
+      'In our view the limitation of {clause} does not cover gross negligence.',
+      'Please keep everything that concerns {lot} and do not delete mail or chat messages.',
+      'The {adjective} letter should not mention the tests in {site} yet.',
+      'A settlement around {amount} would be within the range we discussed.',
+      'This advice is confidential, so please do not forward it to {team}.',
+    ),
+  },
+];
+
+const general: Templates = all(
+  'Thank you for the quick answer.',
+  'I have copied {person}, who knows the history of {order}.',
+  'Could you look at this before {weekday}?',
+  'The figures are {adjective} and may still change.',
+  'As far as I know {team} has not replied.',
+  'I will be in {site} from {weekday} and can check on the spot.',
+  'The attached papers show what was agreed on {date}.',
+  'We should not let this wait until {month}.',
+  'I spoke to {person} by phone and made a note of the call.',
+  'It concerns about {count} units, perhaps a few more.',
+  'Nothing in {clause} says otherwise.',
+  'Please keep me informed about the {product}.',
+  'The same question came up with {lot} a year ago.',
+  '{team} asks for {amount} to be released by {weekday}.',
+  'There is an older version of this paper in the shared folder.',
+);
+
+const complete = (template: Template, random: Random): string => {
   let result = '';
   for (const part of template) result += typeof part === 'string' ? part : fill(part.slot, random);
   return result.charAt(0).toUpperCase() + result.slice(1);
