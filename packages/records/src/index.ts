@@ -5,8 +5,9 @@ export { provisionStore } from './ddl/provision.ts';
 export { deriveModel } from './derive/derive-model.ts';
 export { type ModelManifest, modelManifest } from './derive/manifest.ts';
 export { displayName, type Model, type Resource, resourceId, type ResourceName } from './derive/model.ts';
-export { applyDeferredBumps } from './identity/change-identity.ts';
+export { applyDeferredBumps, type DeferredBumpJob, startDeferredBumps } from './identity/deferred-bumps.ts';
 export { referentialId, descriptorReferentialId, uuidV5 } from './identity/referential-id.ts';
+export { type CounterName, type HistogramName, recordCounters, recordHistograms, type RecordMetrics } from './metrics.ts';
 export { openStore, type OpenStoreOptions } from './open-store.ts';
 export type { Filter } from './query/filter-sql.ts';
 export {
@@ -23,7 +24,6 @@ export {
   type CacheMode,
   defaultLimits,
   type Incident,
-  type RecordMetrics,
   type StoreContext,
   type StoreLimits,
 } from './store-context.ts';

@@ -8,16 +8,10 @@ import type { AuthorizationRules } from './auth/claim-set.ts';
 import { readEffectiveSchema, schemaMismatch } from './ddl/provision.ts';
 import { type Model, type Resource, resourceId } from './derive/model.ts';
 import { quoteIdentifier } from './derive/naming.ts';
+import { type RecordMetrics, silentMetrics } from './metrics.ts';
 import { defaultRetry, type RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
-import {
-  type CacheMode,
-  createContext,
-  defaultLimits,
-  type RecordMetrics,
-  type StoreContext,
-  type StoreLimits,
-} from './store-context.ts';
+import { type CacheMode, createContext, defaultLimits, type StoreContext, type StoreLimits } from './store-context.ts';
 
 export interface OpenStoreOptions {
   readonly model: Model;
@@ -32,8 +26,6 @@ export interface OpenStoreOptions {
   readonly crashPoint?: (name: string) => void;
   readonly afterCommit?: (resource: Resource, documentIds: readonly number[]) => void;
 }
-
-const silentMetrics: RecordMetrics = { count: () => undefined, observe: () => undefined };
 
 /** Opens a store. Throws `store_not_provisioned` or `schema_mismatch`. */
 export const openStore = async (options: OpenStoreOptions): Promise<StoreContext> => {

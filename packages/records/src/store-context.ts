@@ -6,17 +6,12 @@ import type { AuthorizationRules } from './auth/claim-set.ts';
 import { type Model, type Resource, resourceId, type ResourceName } from './derive/model.ts';
 import { ReadSql } from './plan/read-sql.ts';
 import { WriteSql } from './plan/write-sql.ts';
+import type { RecordMetrics } from './metrics.ts';
 import type { RetryObserver, RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
 import type { JsonLimits } from './write/parse-json.ts';
 import { type Coercions, coercionsOf } from './write/shape-document.ts';
 import { compileValidator, type ResourceValidator } from './write/validate-document.ts';
-
-/** Counters and timers; names are in docs/records.md. Labels never hold values of documents. */
-export interface RecordMetrics {
-  count(name: string, labels: Readonly<Record<string, string>>, by?: number): void;
-  observe(name: string, labels: Readonly<Record<string, string>>, value: number): void;
-}
 
 export interface CascadeLimits {
   /** Documents whose identity an identity change may reach. */

@@ -140,7 +140,7 @@ const auditCache = async (
   ids: string,
 ): Promise<Damage[]> => {
   const { rows } = await tx.query(
-    `SELECT d.document_id ${ctx.reads.from(resource)} JOIN ${ctx.writes.qualified('document_cache')} k ON k.document_id = d.document_id AND k.etag = d.etag WHERE d.document_id = ANY($1::bigint[]) AND k.body <> ${ctx.reads.body(resource)}`,
+    `SELECT d.document_id ${ctx.reads.from(resource)} JOIN ${ctx.writes.qualified('document_cache')} k ON k.document_id = d.document_id AND k.etag = d.etag WHERE d.document_id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('etag_bump')} b WHERE b.document_id = d.document_id) AND k.body <> ${ctx.reads.body(resource)}`,
     [ids],
   );
   return rows.map((row) => ({

@@ -93,6 +93,16 @@ export const auditDocuments = async (
   return confirmed;
 };
 
+const orphanDamages = (rows: readonly Record<string, unknown>[]): readonly Damage[] =>
+  rows.map((row) => ({
+    kind: 'edge-extra' as const,
+    documentId: Number(row['parent_document_id']),
+    resource: '',
+    detail: `child ${String(row['child_document_id'])}`,
+    repairable: true,
+  }));
+
+/** Edges of documents that are gone. Ids are never used again, so an edge that is an orphan once stays one. */
 const orphanEdges = async (
   ctx: StoreContext,
   after: number,
@@ -108,14 +118,31 @@ const orphanEdges = async (
           upTo,
         ])
       : await tx.query(`SELECT parent_document_id, child_document_id FROM ${edge} e WHERE ${orphan}`, [after, upTo]);
-    return rows.map((row) => ({
-      kind: 'edge-extra' as const,
-      documentId: Number(row['parent_document_id']),
-      resource: '',
-      detail: `child ${String(row['child_document_id'])}`,
-      repairable: true,
-    }));
+    return orphanDamages(rows);
   });
+
+/** Looks at edges from a random place on for some whose document is gone. */
+export const sampleOrphanEdges = async (
+  ctx: StoreContext,
+  size: number,
+  repair: boolean,
+): Promise<readonly Damage[]> => {
+  const edge = ctx.writes.qualified('reference_edge');
+  const damages = await ctx.database.transaction(async (tx) => {
+    const { rows } = await tx.query(
+      `SELECT e.parent_document_id, e.child_document_id
+       FROM (SELECT floor(random() * (coalesce(max(parent_document_id), 0) + 1))::bigint AS pivot FROM ${edge} OFFSET 0) p,
+       LATERAL (SELECT parent_document_id, child_document_id FROM ${edge} WHERE parent_document_id >= p.pivot ORDER BY parent_document_id LIMIT $1) e
+       WHERE NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = e.parent_document_id)`,
+      [size],
+    );
+    return orphanDamages(rows);
+  });
+  const [first] = damages;
+  if (!repair || first === undefined) return damages;
+  const last = Math.max(...damages.map((damage) => damage.documentId));
+  return orphanEdges(ctx, first.documentId - 1, last, true);
+};
 
 /**
  * Documents whose rows stand in the table of another resource than theirs, and documents of no resource of the model. Nothing of

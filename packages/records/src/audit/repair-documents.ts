@@ -9,7 +9,7 @@ import { computeIdentities, knownIdentities } from '../identity/recompute-identi
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
-import { bumpEtags } from '../identity/change-identity.ts';
+import { bumpEtags } from '../identity/deferred-bumps.ts';
 import { rightfulHolders } from './rightful-holders.ts';
 
 /** Repairs documents of one resource in the caller's transaction; etags of documents whose JSON could have been wrong are bumped. */

@@ -2,13 +2,14 @@
  * The watchdog: samples documents all the time and a share of commits, compares edges and referential ids with the columns.
  *
  * - On damage: repair and raise an incident, or mark the store unhealthy, as configured; never neither.
+ * - A round also looks for edges of documents that are gone, which no sample of documents can show.
  * - It can be switched off only where the composition says the store is embedded.
  */
 import { CaseboundError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import type { Incident, StoreContext } from '../store-context.ts';
-import { applyDeferredBumps } from '../identity/change-identity.ts';
-import { auditDocuments, sampleDocuments } from './audit-store.ts';
+import { applyDeferredBumps } from '../identity/deferred-bumps.ts';
+import { auditDocuments, sampleDocuments, sampleOrphanEdges } from './audit-store.ts';
 import type { Damage } from './audit-documents.ts';
 
 export interface WatchdogOptions {
@@ -67,16 +68,26 @@ export const createWatchdog = (options: WatchdogOptions): Watchdog => {
     queue = [];
     await applyDeferredBumps(ctx);
     const sample = await sampleDocuments(ctx, options.sampleSize);
-    ctx.metrics.count('records_watchdog_checked', {}, sample.length + commits.length);
-    const damages = await auditDocuments(ctx, [...commits, ...sample], options.onDamage === 'repair');
+    ctx.metrics.count('records_watchdog_checked', { origin: 'sample' }, sample.length);
+    ctx.metrics.count('records_watchdog_checked', { origin: 'commit' }, commits.length);
+    const repair = options.onDamage === 'repair';
+    const damages = [
+      ...(await auditDocuments(ctx, [...commits, ...sample], repair)),
+      ...(await sampleOrphanEdges(ctx, options.sampleSize, repair)),
+    ];
     report(damages);
     return damages;
+  };
+
+  const fail = (error: unknown): void => {
+    ctx?.metrics.count('records_watchdog_failures', {});
+    options.onFailure(error);
   };
 
   const schedule = (): void => {
     timer = setTimeout(() => {
       running = tick()
-        .catch(options.onFailure)
+        .catch(fail)
         .then(() => {
           if (timer !== null) schedule();
         });

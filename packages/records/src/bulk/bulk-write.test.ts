@@ -13,6 +13,7 @@ import {
   resourceAt,
   role,
 } from '../testing/open-library.ts';
+import type { JsonValue } from '../write/parse-json.ts';
 import { upsertDocument } from '../write/write-document.ts';
 import { type BulkRow, bulkWrite } from './bulk-write.ts';
 import type { RowOutcome } from './plan-batch.ts';
@@ -24,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(async () => library.close());
 
-const row = (endpoint: string, document: BulkRow['document']): BulkRow => ({
+const row = (endpoint: string, document: JsonValue | { readonly text: string }): BulkRow => ({
   resource: library.resource(endpoint),
   document,
 });

@@ -11,9 +11,10 @@ import type { Claims } from '../auth/claim-set.ts';
 import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { rowPredicate } from '../auth/row-predicate.ts';
 import type { Resource } from '../derive/model.ts';
+import { sendStatements } from '../plan/send-statements.ts';
 import type { Statement } from '../plan/write-sql.ts';
 import { fillCacheStatement } from '../read/document-cache.ts';
-import { transactionWithRetry } from '../retry.ts';
+import { retryReason, transactionWithRetry } from '../retry.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { type LookUp, lookUp } from '../write/look-up.ts';
@@ -24,11 +25,10 @@ import { idsToLookUp, requireAllowed } from '../write/write-document.ts';
 import { buildStatements } from '../write/write-statements.ts';
 import { type BatchPlan, planBatch, type PreparedRow, type RowOutcome } from './plan-batch.ts';
 
-/** One row of a bulk write: a document, or its JSON text. */
-export interface BulkRow {
-  readonly resource: Resource;
-  readonly document: JsonValue | { readonly text: string };
-}
+/** One row of a bulk write: a document, or its JSON text; or what is wrong with a row that could not be read. */
+export type BulkRow =
+  | { readonly resource: Resource; readonly document: JsonValue | { readonly text: string } }
+  | { readonly unreadable: CaseboundError };
 
 export interface BulkOptions {
   readonly claims?: Claims | null;
@@ -47,7 +47,7 @@ export interface BulkSummary {
   readonly failed: number;
 }
 
-const isText = (document: BulkRow['document']): document is { readonly text: string } =>
+const isText = (document: JsonValue | { readonly text: string }): document is { readonly text: string } =>
   typeof document === 'object' &&
   document !== null &&
   !Array.isArray(document) &&
@@ -55,6 +55,7 @@ const isText = (document: BulkRow['document']): document is { readonly text: str
   Object.keys(document).length === 1;
 
 const prepareRow = (ctx: StoreContext, row: BulkRow, index: number): PreparedRow | RowOutcome => {
+  if ('unreadable' in row) return { index, outcome: 'failed', error: row.unreadable };
   try {
     const value = isText(row.document) ? parseJson(row.document.text, ctx.limits.json) : row.document;
     const prepared = tryPrepare(ctx, row.resource, value);
@@ -118,10 +119,17 @@ const hubLock = (ctx: StoreContext, plan: BatchPlan): readonly Statement[] => {
   return hubs.size === 0 ? [] : [ctx.writes.lockReferenced([...hubs].sort((a, b) => a - b))];
 };
 
-const batchStatements = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): readonly Statement[] => {
-  const statements = [...hubLock(ctx, plan)];
+interface BatchPart {
+  readonly resource: { readonly endpoint: string };
+  readonly statements: readonly Statement[];
+}
+
+const batchParts = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): readonly BatchPart[] => {
+  const parts: BatchPart[] = [{ resource: { endpoint: '' }, statements: hubLock(ctx, plan) }];
   for (const { resource, items } of plan.groups) {
     const ids = items.map((item) => item.documentId);
+    const statements: Statement[] = [];
+    parts.push({ resource, statements });
     statements.push(
       ...buildStatements(ctx, resource, items, plan.resolution, { skipLocks: true }),
       ...maintainHierarchy(ctx, resource, ids),
@@ -135,7 +143,7 @@ const batchStatements = (ctx: StoreContext, plan: BatchPlan, claims: Claims | nu
     }
     if (ctx.cacheMode === 'on-write') statements.push(fillCacheStatement(ctx, resource, ids));
   }
-  return statements;
+  return parts;
 };
 
 const runBatch = async (
@@ -148,15 +156,22 @@ const runBatch = async (
   const found = await lookUpBatch(ctx, tx, rows, claims);
   const plan = planBatch(rows, found);
   const unread = [...found.values()].flatMap((part) => part.unread ?? []);
-  const sent: Promise<unknown>[] = batchStatements(ctx, plan, claims).map(async (statement) =>
-    tx.query(statement.text, statement.values),
-  );
+  const sent = batchParts(ctx, plan, claims).flatMap((part) => sendStatements(ctx, tx, part.resource, part.statements));
   if (commit && sent.length > 0) {
     ctx.crashPoint('records.bulk.before-commit');
     tx.sendCommit?.();
   }
   await settleAll([...unread, ...sent]);
   return plan;
+};
+
+const countOutcomes = (ctx: StoreContext, rows: readonly PreparedRow[], outcomes: readonly RowOutcome[]): void => {
+  const resources = new Map(rows.map((row) => [row.index, row.flat.resource.endpoint]));
+  const label = (row: RowOutcome): string => `${resources.get(row.index) ?? ''} ${row.outcome}`;
+  for (const [key, group] of Map.groupBy(outcomes, label)) {
+    const [resource = '', outcome = ''] = key.split(' ');
+    ctx.metrics.count('records_writes', { resource, outcome }, group.length);
+  }
 };
 
 /** Writes one batch in a transaction of its own; halves it when it fails for a reason that lies in a row. */
@@ -175,13 +190,18 @@ const writeBatch = async (
         group.items.map((item) => item.documentId),
       );
     ctx.crashPoint('records.bulk.after-commit');
+    countOutcomes(ctx, rows, plan.outcomes);
     return plan.outcomes;
   } catch (error) {
     const [first] = rows;
     if (first === undefined) throw error;
     const mapped = mapWriteFailure(error, first.flat.resource);
     if (!(mapped instanceof CaseboundError) || mapped.family !== 'permanent' || mapped.status >= 500) throw mapped;
-    if (rows.length === 1) return [{ index: first.index, outcome: 'failed', error: mapped }];
+    if (rows.length === 1) {
+      const failed: RowOutcome = { index: first.index, outcome: 'failed', error: mapped };
+      countOutcomes(ctx, rows, [failed]);
+      return [failed];
+    }
     const half = Math.ceil(rows.length / 2);
     return [
       ...(await writeBatch(ctx, rows.slice(0, half), claims)),
@@ -293,6 +313,17 @@ export const bulkWrite = async (
       await writeAllOrNothing(ctx, chunks, claims, tally);
     } catch (error) {
       const [anyResource] = ctx.model.resources.values();
+      // The stream was read once; only who sent it can send it again.
+      const reason = retryReason(error, true);
+      if (reason !== null)
+        throw new CaseboundError(
+          'conflict_retries_exhausted',
+          `The transaction lost a race (${reason}); send it again.`,
+          {
+            retryAfterSeconds: 1,
+            cause: error,
+          },
+        );
       throw anyResource === undefined ? error : mapWriteFailure(error, anyResource);
     }
     return tally.summary;

@@ -12,9 +12,11 @@ import { CaseboundError } from '@casebound/contract';
 import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { displayName, type Resource } from '../derive/model.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
+import { sendStatements } from '../plan/send-statements.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { buildStatements, type Resolution, type WriteItem } from '../write/write-statements.ts';
+import { bumpEtags, deferBumps } from './deferred-bumps.ts';
 import { recomputeIdentities } from './recompute-identities.ts';
 
 const ids = (rows: readonly Record<string, unknown>[], name: string): number[] => rows.map((row) => Number(row[name]));
@@ -25,6 +27,7 @@ const lockLevel = async (
   tx: RecordTransaction,
   level: readonly number[],
 ): Promise<ReadonlyMap<number, Resource>> => {
+  const started = performance.now();
   const { rows } = await tx.query(
     `SELECT document_id, resource_key_id FROM ${ctx.writes.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR UPDATE`,
     [arrayLiteral(level)],
@@ -45,6 +48,8 @@ const lockLevel = async (
       ),
     ),
   );
+  ctx.metrics.count('records_locked_rows', { mode: 'exclusive' }, found.size);
+  ctx.metrics.observe('records_lock_seconds', { mode: 'exclusive' }, (performance.now() - started) / 1000);
   return found;
 };
 
@@ -109,7 +114,7 @@ export const lockClosure = async (ctx: StoreContext, tx: RecordTransaction, docu
   }
   ctx.metrics.observe('records_closure_size', {}, members.size);
   ctx.metrics.observe('records_closure_depth', {}, depth);
-  ctx.metrics.observe('records_lock_seconds', { mode: 'exclusive' }, (performance.now() - started) / 1000);
+  ctx.metrics.observe('records_closure_seconds', {}, (performance.now() - started) / 1000);
   return { members, depth };
 };
 
@@ -124,39 +129,6 @@ const directReferrers = async (
     [arrayLiteral(closure)],
   );
   return ids(rows, 'parent_document_id');
-};
-
-const deferBumps = async (ctx: StoreContext, tx: RecordTransaction, referrers: readonly number[]): Promise<void> => {
-  const list = [arrayLiteral(referrers)];
-  await settleAll([
-    tx.query(
-      `INSERT INTO ${ctx.writes.qualified('etag_bump')} (document_id) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING`,
-      list,
-    ),
-    // Their JSON shows the new identity while their etag stays for now: what was cached under it must not be served.
-    tx.query(`DELETE FROM ${ctx.writes.qualified('document_cache')} WHERE document_id = ANY($1::bigint[])`, list),
-  ]);
-};
-
-/** One new etag for each document; rows are locked ascending first, because an UPDATE locks in the order of its plan. */
-export const bumpEtags = async (
-  ctx: StoreContext,
-  tx: RecordTransaction,
-  documentIds: readonly number[],
-): Promise<void> => {
-  if (documentIds.length === 0) return;
-  const list = [arrayLiteral(documentIds)];
-  const document = ctx.writes.qualified('document');
-  await settleAll([
-    tx.query(
-      `SELECT count(*) FROM (SELECT 1 FROM ${document} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR NO KEY UPDATE) AS locked`,
-      list,
-    ),
-    tx.query(
-      `UPDATE ${document} SET etag = etag + 1, last_modified_at = now() WHERE document_id = ANY($1::bigint[])`,
-      list,
-    ),
-  ]);
 };
 
 /** Applies an item whose identity differs from the stored one, and everything that follows. */
@@ -174,8 +146,7 @@ export const changeIdentity = async (
     ...new Set(item.flat.references.flatMap((reference) => resolution.get(reference.referentialId) ?? [])),
   ].filter((id) => id !== documentId);
   if (hubs.length > 0) {
-    const lock = ctx.writes.lockReferenced(hubs.sort((a, b) => a - b));
-    await tx.query(lock.text, lock.values);
+    await settleAll(sendStatements(ctx, tx, resource, [ctx.writes.lockReferenced(hubs.sort((a, b) => a - b))]));
   }
   const closure = await lockClosure(ctx, tx, documentId);
   const etag = ctx.writes.bumpGuarded([documentId], [item.existing?.etag ?? 0]);
@@ -184,7 +155,7 @@ export const changeIdentity = async (
     ...buildStatements(ctx, resource, [item], resolution, { skipEtags: true }),
     ...maintainHierarchy(ctx, resource, [documentId]),
   ];
-  await settleAll(statements.map(async (statement) => tx.query(statement.text, statement.values)));
+  await settleAll(sendStatements(ctx, tx, resource, statements));
 
   const members = new Map<number, Resource>([[documentId, resource], ...closure.members]);
   const changed = await recomputeIdentities(ctx, tx, members);
@@ -196,21 +167,9 @@ export const changeIdentity = async (
         `${referrers.length} records show the changed identity of this ${displayName(resource.name)}; the limit cascade.maxFanOut is ${cascade.maxFanOut}.`,
       );
     }
-    await deferBumps(ctx, tx, referrers);
+    await deferBumps(ctx, tx, resource, referrers);
     await bumpEtags(ctx, tx, [...closure.members.keys()]);
   } else await bumpEtags(ctx, tx, [...closure.members.keys(), ...referrers]);
   ctx.metrics.count('records_cascades', { resource: resource.endpoint });
   ctx.metrics.count('records_identities_rewritten', { resource: resource.endpoint }, changed);
 };
-
-/** Does the etag bumps that changes of identity have left, up to `limit`; returns how many. */
-export const applyDeferredBumps = async (ctx: StoreContext, limit = 5_000): Promise<number> =>
-  ctx.database.transaction(async (tx) => {
-    const { rows } = await tx.query(
-      `DELETE FROM ${ctx.writes.qualified('etag_bump')} WHERE document_id IN (SELECT document_id FROM ${ctx.writes.qualified('etag_bump')} ORDER BY document_id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING document_id`,
-      [limit],
-    );
-    const list = ids(rows, 'document_id').sort((a, b) => a - b);
-    await bumpEtags(ctx, tx, list);
-    return list.length;
-  });

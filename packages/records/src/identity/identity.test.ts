@@ -6,7 +6,7 @@ import { auditStore } from '../audit/audit-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
 import { putDocument, upsertDocument, type WriteResult } from '../write/write-document.ts';
-import { applyDeferredBumps } from './change-identity.ts';
+import { applyDeferredBumps } from './deferred-bumps.ts';
 import { plainNumber, referentialId, uuidV5 } from './referential-id.ts';
 
 let library: OpenedLibrary;

@@ -128,9 +128,14 @@ export class ReadSql {
     return `'{"id":"' || d.document_uuid || '",' || ${joinPartsSql([...members, ...meta])} || '}'`;
   }
 
-  /** The same, taken from the cache where it was built at the document's etag. */
+  /** The same, taken from the cache where `cacheJoin` found it. */
   cachedBody(resource: Resource): string {
-    return `coalesce((SELECT k.body FROM ${this.qualified('document_cache')} k WHERE k.document_id = d.document_id AND k.etag = d.etag), ${this.body(resource)})`;
+    return `coalesce(k.body, ${this.body(resource)})`;
+  }
+
+  /** Joins the cached JSON as `k`: only what was built at the document's etag, and only while no bump of it is waiting. */
+  cacheJoin(): string {
+    return `LEFT JOIN ${this.qualified('document_cache')} k ON k.document_id = d.document_id AND k.etag = d.etag AND NOT EXISTS (SELECT 1 FROM ${this.qualified('etag_bump')} b WHERE b.document_id = d.document_id)`;
   }
 
   /** `FROM root t JOIN document d`; for a descriptor restricted to its own type by the key in `keyParameter`. */

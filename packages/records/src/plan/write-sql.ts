@@ -14,6 +14,14 @@ import { arrayLiteral } from './array-literal.ts';
 export interface Statement {
   readonly text: string;
   readonly values: readonly unknown[];
+  /** What to count when it has run (`send-statements.ts`). */
+  readonly tally?: Tally;
+}
+
+export interface Tally {
+  readonly kind: 'lock' | 'edges-inserted' | 'edges-deleted' | 'rebuilds';
+  /** Rows that were asked for; those that were written are told by the database. */
+  readonly asked: number;
 }
 
 /** A row ready to be written: its document, its place, its cells. */
@@ -59,6 +67,13 @@ const mergeTexts = (inserts: readonly Statement[]): string => {
   return `WITH ${parts.join(', ')} ${shifted.at(-1) ?? ''}`;
 };
 
+/** What is counted of a merged statement is what its last part, whose rows the database tells, counts. */
+const mergedStatement = (text: string, inserts: readonly Statement[]): Statement => {
+  const tally = inserts.at(-1)?.tally;
+  const values = inserts.flatMap((each) => each.values);
+  return tally === undefined ? { text, values } : { text, values, tally };
+};
+
 export class WriteSql {
   readonly schema: string;
   private readonly texts = new Map<Table, TableTexts>();
@@ -89,8 +104,7 @@ export class WriteSql {
     let at = this.merged;
     for (const insert of inserts) {
       const known = at.next.get(insert.text);
-      if (known === undefined && this.mergedCount >= maxMerged)
-        return [{ text: mergeTexts(inserts), values: inserts.flatMap((each) => each.values) }];
+      if (known === undefined && this.mergedCount >= maxMerged) return [mergedStatement(mergeTexts(inserts), inserts)];
       const next = known ?? { text: null, next: new Map<string, Merged>() };
       if (known === undefined) {
         at.next.set(insert.text, next);
@@ -99,7 +113,7 @@ export class WriteSql {
       at = next;
     }
     at.text ??= mergeTexts(inserts);
-    return [{ text: at.text, values: inserts.flatMap((each) => each.values) }];
+    return [mergedStatement(at.text, inserts)];
   }
 
   qualified(table: string): string {
@@ -256,6 +270,7 @@ export class WriteSql {
           `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[])`,
       ),
       values: edgeValues(edges),
+      tally: { kind: 'edges-inserted', asked: edges.length },
     };
   }
 
@@ -266,10 +281,12 @@ export class WriteSql {
       {
         text: `DELETE FROM ${table} e WHERE e.parent_document_id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(p, c) WHERE u.p = e.parent_document_id AND u.c = e.child_document_id)`,
         values: [arrayLiteral(parents), ...edgeValues(edges).slice(0, 2)],
+        tally: { kind: 'edges-deleted', asked: 0 },
       },
       {
         text: `INSERT INTO ${table} AS e (parent_document_id, child_document_id, is_identity_component) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) ON CONFLICT (parent_document_id, child_document_id) DO UPDATE SET is_identity_component = excluded.is_identity_component WHERE e.is_identity_component <> excluded.is_identity_component`,
         values: edgeValues(edges),
+        tally: { kind: 'edges-inserted', asked: edges.length },
       },
     ];
   }
@@ -286,6 +303,7 @@ export class WriteSql {
           `SELECT count(*) FROM (SELECT 1 FROM ${this.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR KEY SHARE) AS locked`,
       ),
       values: [arrayLiteral(ids)],
+      tally: { kind: 'lock', asked: ids.length },
     };
   }
 

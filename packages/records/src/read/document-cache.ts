@@ -19,4 +19,5 @@ export const fillCacheStatement = (
     return `INSERT INTO ${cache} AS k (document_id, etag, body) SELECT d.document_id, d.etag, ${ctx.reads.body(resource)} ${ctx.reads.from(resource)} WHERE d.document_id = ANY($1::bigint[]) ON CONFLICT (document_id) DO UPDATE SET etag = excluded.etag, body = excluded.body WHERE k.etag <> excluded.etag`;
   }),
   values: [documentIds],
+  tally: { kind: 'rebuilds', asked: documentIds.length },
 });

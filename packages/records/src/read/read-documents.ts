@@ -50,10 +50,38 @@ const inTransaction = async <T>(
   fn: (tx: RecordTransaction, own: boolean) => Promise<T>,
 ): Promise<T> => (options.tx === undefined ? ctx.database.transaction((tx) => fn(tx, true)) : fn(options.tx, false));
 
-const bodySql = (ctx: StoreContext, resource: Resource): string =>
+interface BodySql {
+  /** `body`, and whether it came from the cache as `hit`. */
+  readonly columns: string;
+  readonly join: string;
+}
+
+const bodySql = (ctx: StoreContext, resource: Resource): BodySql =>
   ctx.memo(`body ${resource.projectEndpoint}/${resource.endpoint}`, () =>
-    ctx.cacheMode === 'off' ? ctx.reads.body(resource) : ctx.reads.cachedBody(resource),
+    ctx.cacheMode === 'off'
+      ? { columns: `${ctx.reads.body(resource)} AS body`, join: '' }
+      : {
+          columns: `${ctx.reads.cachedBody(resource)} AS body, k.document_id IS NOT NULL AS hit`,
+          join: ` ${ctx.reads.cacheJoin()}`,
+        },
   );
+
+const countRead = (
+  ctx: StoreContext,
+  resource: Resource,
+  operation: 'get' | 'list',
+  rows: readonly Readonly<Record<string, unknown>>[],
+  started: number,
+): void => {
+  const labels = { resource: resource.endpoint, operation };
+  ctx.metrics.observe('records_read_seconds', labels, (performance.now() - started) / 1000);
+  if (rows.length > 0) ctx.metrics.count('records_result_rows', labels, rows.length);
+  if (ctx.cacheMode === 'off') return;
+  const hits = rows.filter((row) => row['hit'] === true).length;
+  if (hits > 0) ctx.metrics.count('records_cache_hits', { resource: resource.endpoint }, hits);
+  if (hits < rows.length)
+    ctx.metrics.count('records_cache_misses', { resource: resource.endpoint }, rows.length - hits);
+};
 
 /** The document with an id. Throws `record_not_found`, also for one the caller may not see. */
 export const getDocument = async (
@@ -69,21 +97,18 @@ export const getDocument = async (
     `There is no ${displayName(resource.name)} with the id ${uuid.slice(0, 40)}.`,
   );
   if (!isUuid(uuid)) throw missing;
+  const { columns, join } = bodySql(ctx, resource);
   const [result] = await inTransaction(ctx, options, async (tx, own) => {
     const sent = [
       tx.query(
-        `SELECT d.document_id, d.etag, ${bodySql(ctx, resource)} AS body ${ctx.reads.from(resource)} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}`,
+        `SELECT d.document_id, d.etag, ${columns} ${ctx.reads.from(resource)}${join} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}`,
         [uuid, ctx.resourceKey(resource.name), ...predicate.values],
       ),
     ];
     if (own) tx.sendCommit?.();
     return settleAll(sent);
   });
-  ctx.metrics.observe(
-    'records_read_seconds',
-    { resource: resource.endpoint, operation: 'get' },
-    (performance.now() - started) / 1000,
-  );
+  countRead(ctx, resource, 'get', result?.rows ?? [], started);
   const row = result?.rows[0];
   if (row === undefined) throw missing;
   return { documentId: Number(row['document_id']), etag: Number(row['etag']), body: String(row['body']) };
@@ -133,7 +158,8 @@ export const listDocuments = async (
   const from = after === null ? '' : ` AND t.document_id > $${pageValues.length}`;
   const skip = after === null ? ` OFFSET $${pageValues.length}` : '';
   const page = `SELECT t.document_id FROM ${root} t WHERE ${where}${from} ORDER BY t.document_id LIMIT $${values.length + 1}${skip}`;
-  const sql = `SELECT d.document_id, ${bodySql(ctx, resource)} AS body FROM (${page}) p JOIN ${root} t ON t.document_id = p.document_id JOIN ${ctx.writes.qualified('document')} d ON d.document_id = p.document_id ORDER BY p.document_id`;
+  const { columns, join } = bodySql(ctx, resource);
+  const sql = `SELECT d.document_id, ${columns} FROM (${page}) p JOIN ${root} t ON t.document_id = p.document_id JOIN ${ctx.writes.qualified('document')} d ON d.document_id = p.document_id${join} ORDER BY p.document_id`;
 
   const [rows, count] = await inTransaction(ctx, options, async (tx, own) => {
     const sent = [tx.query(sql, pageValues)];
@@ -142,12 +168,8 @@ export const listDocuments = async (
     if (own) tx.sendCommit?.();
     return settleAll(sent);
   });
-  ctx.metrics.observe(
-    'records_read_seconds',
-    { resource: resource.endpoint, operation: 'list' },
-    (performance.now() - started) / 1000,
-  );
   const found = rows?.rows ?? [];
+  countRead(ctx, resource, 'list', found, started);
   const last = found.length === limit ? found.at(-1) : undefined;
   return {
     bodies: found.map((row) => String(row['body'])),

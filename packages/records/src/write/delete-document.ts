@@ -12,6 +12,8 @@ import { displayName, type Resource, resourceId } from '../derive/model.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { isUuid } from '../identity/uuid-v7.ts';
 import { resourcesByKey } from '../identity/change-identity.ts';
+import { sendStatements } from '../plan/send-statements.ts';
+import type { Statement } from '../plan/write-sql.ts';
 import { transactionWithRetry } from '../retry.ts';
 import { type RecordTransaction, settleAll, sqlFailureOf } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
@@ -78,18 +80,19 @@ const sendDelete = async (
   own: boolean,
 ): Promise<void> => {
   const document = ctx.writes.qualified('document');
-  const statements = [
+  const statements: readonly Statement[] = [
     ...forgetHierarchy(ctx, resource, [documentId]),
     {
       text: `DELETE FROM ${ctx.writes.qualified('reference_edge')} WHERE parent_document_id = $1`,
       values: [documentId],
+      tally: { kind: 'edges-deleted', asked: 0 },
     },
     {
       text: `WITH gone AS (DELETE FROM ${document} WHERE document_id = $1 RETURNING 1) SELECT ${ctx.writes.qualified('records_guard')}((SELECT count(*) FROM gone), 1, 'gone')`,
       values: [documentId],
     },
   ];
-  const sent = statements.map(async (statement) => tx.query(statement.text, statement.values));
+  const sent = sendStatements(ctx, tx, resource, statements);
   if (own) tx.sendCommit?.();
   await settleAll(sent);
 };

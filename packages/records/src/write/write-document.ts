@@ -11,6 +11,7 @@ import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { displayName, type Resource } from '../derive/model.ts';
 import { changeIdentity } from '../identity/change-identity.ts';
 import { isUuid, uuidV7 } from '../identity/uuid-v7.ts';
+import { sendStatements } from '../plan/send-statements.ts';
 import type { Statement } from '../plan/write-sql.ts';
 import { fillCacheStatement } from '../read/document-cache.ts';
 import { transactionWithRetry } from '../retry.ts';
@@ -116,12 +117,14 @@ const decideUpdate = (
 };
 
 const finish = async (
+  ctx: StoreContext,
   tx: RecordTransaction,
+  resource: Resource,
   decided: Decided,
   unread: Promise<unknown> | null,
   own: boolean,
 ): Promise<WriteResult> => {
-  const sent = decided.statements.map((statement): Promise<unknown> => tx.query(statement.text, statement.values));
+  const sent = sendStatements(ctx, tx, resource, decided.statements);
   if (own) tx.sendCommit?.();
   await settleAll(unread === null ? sent : [unread, ...sent]);
   return decided.result;
@@ -138,15 +141,21 @@ const run = async (
   options: WriteOptions,
   fn: (tx: RecordTransaction, own: boolean) => Promise<WriteResult>,
 ): Promise<WriteResult> => {
+  const started = performance.now();
+  const done = (outcome: string): void => {
+    ctx.metrics.count('records_writes', { resource: resource.endpoint, outcome });
+    ctx.metrics.observe('records_write_seconds', { resource: resource.endpoint }, (performance.now() - started) / 1000);
+  };
   try {
     const result =
       options.tx !== undefined
         ? await fn(options.tx, false)
         : await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx) => fn(tx, true));
-    ctx.metrics.count('records_writes', { resource: resource.endpoint, outcome: result.outcome });
+    done(result.outcome);
     if (result.outcome !== 'unchanged') ctx.afterCommit(resource, [result.documentId]);
     return result;
   } catch (error) {
+    done('failed');
     throw mapWriteFailure(error, resource);
   }
 };
@@ -182,7 +191,7 @@ export const upsertDocument = async (
           `The claim set does not allow to write this ${displayName(resource.name)}.`,
         );
       checkResolved(flat, found);
-      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
+      return finish(ctx, tx, resource, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     checkPreconditions(options, null);
     checkResolved(flat, found);
@@ -192,7 +201,14 @@ export const upsertDocument = async (
     const uuid = uuidV7(Date.now());
     const item = { flat, documentId, uuid, existing: null };
     const statements = statementsFor(ctx, resource, item, found, options);
-    return finish(tx, { result: { outcome: 'created', documentId, uuid, etag: 1 }, statements }, found.unread, own);
+    return finish(
+      ctx,
+      tx,
+      resource,
+      { result: { outcome: 'created', documentId, uuid, etag: 1 }, statements },
+      found.unread,
+      own,
+    );
   });
 };
 
@@ -233,7 +249,7 @@ export const putDocument = async (
     const owner = found.identities.get(flat.referentialId)?.documentId ?? null;
     if (owner === existing.documentId) {
       checkResolved(flat, found);
-      return finish(tx, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
+      return finish(ctx, tx, resource, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     if (!resource.allowIdentityUpdates) {
       throw new CaseboundError(
