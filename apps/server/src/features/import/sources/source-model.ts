@@ -192,6 +192,11 @@ export interface MailTime {
 /** A rendition of a message's own words. Its bytes can be opened as long as those of the item. */
 export interface MailBody {
   readonly kind: 'text' | 'html' | 'rtf';
+  /**
+   * Bodies of one section say the same in different ways (multipart/alternative), so one of them is enough; sections follow each other.
+   * 1-based, ascending.
+   */
+  readonly section: number;
   /** As the message states; null when it does not. */
   readonly charset: string | null;
   open(): Promise<Readable>;
@@ -222,7 +227,7 @@ export interface MailMetadata {
   readonly sentAt: MailTime | null;
   readonly receivedAt: MailTime | null;
   readonly hasAttachments: boolean;
-  /** Best first for text extraction. */
+  /** In the order of the message. */
   readonly bodies: readonly MailBody[];
 }
 
