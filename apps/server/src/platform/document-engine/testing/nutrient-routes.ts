@@ -263,7 +263,7 @@ const exported = (document: ServerDocument, layer: Layer): ServerAnswer => {
   return json({
     format: 'https://pspdfkit.com/instant-json/v1',
     annotations,
-    comments: comments.map(({ id: _, ...comment }) => comment),
+    comments: comments.map((comment) => ({ ...comment, id: undefined })),
   });
 };
 
@@ -285,12 +285,7 @@ const downloaded = (
   return binary('application/pdf', pdf.putTogether(layer.bare, contents, flatten));
 };
 
-const search = (
-  server: NutrientServer,
-  document: ServerDocument,
-  layer: Layer,
-  { query }: ServerRequest,
-): ServerAnswer => {
+const search = (server: NutrientServer, layer: Layer, { query }: ServerRequest): ServerAnswer => {
   const q = query.get('q') ?? '';
   const type = query.get('type') ?? 'text';
   if (q === '' || (type === 'text' && q.length < 3)) throw new Refused(400, { details: `q ${q} is too short` });
@@ -298,7 +293,7 @@ const search = (
   const ignoreCase =
     query.get('case_sensitive') === 'false' || (type === 'text' && query.get('case_sensitive') !== 'true');
   const source = type === 'text' ? q.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`) : (inline?.[2] ?? q);
-  const flags = new Set(['g', 'u', ...(ignoreCase ? ['i'] : []), ...(inline?.[1] ?? '')]);
+  const flags = new Set(['g', 'u', ...(ignoreCase ? ['i'] : []), ...(inline?.[1] ?? '').split('')]);
   const found = server.pdf.search(layer.bare, new RegExp(source, [...flags].join('')));
   return json({
     data: found.map(({ pageIndex, text, rects }) => ({
@@ -424,7 +419,7 @@ export const serveDocuments = async (server: NutrientServer, request: ServerRequ
       if (!document.layers.delete(second ?? '')) throw notFound('layer');
       return done();
     case 'GET search':
-      return search(server, document, layerToRead(document, ''), request);
+      return search(server, layerToRead(document, ''), request);
     case 'GET attachments/*': {
       const found = document.binaries.get(second ?? '');
       if (found === undefined) throw notFound('attachment');

@@ -241,6 +241,16 @@ const plainTextOf = (text: unknown): string => {
   return isJson(text) && typeof text['value'] === 'string' ? text['value'] : '';
 };
 
+/** A comment that was read, in the form in which one is made: there its text is plain. */
+export const copyOfComment = ({ content }: RawRecord): Json => {
+  const { createdAt, updatedAt, creatorName, customData } = content;
+  const copied = { createdAt, updatedAt, creatorName, customData };
+  return {
+    text: plainTextOf(content['text']),
+    ...Object.fromEntries(Object.entries(copied).filter(([, value]) => value !== undefined && value !== null)),
+  };
+};
+
 /** A record as the comment that was given. Not checked yet. */
 export const readComment = ({ id, content }: RawRecord, rootId: string, pageIndex: number): Json => {
   const note = noteOf(content);
@@ -275,8 +285,10 @@ export interface RecordFacts {
 
 export const factsOf = ({ content, createdBy, updatedBy }: RawRecord): RecordFacts => {
   const note = noteOf(content);
+  // Whether there are comments on it, the engine writes by itself.
+  const { isCommentThreadRoot: _, ...own } = content;
   return {
-    version: digest(content).slice(0, 32),
+    version: digest(own).slice(0, 32),
     createdBy,
     updatedBy: note?.updatedBy ?? updatedBy,
     createdAt: note?.createdAt ?? textOr(content['createdAt']),

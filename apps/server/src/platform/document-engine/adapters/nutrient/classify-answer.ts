@@ -20,9 +20,11 @@ export class TokenRefused extends CaseboundError {
 export class UnknownOutcome extends CaseboundError {}
 
 export const unavailable = (reason: string, retryAfterSeconds?: number): UnknownOutcome =>
-  new UnknownOutcome('document_engine_unavailable', `The document engine ${reason}.`, {
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-  });
+  new UnknownOutcome(
+    'document_engine_unavailable',
+    `The document engine ${reason}.`,
+    retryAfterSeconds === undefined ? {} : { retryAfterSeconds },
+  );
 
 /** The body ended before its end. */
 export const truncated = (): UnknownOutcome => unavailable('broke off its answer');
@@ -78,8 +80,8 @@ export const readRefusal = (body: unknown): Refusal => {
       const path = isRecord(item) ? item['path'] : undefined;
       if (typeof path !== 'string' || !/^\$[\w.[\]]{0,100}$/.test(path)) return [];
       const sentence = isRecord(item) ? (item['error'] ?? item['details']) : undefined;
-      const known = typeof sentence === 'string' && knownSentences.has(sentence);
-      return [{ path, message: known ? String(sentence) : 'was refused by the engine' }];
+      const known = typeof sentence === 'string' && knownSentences.has(sentence) ? sentence : undefined;
+      return [{ path, message: known ?? 'was refused by the engine' }];
     }),
   };
 };

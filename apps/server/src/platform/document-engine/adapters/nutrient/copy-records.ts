@@ -5,7 +5,7 @@
  * Only ever between places of one case, and never together with a PDF: see `apply-redactions.ts` and `remove-comments.ts`.
  */
 import type { Attachment } from '@casebound/pdf';
-import type { RawRecord } from './annotation-records.ts';
+import { copyOfComment, type RawRecord } from './annotation-records.ts';
 import type { Signal } from './engine-documents.ts';
 import type { Place, RecordToWrite } from './engine-records.ts';
 import type { EngineWork } from './engine-work.ts';
@@ -30,6 +30,11 @@ export const readPlace = async (work: EngineWork, place: Place, signal: Signal):
 
 const toWrite = ({ id, content, createdBy }: RawRecord): RecordToWrite => ({ id, content, by: createdBy ?? 'system' });
 
+const commentToWrite = (record: RawRecord): RecordToWrite => ({
+  ...toWrite(record),
+  content: copyOfComment(record),
+});
+
 export const writePlace = async (
   work: EngineWork,
   { annotations, comments }: RecordsOfPlace,
@@ -44,7 +49,7 @@ export const writePlace = async (
       present.has(root) ? (await work.records.comments(place, root, signal)).map(({ id }) => id) : [],
     );
     const missing = thread.filter(({ id }) => !there.has(id));
-    if (missing.length > 0) await work.records.comment(place, root, missing.map(toWrite), signal);
+    if (missing.length > 0) await work.records.comment(place, root, missing.map(commentToWrite), signal);
   }
 };
 

@@ -246,12 +246,13 @@ export const createEngineDocuments = (client: EngineClient): EngineDocuments => 
         throw new CaseboundError('pdf_damaged', 'The file is not a PDF: it has no PDF header.');
       const sha256 = createHash('sha256').update(pdf).digest('hex');
       const stated = { id, size: pdf.length, sha256 };
+      /** An upload may have taken effect without saying so: then what is there is its work. */
+      let unknown = false;
       for (let tries = 1; ; tries += 1) {
         const present = await properties(id, signal);
         if (present?.sha256 === sha256) {
-          // After a try whose outcome was unknown it is that try's.
-          const pageCount = tries > 1 ? await pagesOrNothing(id, false, signal) : (await sizes(id, signal)).length;
-          return { ...stated, pageCount, created: tries > 1 };
+          const pageCount = unknown ? await pagesOrNothing(id, false, signal) : (await sizes(id, signal)).length;
+          return { ...stated, pageCount, created: unknown };
         }
         if (present !== undefined && !replace)
           throw new CaseboundError(
@@ -265,7 +266,11 @@ export const createEngineDocuments = (client: EngineClient): EngineDocuments => 
           await remove(id, signal);
           throw unavailable('received other bytes than were sent');
         } catch (error) {
-          await client.beforeNextTry(error, tries, signal);
+          if (error instanceof UnknownOutcome) {
+            unknown = true;
+            await client.beforeNextTry(error, tries, signal);
+          } else if (replace || (await properties(id, signal)) === undefined) throw error;
+          // Else somebody put it between the look and the upload; the next look tells what.
         }
       }
     },
