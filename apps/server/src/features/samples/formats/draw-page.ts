@@ -78,7 +78,11 @@ const faces: readonly Face[] = ['regular', 'bold'];
 
 /** A page with each letter in a cell of its own. */
 const sheetOf = (size: number): PageLayout => ({
-  shape: portrait,
+  shape: {
+    ...portrait,
+    width: toPoints(COLUMNS * CELL),
+    height: toPoints(Math.ceil((faces.length * CODES) / COLUMNS) * CELL),
+  },
   lines: faces.flatMap((face, faceIndex) =>
     Array.from({ length: CODES }, (_, index) => {
       const cell = faceIndex * CODES + index;
@@ -104,7 +108,7 @@ const readGlyph = ({ width, pixels }: Grey, cell: number): Glyph => {
   return Int16Array.from(points);
 };
 
-/** Renders the letters of all sizes that pages use. Takes about half a second. */
+/** Renders the letters of all sizes that pages use. Takes some tenths of a second. */
 export const renderGlyphs = async (sizes: readonly number[]): Promise<GlyphSet> => {
   const engine = await createPdfEngine({ wasm: await readFile(locatePdfiumWasm()) });
   const pdf = writeTextPdf(sizes.map(sheetOf), { title: 'Letters', author: '', created: 0 });

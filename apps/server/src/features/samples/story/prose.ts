@@ -59,7 +59,7 @@ const compile = (text: string): Template =>
   });
 
 /** 1234567 -> `1,234,567`, whatever the locale of the machine. */
-export const groupThousands = (value: number): string => String(value).replaceAll(/\B(?=(?:\d{3})+$)/gu, ',');
+const groupThousands = (value: number): string => String(value).replaceAll(/\B(?=(?:\d{3})+$)/gu, ',');
 
 const fill = (slot: Slot, random: Random): string => {
   switch (slot) {
@@ -100,6 +100,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       '{person} opened three units and found {cause} in each of them.',
       'The trailer log shows readings outside tolerance for almost {count} hours.',
       'Please treat this message as formal notice that the {product} does not conform to the specification.',
+      'The seals of the units from {site} look different from the drawing.',
+      'Replacements for {count} units were promised for {month} and have not arrived.',
+      'Drivers switched the {product} off and on again before the readings returned.',
+      'Is {cause} covered by {clause}, or is that wear?',
+      'Photographs of the housings are with {team}.',
+      'No unit of {lot} may leave {site} before this is understood.',
     ),
   },
   {
@@ -119,6 +125,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       '{person} asked whether the acceptance limit had been changed after {lot}.',
       'Nobody signed the protocol for {lot}, although production had released it.',
       'The firmware on the bench was not the one that shipped with the {product}.',
+      '{person} repeated the series in {site} and got {percent}.',
+      'The reference sensor itself was last checked in {month}.',
+      'We released {lot} on {date} because {team} asked for it.',
+      'Samples were taken by {person} and sealed on {date}.',
+      'The curve between minus ten and zero is the part that matters for {cargo}.',
+      'An {adjective} summary without the raw data helps nobody.',
     ),
   },
   {
@@ -138,6 +150,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       'The {adjective} credit note does not mention {clause} at all.',
       '{person} confirmed that the insurer will cover {percent} at most.',
       'Please send the freight bills for {site} so that the figure can be proved.',
+      'Interest since {date} is not in the {adjective} figure.',
+      'The margin on {cargo} is about {percent} in a good month.',
+      '{order} was paid twice by mistake, on {date} and a week later.',
+      'Please book the reserve of {amount} before the quarter closes.',
+      '{person} needs receipts for the {cargo} that was destroyed in {site}.',
+      'We set off {amount} against {order} and told them so.',
     ),
   },
   {
@@ -152,6 +170,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       'The order {order} refers to the general terms of {month}, not to the agreement.',
       'A cap of {amount} was discussed in {site} and rejected.',
       'Both sides understood that the {product} would be used for {cargo}.',
+      'The word reasonable in {clause} was added at the last minute.',
+      'Their lawyers struck {clause} and put it back in the {adjective} version.',
+      'The price list of {month} is part of {clause}, whatever the order says.',
+      'Who signed for Halcyon, and did {person} have the power to do so?',
+      'The warranty runs from delivery in {site}, not from installation.',
+      'An amendment needs the signature of both sides under {clause}.',
     ),
   },
   {
@@ -166,6 +190,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       'The forecast for {month} is {percent} above plan.',
       'Let us meet on {weekday} at ten to go through {order}.',
       '{person} will bring the {adjective} schedule.',
+      'Trailers for {cargo} have priority over the rest.',
+      'The night shift in {site} can build {count} more units a week.',
+      '{order} is complete except for the {product}.',
+      'We keep {count} units of {lot} in reserve until {month}.',
+      'The customs papers for {site} were signed on {date}.',
+      'Storage in {site} costs {amount} a month.',
     ),
   },
   {
@@ -185,6 +215,12 @@ export const topics: readonly [Topic, ...Topic[]] = [
       'The {adjective} letter should not mention the tests in {site} yet.',
       'A settlement around {amount} would be within the range we discussed.',
       'This advice is confidential, so please do not forward it to {team}.',
+      'The burden of proof for {cause} lies with the buyer under {clause}.',
+      'A court would look at what {person} knew on {date}.',
+      'We recommend an {adjective} expert before any talk about {amount}.',
+      '{person} should not be asked about {lot} without counsel present.',
+      'The file note of {date} is protected if it stays within {team}.',
+      'Let us prepare {person} for the deposition in {month}.',
     ),
   },
 ];
@@ -205,6 +241,17 @@ const general: Templates = all(
   'The same question came up with {lot} a year ago.',
   '{team} asks for {amount} to be released by {weekday}.',
   'There is an older version of this paper in the shared folder.',
+  'Please do not circulate this before {weekday}.',
+  'I would rather discuss the {adjective} version in person.',
+  'That is not how I remember the meeting of {date}.',
+  '{person} is on leave until {month}.',
+  'See the table on the second page for {lot}.',
+  'I have no objection as long as {team} agrees.',
+  'We paid {amount} for this last year.',
+  'The sample from {site} is still with the carrier.',
+  'Please confirm receipt.',
+  'There will be a call about it on {weekday} at nine.',
+  'I attach what I could find from {month}.',
 );
 
 const complete = (template: Template, random: Random): string => {
@@ -215,17 +262,17 @@ const complete = (template: Template, random: Random): string => {
 
 export const writeSubject = (topic: Topic, random: Random): string => complete(random.pick(topic.subjects), random);
 
-const writeSentence = (topic: Topic, random: Random): string =>
-  complete(random.chance(0.6) ? random.pick(topic.sentences) : random.pick(general), random);
-
-/** A paragraph of `sentences` sentences, no two in a row alike. */
+/** A paragraph of `sentences` sentences, no two of one template. */
 export const writeParagraph = (topic: Topic, random: Random, sentences: number): string => {
-  const parts: string[] = [];
-  while (parts.length < sentences) {
-    const sentence = writeSentence(topic, random);
-    if (sentence !== parts.at(-1)) parts.push(sentence);
+  const used = new Set<Template>();
+  let text = '';
+  while (used.size < sentences) {
+    const template = random.pick(random.chance(0.6) ? topic.sentences : general);
+    if (used.has(template)) continue;
+    used.add(template);
+    text += `${text === '' ? '' : ' '}${complete(template, random)}`;
   }
-  return parts.join(' ');
+  return text;
 };
 
 /** A word or two for names of files and columns of tables. */
