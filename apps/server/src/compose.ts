@@ -7,9 +7,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { CaseboundError, type Actor, type Handlers, type Status } from '@casebound/contract';
+import { CaseboundError, jobCatalogue, type Actor, type Handlers, type Status } from '@casebound/contract';
 import type { MigrationReport } from './cli/engine.ts';
-import type { Messaging } from '@casebound/messaging';
+import { queueSettingsOf, type Messaging } from '@casebound/messaging';
 import type { EffectiveConfig } from './config/effective-config.ts';
 import type { Config } from './config/schema.ts';
 import { secretRequirements } from './config/secret-requirements.ts';
@@ -33,6 +33,7 @@ import {
   type CasesDependencies,
 } from './features/cases/index.ts';
 import { createFields, type Fields } from './features/fields/index.ts';
+import { createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
   caseSchemaFile,
@@ -86,6 +87,8 @@ export interface System {
   readonly records: CaseRecords;
   readonly fields: Fields;
   readonly messaging: Messaging;
+  /** Creates the queues that stand for good, then relays and, with `workers`, works. */
+  readonly start: (options: { readonly workers: boolean }) => Promise<void>;
   readonly access: Access;
   readonly readiness: Readiness;
   readonly handlers: Handlers;
@@ -99,7 +102,7 @@ export interface System {
 }
 
 /** Tables that parts of the product keep in every case beside its records, in the order in which they are made. */
-const caseMigrationFolders: readonly MigrationFolder[] = ['fields', 'audit'].map((feature) => ({
+const caseMigrationFolders: readonly MigrationFolder[] = ['fields', 'audit', 'import'].map((feature) => ({
   set: feature,
   folder: path.join(import.meta.dirname, 'features', feature, 'case-migrations'),
 }));
@@ -280,6 +283,15 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   };
   if (options.schema === 'migrate') await migrateAllCases();
 
+  const importing = {
+    sessions: databases.cases,
+    records,
+    fields,
+    objects,
+    crashPoint,
+    log: log.with({ component: 'import' }),
+    chunkRows: config.import.chunkRows,
+  };
   const { messaging, close: closeMessaging } = await openMessaging({
     config: config.messaging,
     databases,
@@ -289,6 +301,17 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     log,
     metrics,
     crashPoint,
+    ownsQueues: config.database.kind === 'embedded' && options.schema === 'migrate',
+    handlers: () => ({
+      run_import: {
+        handle: async (deliveries, signal) => {
+          const { createRunImportHandler } = await import('./features/import/run-import.handler.ts');
+          return createRunImportHandler(importing)(deliveries, signal);
+        },
+        handlerTimeoutMs: jobCatalogue.run_import.handlerTimeoutSeconds * 1000,
+        reserved: config.import.concurrency,
+      },
+    }),
   });
   resources.defer(closeMessaging);
 
@@ -328,6 +351,19 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ...access.handlers,
     ...createCaseHandlers(cases),
     ...createOperationsHandlers({ ...messaging, clock }),
+    ...createImportHandlers({ ...importing, clock, outbox: messaging.outbox, roots: config.import.roots }),
+  };
+  const start = async (roles: { readonly workers: boolean }): Promise<void> => {
+    await messaging.queues.create(queueSettingsOf(importQueue, jobCatalogue.run_import));
+    await messaging.start(roles);
+    await messaging.fleet.create({
+      name: 'imports_worker',
+      queue: importQueue,
+      handler: 'run_import',
+      concurrency: config.import.concurrency,
+      batchSize: 1,
+      batchWindowMs: 0,
+    });
   };
   const localToken = randomBytes(LOCAL_TOKEN_BYTES).toString('base64url');
   const opened = resources.move();
@@ -343,6 +379,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     records,
     fields,
     messaging,
+    start,
     access,
     readiness,
     handlers,

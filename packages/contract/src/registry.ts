@@ -2,6 +2,7 @@
 import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
 import { caseOperations } from './operations/cases.ts';
+import { importOperations } from './operations/imports.ts';
 import { messagingOperations } from './operations/messaging.ts';
 import { systemOperations } from './operations/system.ts';
 
@@ -9,6 +10,7 @@ export const operations = {
   ...systemOperations,
   ...caseOperations,
   ...accountOperations,
+  ...importOperations,
   ...messagingOperations,
 } as const satisfies OperationMap;
 

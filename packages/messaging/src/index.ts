@@ -37,6 +37,7 @@ export { createPostgresQueues } from './postgres/postgres-queues.ts';
 export type { PostgresQueues } from './postgres/postgres-queues.ts';
 export { createPostgresTopics } from './postgres/postgres-topics.ts';
 export { createPostgresTransport } from './postgres/postgres-transport.ts';
+export { releaseAbandoned } from './postgres/release-abandoned.ts';
 export { defaultRetention } from './postgres/sweep.ts';
 export type { Retention } from './postgres/sweep.ts';
 export { checkQueueName } from './queue-name.ts';

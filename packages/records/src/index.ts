@@ -7,7 +7,13 @@ export { type ModelManifest, modelManifest } from './derive/manifest.ts';
 export { displayName, type Model, type Resource, resourceId, type ResourceName } from './derive/model.ts';
 export { applyDeferredBumps, type DeferredBumpJob, startDeferredBumps } from './identity/deferred-bumps.ts';
 export { referentialId, descriptorReferentialId, uuidV5 } from './identity/referential-id.ts';
-export { type CounterName, type HistogramName, recordCounters, recordHistograms, type RecordMetrics } from './metrics.ts';
+export {
+  type CounterName,
+  type HistogramName,
+  recordCounters,
+  recordHistograms,
+  type RecordMetrics,
+} from './metrics.ts';
 export { openStore, type OpenStoreOptions } from './open-store.ts';
 export type { Filter } from './query/filter-sql.ts';
 export {
@@ -18,15 +24,10 @@ export {
   type ReadOptions,
   type StoredDocument,
 } from './read/read-documents.ts';
+export { readMany } from './read/read-many.ts';
 export { loadSchema, type LoadedSchema } from './schema/load-schema.ts';
 export { type RecordDatabase, type RecordTransaction, sqlFailureOf } from './session.ts';
-export {
-  type CacheMode,
-  defaultLimits,
-  type Incident,
-  type StoreContext,
-  type StoreLimits,
-} from './store-context.ts';
+export { type CacheMode, defaultLimits, type Incident, type StoreContext, type StoreLimits } from './store-context.ts';
 export { deleteDocument, type DeleteOptions } from './write/delete-document.ts';
 export { checkJsonValue, defaultJsonLimits, type JsonValue, parseJson } from './write/parse-json.ts';
 export { matchesWeakly } from './write/preconditions.ts';
@@ -49,12 +50,7 @@ export {
 export { bulkWrite, type BulkOptions, type BulkRow, type BulkSummary } from './bulk/bulk-write.ts';
 export type { RowOutcome } from './bulk/plan-batch.ts';
 export { finishOnline, migrateStore, type AutocommitSession } from './migrate/migrate-store.ts';
-export {
-  listStores,
-  migrateStores,
-  type MigrateStoresSummary,
-  type StoreToMigrate,
-} from './migrate/migrate-stores.ts';
+export { listStores, migrateStores, type MigrateStoresSummary, type StoreToMigrate } from './migrate/migrate-stores.ts';
 export { expectedEdgesSql } from './audit/expected-edges.ts';
 export { compileCopyPlan, type CopyPlan } from './copy/compile-plan.ts';
 export {

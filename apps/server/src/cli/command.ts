@@ -90,14 +90,15 @@ export const runCommand = async (
   }
 };
 
-/** Runs a command's body with a way to the use cases, closed afterwards. */
+/** Runs a command's body with a way to the use cases, closed afterwards. `workers`: background work goes on while it is open. */
 export const withConnection = async (
   command: Command,
   context: CliContext,
   body: (parts: { connection: Connection; output: Output }) => Promise<void>,
+  needs: { readonly workers: boolean } = { workers: false },
 ): Promise<void> =>
   runCommand(command, context, async ({ options, output }) => {
-    const connection = await context.engine.connect(options);
+    const connection = await context.engine.connect(options, needs);
     try {
       await body({ connection, output });
     } finally {

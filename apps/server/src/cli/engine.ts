@@ -67,7 +67,8 @@ export interface ConfigurationReport {
 export interface Engine {
   readonly version: string;
   up(options: CommonOptions, role: Role, progress: (line: string) => void): Promise<RunningServer>;
-  connect(options: CommonOptions): Promise<Connection>;
+  /** `workers`: where no server runs, this process does background work (imports, exchanges) while it is connected. */
+  connect(options: CommonOptions, needs: { readonly workers: boolean }): Promise<Connection>;
   migrate(options: CommonOptions, dryRun: boolean): Promise<MigrationReport>;
   configuration(options: CommonOptions): Promise<ConfigurationReport>;
   doctor(options: CommonOptions): Promise<readonly DoctorCheck[]>;

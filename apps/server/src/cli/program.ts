@@ -45,6 +45,11 @@ const heavyCommands: readonly {
     load: async () => (await import('./commands/loadfile.ts')).registerLoadfile,
   },
   {
+    name: 'import',
+    summary: 'bring load files, mail and loose files into a case',
+    load: async () => (await import('./commands/import.ts')).registerImport,
+  },
+  {
     name: 'pdf',
     summary: 'the document engine on PDF files: text, render, annotate, redact, stamp, verify',
     load: async () => (await import('./commands/pdf.ts')).registerPdf,

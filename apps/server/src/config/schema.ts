@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { databaseConfigDefault, databaseConfigSchema } from '../database/config.ts';
 import { accessConfigSchema } from '../features/access/config.ts';
+import { importConfigSchema } from '../features/import/config.ts';
 import { messagingConfigSchema } from '../features/operations/config.ts';
 import { recordsConfigSchema } from '../features/records/config.ts';
 import { httpConfigSchema } from '../http/config.ts';
@@ -18,5 +19,6 @@ export const configSchema = z.strictObject({
   access: accessConfigSchema,
   messaging: messagingConfigSchema,
   records: recordsConfigSchema,
+  import: importConfigSchema,
 });
 export type Config = z.output<typeof configSchema>;

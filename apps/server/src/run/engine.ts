@@ -50,7 +50,10 @@ export const createEngine = (surroundings: Surroundings): Engine => {
   };
 
   /** Serves to this process alone: a free port of the loopback interface and a token that nobody else is told. */
-  const connectInProcess = async (options: CommonOptions): Promise<Connection> => {
+  const connectInProcess = async (
+    options: CommonOptions,
+    { workers }: { readonly workers: boolean },
+  ): Promise<Connection> => {
     const overrides = new Map([...options.overrides, ['http.port', '0'], ['http.host', '127.0.0.1']]);
     const opened = await systemOptions(
       { ...options, overrides },
@@ -59,6 +62,12 @@ export const createEngine = (surroundings: Surroundings): Engine => {
     );
     const { serveSystem } = await import('./serve.ts');
     const served = await serveSystem(isOwnDatabase(opened) ? { ...opened, schema: 'migrate' } : opened);
+    if (workers) {
+      await served.system.start({ workers }).catch(async (error: unknown) => {
+        await served.stop();
+        throw error;
+      });
+    }
     return {
       client: clientFor(served.address, served.system.localToken),
       via: 'in-process',
@@ -66,13 +75,13 @@ export const createEngine = (surroundings: Surroundings): Engine => {
     };
   };
 
-  const connect = async (options: CommonOptions): Promise<Connection> => {
+  const connect: Engine['connect'] = async (options, needs) => {
     const deadline = performance.now() + HELD_FOLDER_WAIT_MS;
     for (;;) {
       const running = await connectToServer(options);
       if (running !== undefined) return running;
       try {
-        return await connectInProcess(options);
+        return await connectInProcess(options, needs);
       } catch (error) {
         if (!hasCode(error, 'data_folder_in_use') || performance.now() > deadline) throw error;
         await sleep(HELD_FOLDER_LOOK_MS);

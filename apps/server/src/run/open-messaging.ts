@@ -7,6 +7,7 @@ import {
   controlMigrations,
   createMessaging,
   createPostgresTransport,
+  releaseAbandoned,
   type Messaging,
   type MessagingOptions,
   type PayloadStore,
@@ -129,6 +130,10 @@ export interface OpenMessagingOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly crashPoint: CrashPoint;
+  /** How each kind of work is done. */
+  readonly handlers?: NonNullable<MessagingOptions['handlers']>;
+  /** Nobody else works on these queues: what dead processes held is given back at once. */
+  readonly ownsQueues: boolean;
 }
 
 export interface OpenedMessaging {
@@ -142,6 +147,7 @@ export const openMessaging = async (options: OpenMessagingOptions): Promise<Open
   const { config, databases, objects, clock, log, metrics, crashPoint } = options;
   const { control, close: closeConnections } = await openQueueConnections(options, log);
   const worker = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
+  if (options.ownsQueues && config.transport.kind === 'postgres') await releaseAbandoned(control);
   const transport = await chooseTransport({ config: config.transport, control, clock, worker });
   const messaging = createMessaging({
     control,
@@ -158,6 +164,7 @@ export const openMessaging = async (options: OpenMessagingOptions): Promise<Open
     crashPoint,
     worker,
     workerTotal: config.workerTotal,
+    ...(options.handlers === undefined ? {} : { handlers: options.handlers }),
     ...(config.maxInFlightPerCase === undefined ? {} : { maxInFlightPerCase: config.maxInFlightPerCase }),
   });
   return {

@@ -86,7 +86,7 @@ export const startServer = async (
     return stopping;
   };
   try {
-    await system.messaging.start({ workers: options.role === 'all' || options.role === 'worker' });
+    await system.start({ workers: options.role === 'all' || options.role === 'worker' });
     const status = await system.status();
     if (options.role !== 'worker') {
       await writeRunFile(dataFolder, {

@@ -43,6 +43,15 @@ export const jobCatalogue = {
     payload: documents,
     failureEvent: 'DOCUMENT_INDEXED',
   }),
+  run_import: declareJob({
+    name: 'run_import',
+    sentence: 'Carries an import on from its checkpoint to its end, or undoes one that was cancelled.',
+    payload: z.strictObject({}),
+    // A delivery imports for a part of this and sends the rest on; only the reading of the whole source is not divided.
+    handlerTimeoutSeconds: 1_800,
+    batchWindowSeconds: 0,
+    maxReceiveCount: 20,
+  }),
 } as const satisfies Record<string, JobDeclaration>;
 
 type Catalogue = typeof jobCatalogue;

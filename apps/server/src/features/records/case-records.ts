@@ -39,9 +39,13 @@ const once = { attempts: 1, baseMs: 0, maxMs: 0 };
 export const recordsFingerprintSql = `INSERT INTO casebound.case_records (case_id, fingerprint) VALUES ($1, $2)
   ON CONFLICT (case_id) DO UPDATE SET fingerprint = excluded.fingerprint, applied_at = now()`;
 
-/** A transaction that is held already, as the store's database: what the store rolls back is rolled back to where it began. */
+/**
+ * A transaction that is held already, as the store's database: what the store rolls back is rolled back to where it began, and when to
+ * commit is the holder's.
+ */
 const heldDatabase = (tx: Transaction): RecordDatabase => ({
-  transaction: async (fn) => tx.savepoint(async (inner) => fn(inner)),
+  transaction: async (fn) =>
+    tx.savepoint(async (inner) => fn({ query: async (text, values) => inner.query(text, values) })),
 });
 
 export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: CaseRecordsOptions): CaseRecords => {

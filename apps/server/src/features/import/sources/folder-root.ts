@@ -1,5 +1,5 @@
 /**
- * A folder as an import root.
+ * A folder as an import root, or a single file as a root of one entry.
  *
  * Links are reported and not followed while listing. A path of a load file may go through a link as long as the real
  * place lies within the root; `FileBytes` looks at that again when it opens the file.
@@ -31,8 +31,9 @@ interface Listing extends ListEntriesOptions {
 }
 
 /** Segments of a path that `list` gave; undefined for one that it cannot have given. */
-const segmentsOf = (path: string): readonly string[] | undefined => {
+const segmentsOf = (path: string, only?: string): readonly string[] | undefined => {
   const segments = path.split('/');
+  if (only !== undefined && path !== only) return undefined;
   return segments.some((segment) => segment === '' || segment === '.' || segment === '..' || segment.includes('\0'))
     ? undefined
     : segments;
@@ -43,11 +44,14 @@ export class FolderRoot implements ImportRoot {
   readonly limits: SourceLimits;
   readonly workspace: SourceWorkspace;
   readonly #root: string;
+  /** The one name that is in the root; undefined for all. */
+  readonly #only: string | undefined;
   readonly #folded = new Map<string, Map<string, string[]>>();
 
-  /** @param root the real path of the folder. */
-  constructor(root: string, workspace: SourceWorkspace) {
+  /** @param root the real path of the folder. @param only a file of it that is all there is to import. */
+  constructor(root: string, workspace: SourceWorkspace, only?: string) {
     this.#root = root;
+    this.#only = only;
     this.workspace = workspace;
     this.limits = workspace.limits;
   }
@@ -66,6 +70,7 @@ export class FolderRoot implements ImportRoot {
       listing.onProblem?.({ path: folder, code: 'unreadable', reason });
       return;
     }
+    if (this.#only !== undefined) names = names.filter(({ name }) => name === this.#only);
     names.sort((left, right) => compareNames(left.name, right.name));
     const [cursor, ...deeper] = after;
     for (const { name, ...type } of names.map((found) => ({ name: found.name, kind: kindOf(found) }))) {
@@ -110,7 +115,7 @@ export class FolderRoot implements ImportRoot {
 
   /** The file, open; for reading it in spans. The caller closes it. */
   async openBytes(path: string): Promise<FileBytes> {
-    const segments = segmentsOf(path);
+    const segments = segmentsOf(path, this.#only);
     if (segments === undefined) {
       throw new CaseboundError('source_unreadable', `${showName(path)}: it is no path below the import root.`);
     }
@@ -122,7 +127,7 @@ export class FolderRoot implements ImportRoot {
   }
 
   async stat(path: string): Promise<SourceEntry | undefined> {
-    const segments = segmentsOf(path);
+    const segments = segmentsOf(path, this.#only);
     if (segments === undefined) return undefined;
     try {
       const real = await realpath(join(this.#root, ...segments));
@@ -137,6 +142,7 @@ export class FolderRoot implements ImportRoot {
   async resolve(loadFilePath: string, options: ResolveOptions = {}): Promise<RootResolution> {
     const checked = resolveLoadPath(loadFilePath, { rooted: options.rooted ?? 'refuse' });
     if (!checked.ok) return { ok: false, code: 'path_refused', reason: checked.detail };
+    if (this.#only !== undefined) return this.#resolveOnly(this.#only, checked.segments);
     const base = options.below === undefined || options.below === '' ? [] : segmentsOf(options.below);
     if (base === undefined)
       return { ok: false, code: 'path_refused', reason: 'The folder is none of the import root.' };
@@ -155,6 +161,13 @@ export class FolderRoot implements ImportRoot {
       return { ok: false, code: 'unreadable', reason };
     }
     return { ok: false, code: 'missing', reason: 'The path names no file.' };
+  }
+
+  #resolveOnly(only: string, segments: readonly string[]): RootResolution {
+    const [name] = segments;
+    if (segments.length === 1 && name !== undefined && foldName(name) === foldName(only))
+      return { ok: true, path: only };
+    return { ok: false, code: 'missing', reason: 'The import root is a single file of another name.' };
   }
 
   /** One segment further: the name as written, else the one name that differs by case only. */

@@ -1,9 +1,10 @@
-/** Opens the folder or zip that an import reads. */
+/** Opens the folder, zip or single file that an import reads. */
 import { realpath, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { CaseboundError, hasCode } from '@casebound/contract';
 import { FolderRoot } from './folder-root.ts';
-import { FileBytes, isAbsent, systemCode } from './random-bytes.ts';
+import { officeTypeOf } from './expand-zip.ts';
+import { FileBytes, isAbsent, readSpan, systemCode } from './random-bytes.ts';
 import type { WorkspaceOptions } from './source-workspace.ts';
 import { openSourceWorkspace } from './source-workspace.ts';
 import { openZipArchive } from './zip-archive.ts';
@@ -13,7 +14,7 @@ import { ZipRoot } from './zip-root.ts';
 export type OpenedRoot = FolderRoot | ZipRoot;
 
 /**
- * @param path of a folder, or of a zip (by content, whatever its name).
+ * @param path of a folder, a zip (by content, whatever its name), or a single file such as a mailbox.
  * @throws CaseboundError `import_root_unreadable`.
  */
 export const openImportRoot = async (path: string, options: WorkspaceOptions = {}): Promise<OpenedRoot> => {
@@ -36,7 +37,11 @@ export const openImportRoot = async (path: string, options: WorkspaceOptions = {
   try {
     const bytes = await FileBytes.open(dirname(real), real, path);
     try {
-      const archive = await openZipArchive(bytes, workspace.limits);
+      const archive = (await isZip(bytes)) ? await openZipArchive(bytes, workspace.limits) : null;
+      if (archive === null || (await officeTypeOf(archive)) !== null) {
+        await bytes.close();
+        return new FolderRoot(dirname(real), workspace, basename(real));
+      }
       const [broken] = archive.problems.filter((problem) => problem.path === '');
       if (archive.members.length === 0 && broken !== undefined) throw refuse(broken.reason);
       return new ZipRoot(bytes, archive, workspace);
@@ -49,4 +54,12 @@ export const openImportRoot = async (path: string, options: WorkspaceOptions = {
     if (hasCode(error, 'import_root_unreadable') || !(error instanceof CaseboundError)) throw error;
     throw refuse(error.message, error);
   }
+};
+
+const localHeader = 0x04034b50;
+const emptyDirectory = 0x06054b50;
+
+const isZip = async (bytes: FileBytes): Promise<boolean> => {
+  const head = await readSpan(bytes, { start: 0, end: 4 });
+  return head.length === 4 && [localHeader, emptyDirectory].includes(head.readUInt32LE(0));
 };

@@ -90,15 +90,24 @@ class WindowReader extends RandomAccessReader {
       deliver();
       return;
     }
-    const end = Math.min(this.#bytes.size, position + Math.max(length, 1024 * 1024));
-    readSpan(this.#bytes, { start: position, end }).then(
-      (window) => {
-        this.#window = window;
-        this.#start = position;
-        deliver();
-      },
-      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
-    );
+    void this.#move(position, length, deliver, callback);
+  }
+
+  /** What the parser throws on what it was given is told to it as a failed read, which ends it in order. */
+  async #move(
+    position: number,
+    length: number,
+    deliver: () => void,
+    callback: (error: Error | null) => void,
+  ): Promise<void> {
+    try {
+      const end = Math.min(this.#bytes.size, position + Math.max(length, 1024 * 1024));
+      this.#window = await readSpan(this.#bytes, { start: position, end });
+      this.#start = position;
+      deliver();
+    } catch (error) {
+      callback(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   override close(callback: (error: Error | null) => void): void {

@@ -165,28 +165,16 @@ const failedAt = (folder: readonly string[], number: number, reason: string): Pa
   flaws: [{ code: 'corrupt', reason }],
 });
 
+/** Folder type of search folders (MS-OXOFLDR): they show messages that lie elsewhere. */
+const searchFolder = 2;
+
 const walk = function* (
   folder: PSTFolder,
   path: readonly string[],
   reader: MessageReader,
 ): Generator<ParsedMailboxMessage> {
-  const count = attempt(() => folder.contentCount, 0);
-  for (let number = 1; number <= count; number++) {
-    let message: PSTMessage | null;
-    try {
-      // The library gives any kind of item: a message is the base of all of them.
-      message = folder.getNextChild() as PSTMessage | null;
-      if (message === null) break;
-      yield { folder: path, number, message: reader.read(message, 0), flaws: [] };
-    } catch {
-      yield failedAt(path, number, 'A message of the mailbox cannot be read.');
-      try {
-        folder.moveChildCursorTo(number);
-      } catch {
-        break;
-      }
-    }
-  }
+  if (attempt(() => folder.folderType, 0) === searchFolder) return;
+  yield* messagesOf(folder, path, reader);
   if (path.length >= maxFolderDepth) {
     yield failedAt(path, 0, `Folders deeper than ${maxFolderDepth} are not read.`);
     return;
@@ -195,10 +183,38 @@ const walk = function* (
   try {
     subfolders = folder.getSubFolders();
   } catch {
-    yield failedAt(path, 0, 'The folders below cannot be read.');
+    // Folders without a table of folders below them are usual where nothing is below.
+    if (attempt(() => folder.hasSubfolders, false)) yield failedAt(path, 0, 'The folders below cannot be read.');
     return;
   }
+  const names = new Map<string, number>();
   for (const [index, subfolder] of subfolders.entries()) {
-    yield* walk(subfolder, [...path, attempt(() => subfolder.displayName, '') || `folder-${index + 1}`], reader);
+    const name = attempt(() => subfolder.displayName, '') || `folder-${index + 1}`;
+    const count = (names.get(name) ?? 0) + 1;
+    names.set(name, count);
+    yield* walk(subfolder, [...path, count === 1 ? name : `${name}~${count}`], reader);
   }
+};
+
+const messagesOf = function* (
+  folder: PSTFolder,
+  path: readonly string[],
+  reader: MessageReader,
+): Generator<ParsedMailboxMessage> {
+  const count = attempt(() => folder.contentCount, 0);
+  let number = 1;
+  for (; number <= count; number++) {
+    try {
+      // The library gives any kind of item: a message is the base of all of them.
+      const message = folder.getNextChild() as PSTMessage | null;
+      if (message === null) break;
+      yield { folder: path, number, message: reader.read(message, 0), flaws: [] };
+    } catch {
+      yield failedAt(path, number, 'A message of the mailbox cannot be read.');
+      if (!attempt(() => (folder.moveChildCursorTo(number), true), false)) break;
+    }
+  }
+  // The library passes over what it cannot load without a word: the folder's own count tells.
+  const missing = count - number + 1;
+  if (missing > 0) yield failedAt(path, 0, `${missing} of the folder's ${count} messages cannot be read.`);
 };

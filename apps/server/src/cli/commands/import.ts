@@ -1,0 +1,337 @@
+/** `casebound import PATH --case CASE`, and looking at imports. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type CaseId,
+  CaseboundError,
+  ImportMapping,
+  type ImportJob,
+  type ImportPreview,
+  ImportRequest,
+  JobId,
+} from '@casebound/contract';
+import type { Command } from 'commander';
+import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, withConnection } from '../command.ts';
+import type { Connection } from '../engine.ts';
+import { findCaseId } from '../find-case.ts';
+import { type Output, table } from '../output.ts';
+
+const LOOK_EVERY_MS = 500;
+const SHOWN_PROBLEMS = 20;
+
+interface ImportOptions {
+  readonly case: string;
+  readonly mapping?: string;
+  readonly profile?: string;
+  readonly batch?: string;
+  readonly overlay?: string;
+  readonly key?: string;
+  readonly deduplicate?: string;
+  readonly custodian?: string;
+  readonly prefix?: string;
+  readonly rootedPaths?: string;
+  readonly strict?: boolean;
+  readonly dryRun?: boolean;
+  readonly detach?: boolean;
+}
+
+const readMapping = async (context: CliContext, file: string | undefined): Promise<unknown> => {
+  if (file === undefined) return {};
+  const place = path.resolve(context.cwd, file);
+  try {
+    return ImportMapping.parse(JSON.parse(await readFile(place, 'utf8')));
+  } catch (error) {
+    throw new CaseboundError(
+      'validation_failed',
+      `The mapping ${file} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+};
+
+const requestOf = async (context: CliContext, given: string, options: ImportOptions): Promise<ImportRequest> => {
+  const parsed = ImportRequest.safeParse({
+    path: path.resolve(context.cwd, given),
+    mapping: await readMapping(context, options.mapping ?? options.profile),
+    ...(options.batch === undefined ? {} : { batch: options.batch }),
+    ...(options.overlay === undefined
+      ? {}
+      : { overlay: { mode: options.overlay, ...(options.key === undefined ? {} : { key: options.key }) } }),
+    ...(options.deduplicate === undefined ? {} : { deduplicate: options.deduplicate }),
+    ...(options.custodian === undefined ? {} : { custodian: options.custodian }),
+    ...(options.prefix === undefined ? {} : { controlNumberPrefix: options.prefix }),
+    ...(options.rootedPaths === undefined ? {} : { rootedPaths: options.rootedPaths }),
+    strict: options.strict === true,
+  });
+  if (parsed.success) return parsed.data;
+  throw new CaseboundError('validation_failed', 'The options of the import are not valid.', {
+    errors: parsed.error.issues.map((issue) => ({ path: `$.${issue.path.join('.')}`, message: issue.message })),
+  });
+};
+
+const describePreview = (preview: ImportPreview): string => {
+  if (preview.kind === 'loose_files')
+    return `Loose files: ${preview.rows} entries; each file and message becomes an exhibit, attachments their children.`;
+  const columns = preview.columns.map((it) => [it.column, it.target, it.type, it.warning ?? it.reason]);
+  const problems = preview.problems
+    .slice(0, SHOWN_PROBLEMS)
+    .map((it) => `  ${it.line === null ? '' : `line ${it.line}: `}${it.code}: ${it.reason}`);
+  return [
+    `Load file ${preview.dataFile ?? ''} (${preview.encoding ?? ''})${preview.imageList === null ? '' : `, image list ${preview.imageList}`}: ${preview.rows} rows, ${preview.rejected} rejected`,
+    table(['column', 'becomes', 'values', 'why'], columns),
+    ...(problems.length === 0
+      ? ['No problems.']
+      : [`Problems (${preview.problemCounts.map((it) => `${it.count} ${it.code}`).join(', ')}):`, ...problems]),
+  ].join('\n');
+};
+
+const describeImport = (job: ImportJob): string => {
+  const { counts } = job;
+  const lines = [
+    `Import ${job.jobId} into case ${job.caseId}, batch "${job.batch}": ${job.state}`,
+    `${counts.rows} rows = ${counts.imported} imported + ${counts.duplicates} duplicates + ${counts.overlaid} overlaid + ${counts.rejected} rejected; ${counts.files} files, ${counts.bytes} bytes, ${counts.problems} problems`,
+  ];
+  if (job.error !== null) lines.push(`Error: ${job.error.detail} (${job.error.code})`);
+  return lines.join('\n');
+};
+
+const isEnded = (job: ImportJob): boolean =>
+  ['finished', 'finished_with_errors', 'failed', 'cancelled'].includes(job.state);
+
+const progressLine = ({ state, progress, counts }: ImportJob): string => {
+  const total = progress.total === null ? '?' : String(progress.total);
+  const eta = progress.etaSeconds === null ? '' : `, ${progress.etaSeconds} s left`;
+  return `${state}: ${progress.done} of ${total} rows, ${progress.perSecond}/s${eta}${counts.rejected === 0 ? '' : `, ${counts.rejected} rejected`}`;
+};
+
+/** Follows an import to its end, a line of progress for each change. Ctrl-C leaves it running. */
+const watch = async (
+  connection: Connection,
+  context: CliContext,
+  output: Output,
+  caseId: CaseId,
+  jobId: JobId,
+): Promise<ImportJob> => {
+  let last = '';
+  for (;;) {
+    const job = await connection.client.getImport({ params: { caseId, jobId } });
+    const line = progressLine(job);
+    if (line !== last) output.note(line);
+    last = line;
+    if (isEnded(job) || context.interrupted.aborted) return job;
+    await sleep(LOOK_EVERY_MS, undefined, { signal: context.interrupted }).catch(() => undefined);
+  }
+};
+
+const reportEnd = async (connection: Connection, output: Output, caseId: CaseId, job: ImportJob): Promise<void> => {
+  const { problems, counts } = await connection.client.listImportProblems({
+    params: { caseId, jobId: job.jobId },
+    query: { limit: SHOWN_PROBLEMS },
+  });
+  const lines = problems.map((it) => [
+    it.severity,
+    it.code,
+    it.line === null ? (it.path ?? '') : `line ${it.line}`,
+    it.field ?? '',
+    it.reason,
+  ]);
+  output.result(
+    { ...job, problemCounts: counts, problems },
+    [
+      describeImport(job),
+      ...(lines.length === 0 ? [] : [table(['severity', 'code', 'place', 'field', 'reason'], lines)]),
+      ...(job.counts.problems > problems.length
+        ? [`All ${job.counts.problems}: casebound import problems ${job.jobId} --case ${caseId}`]
+        : []),
+    ].join('\n'),
+  );
+};
+
+const withCaseOption = (command: Command): Command =>
+  command.requiredOption('--case <case>', 'number or name of the case');
+
+const createListCommand = (context: CliContext): Command => {
+  const command = withCaseOption(createCommand('list', 'list the imports of a case, newest first'));
+  return command.action(() =>
+    withConnection(command, context, async ({ connection, output }) => {
+      const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
+      const { imports } = await connection.client.listImports({ params: { caseId } });
+      const rows = imports.map((it) => [
+        it.jobId,
+        it.batch,
+        it.state,
+        String(it.counts.rows),
+        String(it.counts.imported),
+        String(it.counts.problems),
+        it.createdAt,
+      ]);
+      output.result({ imports }, table(['import', 'batch', 'state', 'rows', 'imported', 'problems', 'created'], rows));
+    }),
+  );
+};
+
+const createShowCommand = (context: CliContext): Command => {
+  const command = withCaseOption(createCommand('show', 'show an import with its first problems')).argument('<import>');
+  return command.action((given: string) =>
+    withConnection(command, context, async ({ connection, output }) => {
+      const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
+      await reportEnd(
+        connection,
+        output,
+        caseId,
+        await connection.client.getImport({ params: { caseId, jobId: JobId.parse(given) } }),
+      );
+    }),
+  );
+};
+
+const createWatchCommand = (context: CliContext): Command => {
+  const command = withCaseOption(createCommand('watch', 'follow an import to its end')).argument('<import>');
+  return command.action((given: string) =>
+    withConnection(
+      command,
+      context,
+      async ({ connection, output }) => {
+        const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
+        await reportEnd(
+          connection,
+          output,
+          caseId,
+          await watch(connection, context, output, caseId, JobId.parse(given)),
+        );
+      },
+      { workers: true },
+    ),
+  );
+};
+
+const csvCell = (value: unknown): string => {
+  const text = value === null || value === undefined ? '' : String(value);
+  // A leading sign would be a formula to a spreadsheet.
+  const plain = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+};
+
+const createProblemsCommand = (context: CliContext): Command => {
+  const command = withCaseOption(
+    createCommand('problems', 'list or export what was wrong with the source of an import'),
+  )
+    .argument('<import>')
+    .option('--code <code>', 'only problems of this code')
+    .option('--limit <count>', 'at most this many', '100')
+    .option('--csv', 'as CSV, all of them');
+  return command.action((given: string) =>
+    withConnection(command, context, async ({ connection, output }) => {
+      const options = command.opts<{ case: string; code?: string; limit: string; csv?: boolean }>();
+      const caseId = await findCaseId(connection, options.case);
+      const params = { caseId, jobId: JobId.parse(given) };
+      const code = options.code === undefined ? {} : { code: options.code };
+      if (options.csv === true) {
+        const header = ['severity', 'code', 'row', 'line', 'path', 'field', 'value', 'reason', 'rejected'] as const;
+        output.result(null, header.join(','));
+        for (let after: number | null = 0; after !== null;) {
+          const page: Awaited<ReturnType<typeof connection.client.listImportProblems>> =
+            await connection.client.listImportProblems({ params, query: { after, limit: 1_000, ...code } });
+          if (page.problems.length > 0)
+            output.result(
+              null,
+              page.problems.map((it) => header.map((name) => csvCell(it[name])).join(',')).join('\n'),
+            );
+          after = page.next;
+        }
+        return;
+      }
+      const page = await connection.client.listImportProblems({
+        params,
+        query: { limit: parseWholeNumber('--limit', options.limit), ...code },
+      });
+      const rows = page.problems.map((it) => [
+        it.severity,
+        it.code,
+        it.line === null ? '' : String(it.line),
+        it.field ?? '',
+        it.value ?? '',
+        it.reason,
+      ]);
+      output.result(
+        page,
+        `${table(['severity', 'code', 'line', 'field', 'value', 'reason'], rows)}\n${page.counts.map((it) => `${it.count} ${it.code}`).join(', ')}`,
+      );
+    }),
+  );
+};
+
+const createCancelCommand = (context: CliContext): Command => {
+  const command = withCaseOption(createCommand('cancel', 'cancel an import and undo what it wrote')).argument(
+    '<import>',
+  );
+  return command.action((given: string) =>
+    withConnection(
+      command,
+      context,
+      async ({ connection, output }) => {
+        const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
+        const jobId = JobId.parse(given);
+        await connection.client.cancelImport({ params: { caseId, jobId } });
+        const job = await watch(connection, context, output, caseId, jobId);
+        output.result(job, describeImport(job));
+      },
+      { workers: true },
+    ),
+  );
+};
+
+const EXIT_WITH_ERRORS = 1;
+
+export const registerImport: RegisterCommand = (program, context) => {
+  const command = withCaseOption(createCommand('import', 'bring load files, mail and loose files into a case'))
+    .argument('<path>', 'folder, zip or load file')
+    .option('--mapping <file>', 'JSON file that says what columns are')
+    .option('--profile <file>', 'the same; a mapping that is used again and again')
+    .option('--batch <name>', 'name of the batch')
+    .option('--overlay <mode>', 'change exhibits that exist: append|replace|merge')
+    .option('--key <field>', 'what rows of an overlay are matched by', 'controlNumber')
+    .option('--deduplicate <scope>', 'none|custodian|case', 'none')
+    .option('--custodian <name>', 'of documents whose source names none')
+    .option('--prefix <text>', 'control numbers of documents whose source numbers none', 'DOC')
+    .option('--rooted-paths <what>', 'paths that start at a drive: refuse|strip', 'refuse')
+    .option('--strict', 'the first rejected row ends the import and undoes it')
+    .option('--dry-run', 'say what the import would do')
+    .option('--detach', 'do not wait for the end (needs a running server)');
+  command.action((given: string) =>
+    withConnection(
+      command,
+      context,
+      async ({ connection, output }) => {
+        const options = command.opts<ImportOptions>();
+        const caseId = await findCaseId(connection, options.case);
+        const request = await requestOf(context, given, options);
+        if (options.dryRun === true) {
+          const preview = await connection.client.previewImport({ params: { caseId }, body: request });
+          output.result(preview, describePreview(preview));
+          return;
+        }
+        const started = await connection.client.createImport({ params: { caseId }, body: request });
+        output.note(`Import ${started.jobId}, batch "${started.batch}"`);
+        if (options.detach === true) {
+          output.result(started, describeImport(started));
+          return;
+        }
+        const job = await watch(connection, context, output, caseId, started.jobId);
+        await reportEnd(connection, output, caseId, job);
+        if (job.state === 'failed') context.setExitCode(EXIT_WITH_ERRORS);
+      },
+      { workers: true },
+    ),
+  );
+  for (const create of [
+    createListCommand,
+    createShowCommand,
+    createWatchCommand,
+    createProblemsCommand,
+    createCancelCommand,
+  ]) {
+    command.addCommand(create(context));
+  }
+  program.addCommand(command);
+};

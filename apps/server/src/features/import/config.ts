@@ -1,0 +1,14 @@
+/** Settings of imports. */
+import { z } from 'zod';
+
+export const importConfigSchema = z
+  .strictObject({
+    roots: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('Folders of the server that accounts may import from; the owner of the data folder may name any path'),
+    concurrency: z.int().min(1).max(16).default(2).describe('Imports that one process runs at once'),
+    chunkRows: z.int().min(10).max(5_000).default(1_000).describe('Rows that are committed together'),
+  })
+  .prefault({});
+export type ImportConfig = z.output<typeof importConfigSchema>;

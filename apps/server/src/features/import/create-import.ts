@@ -1,0 +1,180 @@
+/**
+ * Accepts an import: its batch, its row, and the message that makes a worker take it up, in one transaction.
+ *
+ * - An account may name paths below `import.roots` only: otherwise whoever may import could read every file of the server. The owner of the
+ *   data folder may name any.
+ */
+import path from 'node:path';
+import { realpath } from 'node:fs/promises';
+import {
+  CaseboundError,
+  jobCatalogue,
+  type Actor,
+  type CaseId,
+  type ImportJob,
+  type ImportPreview,
+  type ImportRequest,
+} from '@casebound/contract';
+import { upsertDocument } from '@casebound/records';
+import { jobMessage, type Outbox } from '@casebound/messaging';
+import { randomBytes } from 'node:crypto';
+import { v7 } from 'uuid';
+import { caseResource } from '../records/index.ts';
+import type { ImportDependencies } from './dependencies.ts';
+import { openSource, planImport, type PlannedImport } from './plan/plan-import.ts';
+import { findImport, insertImport, toImportJob } from './store.ts';
+
+export const importQueue = 'imports';
+
+const traceparent = (): `00-${string}` => `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+
+/** Errors: `import_source_invalid` when the path is not below an allowed root, or cannot be read. */
+export const checkPath = async (roots: readonly string[], actor: Actor, given: string): Promise<void> => {
+  if (actor.kind === 'system') return;
+  const real = await realpath(path.resolve(given)).catch(() => undefined);
+  const allowed = await Promise.all(roots.map(async (root) => realpath(path.resolve(root)).catch(() => undefined)));
+  const isBelow = (root: string | undefined): boolean =>
+    root !== undefined && real !== undefined && (real === root || real.startsWith(`${root}${path.sep}`));
+  if (allowed.some(isBelow)) return;
+  throw new CaseboundError(
+    'import_source_invalid',
+    'The path is not below a folder that imports may read; put the production into one of `import.roots`, or run the command on the server as the owner of its data folder.',
+  );
+};
+
+const whoIs = (actor: Actor): string => (actor.kind === 'account' ? actor.name : 'system');
+
+export const sendRun = async (
+  tx: Parameters<Outbox['send']>[0],
+  outbox: Outbox,
+  job: { readonly jobId: string; readonly caseId: CaseId; readonly batchId: number },
+): Promise<void> => {
+  const { body, fairnessKey } = jobMessage(
+    jobCatalogue.run_import,
+    { jobId: job.jobId as never, caseId: job.caseId, batchId: job.batchId as never, traceparent: traceparent() },
+    {},
+  );
+  await outbox.send(tx, importQueue, [{ body, ...(fairnessKey === undefined ? {} : { fairnessKey }) }]);
+};
+
+/** Errors: those of `withCase`, `import_source_invalid`, `duplicate_identity` for a batch name that is taken. */
+export const createImport = async (
+  dependencies: ImportDependencies,
+  actor: Actor,
+  caseId: CaseId,
+  request: ImportRequest,
+  signal?: AbortSignal,
+): Promise<ImportJob> => {
+  await checkPath(dependencies.roots, actor, request.path);
+  const { root } = await openSource(request.path);
+  await root.close();
+  const jobId = v7();
+  const batchName =
+    request.batch ?? `${path.basename(path.resolve(request.path))} ${dependencies.clock.now().toISOString()}`;
+  return dependencies.sessions.withCase(
+    caseId,
+    actor,
+    async (tx) => {
+      const store = await dependencies.records.within(caseId, tx);
+      const { rowCount: taken } = await tx.query('SELECT FROM batch WHERE name = $1', [batchName]);
+      if (taken > 0)
+        throw new CaseboundError(
+          'duplicate_identity',
+          `The case has a batch called ${batchName}; choose another name.`,
+        );
+      await upsertDocument(store, caseResource(dependencies.records.model, 'batches'), {
+        name: batchName,
+        kind: 'import',
+        jobId,
+        source: request.path,
+        startedAt: dependencies.clock.now().toISOString(),
+        createdBy: whoIs(actor).slice(0, 300),
+      });
+      const { rows } = await tx.query<{ document_id: string }>('SELECT document_id FROM batch WHERE name = $1', [
+        batchName,
+      ]);
+      const batchId = Number(rows[0]?.document_id);
+      await insertImport(tx, { jobId, batchId, batchName, request, createdBy: whoIs(actor), actor });
+      await sendRun(tx, dependencies.outbox, { jobId, caseId, batchId });
+      const stored = await findImport(tx, jobId);
+      if (stored === undefined) throw new CaseboundError('internal', 'The import is gone.');
+      return toImportJob(caseId, stored);
+    },
+    signal === undefined ? {} : { signal },
+  );
+};
+
+const targetOf = (column: Extract<PlannedImport['plan'], { kind: 'load_file' }>['columns'][number]): string => {
+  switch (column.target) {
+    case 'core':
+      return column.field;
+    case 'custom':
+      return `custom: ${column.title} (${column.type})`;
+    case 'skip':
+      return 'skipped';
+  }
+};
+
+/** What an import would do. Reads, and writes nothing. */
+export const previewImport = async (
+  dependencies: ImportDependencies,
+  actor: Actor,
+  request: ImportRequest,
+  signal?: AbortSignal,
+): Promise<ImportPreview> => {
+  await checkPath(dependencies.roots, actor, request.path);
+  const opened = await openSource(request.path);
+  try {
+    const { plan, report, problems, reasons } = await planImport(opened, request, signal);
+    if (plan.kind === 'loose_files') {
+      let entries = 0;
+      for await (const _entry of opened.root.list()) {
+        entries += 1;
+        signal?.throwIfAborted();
+      }
+      return {
+        kind: plan.kind,
+        dataFile: null,
+        imageList: null,
+        encoding: null,
+        columns: [],
+        rows: entries,
+        rejected: 0,
+        problemCounts: [],
+        problems: [],
+      };
+    }
+    return {
+      kind: plan.kind,
+      dataFile: plan.dataFile,
+      imageList: plan.imageList?.path ?? null,
+      encoding: report?.encoding.name ?? null,
+      columns: plan.columns.map((column, index) => ({
+        column: column.column,
+        target: targetOf(column),
+        type: reasons[index]?.type ?? 'empty',
+        reason: reasons[index]?.reason ?? '',
+        warning: reasons[index]?.warning ?? null,
+      })),
+      rows: report?.rows ?? 0,
+      rejected: report?.rejected ?? 0,
+      problemCounts: (report?.problemCounts ?? []).map(({ code, count }) => ({ code, count })),
+      problems: [
+        ...problems,
+        ...(report?.problems ?? []).map((found) => ({
+          severity: found.severity,
+          code: found.code,
+          row: null,
+          line: found.line === 0 ? null : found.line,
+          path: plan.dataFile,
+          field: found.field ?? null,
+          value: found.value ?? null,
+          reason: found.message,
+          rejected: false,
+        })),
+      ].slice(0, 100),
+    };
+  } finally {
+    await opened.root.close();
+  }
+};

@@ -1,0 +1,95 @@
+/**
+ * Which files of a root are load files.
+ *
+ * - A data file is a `.dat`, or a `.csv`, `.tsv` or `.txt` whose header has a control number and a link to a file or text; an image list
+ *   is an `.opt` or `.lfp`. They stand near the top of a production: deeper than three folders nothing is looked for.
+ * - Several data files are a question for the user, not a guess.
+ */
+import { CaseboundError } from '@casebound/contract';
+import { inspectLoadFile } from '@casebound/loadfile';
+import type { ImportRoot } from '../sources/source-model.ts';
+
+export interface FoundLoadFiles {
+  readonly dataFile: string;
+  readonly imageList: { readonly path: string; readonly format: 'opt' | 'lfp' } | null;
+}
+
+const maxDepth = 4;
+const maxLookedAt = 200_000;
+const maxSmallTables = 20;
+const looseTable = /\.(?:csv|tsv|txt)$/i;
+
+/** @returns null when the root holds loose files. Errors: `import_source_invalid` when there are several data files. */
+export const findLoadFiles = async (root: ImportRoot, named: string | null): Promise<FoundLoadFiles | null> => {
+  const data: string[] = [];
+  const tables: string[] = [];
+  const images: string[] = [];
+  let seen = 0;
+  for await (const entry of root.list()) {
+    seen += 1;
+    if (seen > maxLookedAt) break;
+    if (entry.path.split('/').length > maxDepth) continue;
+    if (/\.dat$/i.test(entry.path)) data.push(entry.path);
+    else if (/\.(?:opt|lfp)$/i.test(entry.path)) images.push(entry.path);
+    else if (looseTable.test(entry.path) && entry.path.split('/').length <= 2) tables.push(entry.path);
+  }
+  if (named !== null) return { dataFile: named, imageList: imageListFor(named, images) };
+  if (data.length === 0) {
+    for (const table of tables.slice(0, maxSmallTables)) if (await isProductionTable(root, table)) data.push(table);
+  }
+  const [dataFile, second] = data;
+  if (dataFile === undefined) return null;
+  if (second !== undefined) {
+    throw new CaseboundError(
+      'import_source_invalid',
+      `The source has ${data.length} load files (${dataFile}, ${second}${data.length > 2 ? ', ...' : ''}); name the one to import.`,
+    );
+  }
+  return { dataFile, imageList: imageListFor(dataFile, images) };
+};
+
+const stemOf = (path: string): string =>
+  path
+    .replace(/^.*\//, '')
+    .replace(/\.[^.]*$/, '')
+    .toLowerCase();
+
+/** The image list of the data file's name, else the only one. */
+const imageListFor = (dataFile: string, images: readonly string[]): FoundLoadFiles['imageList'] => {
+  const chosen =
+    images.find((path) => stemOf(path) === stemOf(dataFile)) ?? (images.length === 1 ? images[0] : undefined);
+  if (chosen === undefined) {
+    if (images.length === 0) return null;
+    throw new CaseboundError(
+      'import_source_invalid',
+      `The source has ${images.length} image lists and none is named like ${dataFile}; remove those that are not meant.`,
+    );
+  }
+  return { path: chosen, format: /\.lfp$/i.test(chosen) ? 'lfp' : 'opt' };
+};
+
+const isProductionTable = async (root: ImportRoot, path: string): Promise<boolean> => {
+  const stream = await root.open(path);
+  try {
+    const report = await inspectLoadFile(firstBytes(stream), { fileName: path, maxProblems: 0 });
+    const fields =
+      report.delimited?.mapping.flatMap((column) => (column.target === 'core' ? [column.field] : [])) ?? [];
+    return (
+      fields.includes('controlNumber') &&
+      fields.some((field) => ['nativePath', 'textPath', 'imagePath'].includes(field))
+    );
+  } finally {
+    stream.destroy();
+  }
+};
+
+const lookAheadBytes = 256 * 1024;
+
+async function* firstBytes(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let read = 0;
+  for await (const chunk of source) {
+    yield chunk;
+    read += chunk.length;
+    if (read >= lookAheadBytes) return;
+  }
+}

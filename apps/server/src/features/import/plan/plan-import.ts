@@ -1,0 +1,205 @@
+/**
+ * Looks at a source and says what an import would make of it. Reads the whole data file once: types and date orders are those of all
+ * values, not of the first. Writes nothing.
+ */
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { CaseboundError, type ColumnChoice, type ImportRequest } from '@casebound/contract';
+import {
+  type ColumnMapping,
+  type ColumnProfile,
+  type InspectReport,
+  inspectLoadFile,
+  isCoreField,
+} from '@casebound/loadfile';
+import type { FieldType } from '../../fields/index.ts';
+import { problem, type RowProblem } from '../import-problem.ts';
+import { openImportRoot } from '../sources/open-import-root.ts';
+import type { ImportRoot } from '../sources/source-model.ts';
+import { isStoredCoreField } from './core-targets.ts';
+import { findLoadFiles } from './find-load-files.ts';
+import type { ImportPlan, LoadFilePlan, PlannedColumn } from './import-plan.ts';
+
+export interface PlannedImport {
+  readonly plan: ImportPlan;
+  readonly report: InspectReport | null;
+  /** Problems of the file and of its columns, before any row is taken. */
+  readonly problems: readonly RowProblem[];
+  /** Why each column is what it is, in the order of `plan.columns`. */
+  readonly reasons: readonly { readonly reason: string; readonly warning: string | null; readonly type: string }[];
+}
+
+export interface OpenedSource {
+  readonly root: ImportRoot;
+  readonly rootPath: string;
+  /** The load file that the request names by itself. */
+  readonly named: string | null;
+}
+
+/** Opens what the request's path names. Errors: `import_source_invalid`. */
+export const openSource = async (given: string): Promise<OpenedSource> => {
+  const absolute = path.resolve(given);
+  const found = await stat(absolute).catch((error: unknown) => {
+    throw new CaseboundError('import_source_invalid', `${given} cannot be read on the server.`, { cause: error });
+  });
+  if (found.isDirectory() || /\.zip$/i.test(absolute)) {
+    return { root: await openImportRoot(absolute), rootPath: absolute, named: null };
+  }
+  const isLoadFile = /\.(?:dat|csv|tsv|txt)$/i.test(absolute);
+  if (!isLoadFile) {
+    throw new CaseboundError(
+      'import_source_invalid',
+      `${given} is neither a folder, a zip nor a load file (.dat, .csv, .tsv, .txt); put loose files into a folder.`,
+    );
+  }
+  const rootPath = path.dirname(absolute);
+  return { root: await openImportRoot(rootPath), rootPath, named: path.basename(absolute) };
+};
+
+/** Plans the import of an opened source. */
+export const planImport = async (
+  { root, rootPath, named }: OpenedSource,
+  { mapping }: Pick<ImportRequest, 'mapping'>,
+  signal?: AbortSignal,
+): Promise<PlannedImport> => {
+  const found = await findLoadFiles(root, named);
+  if (found === null) return { plan: { kind: 'loose_files', root: rootPath }, report: null, problems: [], reasons: [] };
+  const stream = await root.open(found.dataFile);
+  const report = await inspectLoadFile(stream, {
+    fileName: found.dataFile,
+    maxProblems: 1_000,
+    ...(mapping.encoding === undefined ? {} : { encoding: mapping.encoding }),
+    ...(mapping.header === undefined ? {} : { header: mapping.header }),
+    dialect: mapping.dialect as NonNullable<Parameters<typeof inspectLoadFile>[1]>['dialect'] & object,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (report.delimited === null) {
+    throw new CaseboundError(
+      'import_source_invalid',
+      `${found.dataFile} is no file of rows and columns (${report.format.reason}); run \`casebound loadfile inspect\` on it.`,
+    );
+  }
+  const { columns, problems, reasons } = planColumns(report.delimited.mapping, report.delimited.columns, mapping);
+  requireControlNumber(found.dataFile, columns);
+  const plan: LoadFilePlan = {
+    kind: 'load_file',
+    root: rootPath,
+    dataFile: found.dataFile,
+    imageList: found.imageList,
+    encoding: mapping.encoding ?? null,
+    hasHeader: report.delimited.hasHeader,
+    columns: [...columns],
+  };
+  return { plan, report, problems: problems.map((it) => ({ ...it, path: found.dataFile })), reasons };
+};
+
+const requireControlNumber = (file: string, columns: readonly PlannedColumn[]): void => {
+  if (columns.some((column) => column.target === 'core' && column.field === 'controlNumber')) return;
+  throw new CaseboundError(
+    'import_source_invalid',
+    `No column of ${file} is a control number; name it in a mapping: {"columns": {"YOUR COLUMN": {"core": "controlNumber"}}}.`,
+  );
+};
+
+type Mapping = ImportRequest['mapping'];
+
+const customTypes: Readonly<Record<string, FieldType>> = {
+  text: 'text',
+  'long-text': 'long_text',
+  date: 'date',
+  number: 'number',
+  'yes-no': 'yes_no',
+  'multi-choice': 'multi_choice',
+};
+
+const planColumns = (
+  proposed: readonly ColumnMapping[],
+  profiles: readonly ColumnProfile[],
+  mapping: Mapping,
+): {
+  readonly columns: readonly PlannedColumn[];
+  readonly problems: readonly RowProblem[];
+  readonly reasons: PlannedImport['reasons'];
+} => {
+  const problems: RowProblem[] = [];
+  const chosen = new Map(Object.entries(mapping.columns).map(([name, choice]) => [name.toLowerCase(), choice]));
+  refuseUnknownColumns(proposed, mapping);
+  const taken = new Set<string>();
+  for (const choice of chosen.values()) if ('core' in choice) taken.add(choice.core);
+  const reasons: { reason: string; warning: string | null; type: string }[] = [];
+  const columns = proposed.map((column): PlannedColumn => {
+    const profile = profiles[column.index];
+    const choice = chosen.get(column.column.toLowerCase());
+    const planned = choice === undefined ? propose(column, taken) : choose(column, choice);
+    const order = 'dateOrder' in planned ? dateOrderOf(column.column, profile, choice, mapping, problems) : null;
+    reasons.push({
+      reason: choice === undefined ? column.reason : 'the mapping says so',
+      warning: column.warning,
+      type: profile?.type ?? 'empty',
+    });
+    return 'dateOrder' in planned ? { ...planned, dateOrder: order } : planned;
+  });
+  return { columns, problems, reasons };
+};
+
+const refuseUnknownColumns = (proposed: readonly ColumnMapping[], mapping: Mapping): void => {
+  const known = new Set(proposed.map((column) => column.column.toLowerCase()));
+  const unknown = Object.keys(mapping.columns).filter((name) => !known.has(name.toLowerCase()));
+  const cores = Object.entries(mapping.columns).filter(([, choice]) => 'core' in choice && !isCoreField(choice.core));
+  const twice = Object.values(mapping.columns).flatMap((choice) => ('core' in choice ? [choice.core] : []));
+  const repeated = twice.filter((core, index) => twice.indexOf(core) !== index);
+  if (unknown.length + cores.length + repeated.length === 0) return;
+  throw new CaseboundError('validation_failed', 'The mapping does not fit the load file.', {
+    errors: [
+      ...unknown.map((name) => ({
+        path: `$.mapping.columns[${JSON.stringify(name)}]`,
+        message: 'The file has no such column.',
+      })),
+      ...cores.map(([name]) => ({
+        path: `$.mapping.columns[${JSON.stringify(name)}].core`,
+        message: 'There is no such core field.',
+      })),
+      ...repeated.map((core) => ({ path: '$.mapping.columns', message: `Two columns are mapped to ${core}.` })),
+    ],
+  });
+};
+
+const propose = (column: ColumnMapping, taken: ReadonlySet<string>): PlannedColumn => {
+  const { index, column: name } = column;
+  if (column.target === 'core' && !taken.has(column.field) && isStoredCoreField(column.field)) {
+    return { target: 'core', index, column: name, field: column.field, dateOrder: null };
+  }
+  const type = column.target === 'custom' ? (customTypes[column.type] ?? 'text') : 'long_text';
+  return { target: 'custom', index, column: name, title: name.slice(0, 300), type, dateOrder: null };
+};
+
+const choose = ({ index, column: name }: ColumnMapping, choice: ColumnChoice): PlannedColumn => {
+  if ('skip' in choice) return { target: 'skip', index, column: name };
+  if ('core' in choice) return { target: 'core', index, column: name, field: choice.core, dateOrder: null };
+  return { target: 'custom', index, column: name, title: choice.custom, type: choice.type ?? 'text', dateOrder: null };
+};
+
+/** The order that the values prove, else the one that the mapping states; what neither says is reported and such dates are refused. */
+const dateOrderOf = (
+  column: string,
+  profile: ColumnProfile | undefined,
+  choice: ColumnChoice | undefined,
+  mapping: Mapping,
+  problems: RowProblem[],
+): 'month-first' | 'day-first' | null => {
+  const stated = (choice !== undefined && 'dateOrder' in choice ? choice.dateOrder : undefined) ?? mapping.dateOrder;
+  const order = profile?.date?.order;
+  if (order === 'month-first' || order === 'day-first') return stated ?? order;
+  if (stated !== undefined) return stated;
+  if (order === 'ambiguous' || order === 'conflicting') {
+    problems.push(
+      problem(
+        'warning',
+        order === 'ambiguous' ? 'ambiguous_date' : 'conflicting_dates',
+        `Day and month of the column ${column} can be read in either order; dates for which it matters are not taken. State "dateOrder" in a mapping.`,
+        { field: column },
+      ),
+    );
+  }
+  return null;
+};

@@ -1,0 +1,250 @@
+/**
+ * A load file with its natives, text and images, as rows.
+ *
+ * - The file is read as a stream, twice; memory is a chunk of it.
+ * - Paths in it are untrusted: they are resolved below the root or refused, and refused ones are problems of their row.
+ */
+import {
+  DelimitedReader,
+  type DelimitedOptions,
+  isRejected,
+  type LoadFileProblem,
+  problemTable,
+  readLfp,
+  lfpPath,
+  readOpticon,
+  type Row,
+  splitMultiValue,
+  splitNested,
+} from '@casebound/loadfile';
+import type { ImportMapping } from '@casebound/contract';
+import type { FieldDefinition } from '../../fields/index.ts';
+import { problem, type RowProblem } from '../import-problem.ts';
+import type { LoadFilePlan } from '../plan/import-plan.ts';
+import type { RowFile, RowKeys, RowSource, SourceRow, StagedPage } from '../source-row.ts';
+import type { ImportRoot } from '../sources/source-model.ts';
+import { type MappedRow, RowMapper } from './map-row.ts';
+
+export interface LoadFileSourceOptions {
+  readonly root: ImportRoot;
+  readonly plan: LoadFilePlan;
+  readonly mapping: ImportMapping;
+  readonly definitions: ReadonlyMap<string, FieldDefinition>;
+  readonly rootedPaths: 'refuse' | 'strip';
+  readonly custodian: string | undefined;
+}
+
+const pagesPerBatch = 5_000;
+
+export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource => {
+  const { root, plan, mapping } = options;
+  const folder = plan.dataFile.includes('/') ? plan.dataFile.slice(0, plan.dataFile.lastIndexOf('/')) : '';
+
+  const openReader = async (onProblem: (found: LoadFileProblem) => void): Promise<DelimitedReader> => {
+    const settings: DelimitedOptions = {
+      header: plan.hasHeader,
+      dialect: mapping.dialect as NonNullable<DelimitedOptions['dialect']>,
+      onProblem,
+      ...(plan.encoding === null ? {} : { encoding: plan.encoding }),
+    };
+    return DelimitedReader.open(await root.open(plan.dataFile), settings);
+  };
+
+  const mapperOf = (reader: DelimitedReader): RowMapper =>
+    new RowMapper({
+      file: plan.dataFile,
+      columns: plan.columns,
+      definitions: options.definitions,
+      splitMultiValue: (cell) => splitMultiValue(cell, reader.dialect),
+      splitNested: (value) => splitNested(value, reader.dialect),
+      timeZone: mapping.timeZone,
+      labelCategory: mapping.labelCategory,
+    });
+
+  const cellsOf = (row: Row): { row: number; line: number; cells: readonly string[] } => ({
+    row: row.record,
+    line: row.line,
+    cells: row.cells,
+  });
+
+  /** A path as the load file writes it; relative to the root, else to the load file's own folder. */
+  const locate = async (written: string): Promise<RowFile | { readonly refused: string; readonly code: string }> => {
+    const rooted = options.rootedPaths;
+    let found = await root.resolve(written, { rooted });
+    if (!found.ok && found.code === 'missing' && folder !== '')
+      found = await root.resolve(written, { rooted, below: folder });
+    if (!found.ok && found.code === 'missing' && folder.includes('/')) {
+      found = await root.resolve(written, { rooted, below: folder.slice(0, folder.lastIndexOf('/')) });
+    }
+    if (!found.ok) return { refused: found.reason, code: found.code };
+    const { path } = found;
+    return { name: path.slice(path.lastIndexOf('/') + 1), path, open: async () => root.open(path) };
+  };
+
+  const fromRow = async (mapped: MappedRow, row: Row): Promise<SourceRow> => {
+    const problems: RowProblem[] = [...mapped.problems];
+    const fileOf = async (field: keyof MappedRow['paths'], what: string): Promise<RowFile | null> => {
+      const written = mapped.paths[field];
+      if (written === undefined) return null;
+      const found = await locate(written);
+      if (!('refused' in found)) return found;
+      problems.push(
+        problem(
+          'error',
+          found.code === 'missing' ? `${what}_missing` : found.code,
+          `The ${what} cannot be taken: ${found.refused}`,
+          {
+            row: row.record,
+            line: row.line,
+            path: plan.dataFile,
+            field,
+            value: written,
+          },
+        ),
+      );
+      return null;
+    };
+    const image = await fileOf('imagePath', 'image');
+    return {
+      row: row.record,
+      line: row.line,
+      path: null,
+      controlNumber: mapped.controlNumber,
+      parentKey: mapped.parentKey,
+      familyKey: mapped.familyKey,
+      hashes: mapped.hashes,
+      custodian: mapped.custodians[0] ?? options.custodian ?? null,
+      rejected: false,
+      document: mapped.document,
+      exhibit: mapped.exhibit,
+      values: mapped.values,
+      custodians:
+        mapped.custodians.length === 0 && options.custodian !== undefined ? [options.custodian] : mapped.custodians,
+      labels: mapped.labels,
+      folders: mapped.folders,
+      confidentiality: mapped.confidentiality,
+      native: await fileOf('nativePath', 'native'),
+      text: await fileOf('textPath', 'text'),
+      pageTexts: mapped.inlineText === null ? null : mapped.inlineText.split('\f'),
+      pages: image === null ? [] : [{ pageId: null, image }],
+      annotations: await fileOf('annotationsPath', 'annotations'),
+      problems,
+    };
+  };
+
+  const rejectedRow = (row: Row): SourceRow => ({
+    row: row.record,
+    line: row.line,
+    path: null,
+    controlNumber: null,
+    parentKey: null,
+    familyKey: null,
+    hashes: { md5: null, sha1: null, sha256: null },
+    custodian: null,
+    rejected: true,
+    document: {},
+    exhibit: {},
+    values: {},
+    custodians: [],
+    labels: [],
+    folders: [],
+    confidentiality: [],
+    native: null,
+    text: null,
+    pageTexts: null,
+    pages: [],
+    annotations: null,
+    problems: [],
+  });
+
+  return {
+    sequential: false,
+    async *keys(onProblem) {
+      const reader = await openReader((found) => onProblem(fromLoadFile(found, plan.dataFile)));
+      const mapper = mapperOf(reader);
+      for await (const batch of reader.batches()) {
+        yield batch.map((row): RowKeys => {
+          const place = { row: row.record, line: row.line, path: null };
+          if (isRejected(row.problems)) {
+            const none = { controlNumber: null, parentKey: null, familyKey: null, custodian: null };
+            return { ...place, ...none, hashes: { md5: null, sha1: null, sha256: null }, rejected: true };
+          }
+          const keys = mapper.keys(cellsOf(row));
+          return { ...place, ...keys, custodian: keys.custodian ?? options.custodian ?? null, rejected: false };
+        });
+      }
+    },
+    async *pages(onProblem) {
+      if (plan.imageList === null) return;
+      yield* readImageList(root, plan.imageList, onProblem);
+    },
+    async *rows(after) {
+      const reader = await openReader(() => undefined);
+      const mapper = mapperOf(reader);
+      for await (const row of reader.rows()) {
+        if (row.record <= after) continue;
+        yield isRejected(row.problems) ? rejectedRow(row) : await fromRow(mapper.map(cellsOf(row)), row);
+      }
+    },
+    imageFile: locate,
+    close: async () => root.close(),
+  };
+};
+
+const fromLoadFile = (found: LoadFileProblem, path: string): RowProblem => ({
+  severity: problemTable[found.code].severity,
+  code: found.code,
+  row: null,
+  line: found.line === 0 ? null : found.line,
+  path,
+  field: found.field ?? null,
+  value: found.value?.replaceAll('\0', '\uFFFD') ?? null,
+  reason: found.message,
+  rejected: problemTable[found.code].row === 'rejected',
+});
+
+async function* readImageList(
+  root: ImportRoot,
+  list: NonNullable<LoadFilePlan['imageList']>,
+  onProblem: (found: RowProblem) => void,
+): AsyncIterable<readonly StagedPage[]> {
+  let batch: StagedPage[] = [];
+  let docKey = '';
+  let position = 0;
+  const add = (begins: boolean, pageId: string, path: string, line: number): void => {
+    if (begins || docKey === '') {
+      docKey = pageId;
+      position = 0;
+    }
+    position += 1;
+    batch.push({ docKey, position, pageId, path, line });
+  };
+  const stream = await root.open(list.path);
+  if (list.format === 'opt') {
+    for await (const lines of readOpticon(stream, {
+      onProblem: (found) => onProblem(fromLoadFile(found, list.path)),
+    })) {
+      for (const { line, page } of lines) {
+        if (page !== undefined) add(page.documentBreak, page.pageId, page.path, line);
+      }
+      if (batch.length >= pagesPerBatch) {
+        yield batch;
+        batch = [];
+      }
+    }
+  } else {
+    for await (const lines of readLfp(stream, { onProblem: (found) => onProblem(fromLoadFile(found, list.path)) })) {
+      for (const { line, record } of lines) {
+        // A page of a file of several pages: the file itself is taken once.
+        if (record?.kind === 'image' && record.offset <= 1) {
+          add(record.boundary !== 'page', record.key, lfpPath(record.location), line);
+        }
+      }
+      if (batch.length >= pagesPerBatch) {
+        yield batch;
+        batch = [];
+      }
+    }
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,349 @@
+/**
+ * From the cells of a load file's row to what it means, by the plan's columns.
+ *
+ * - A value that does not fit is a problem at its line and field, and is left out; the row is imported with the rest.
+ * - Dates are read in the order that the plan says; one that could be two dates is refused, never guessed.
+ */
+import { isCoreField, parseDate, parseRange, type CoreField } from '@casebound/loadfile';
+import type { JsonValue } from '@casebound/records';
+import { type FieldDefinition, type FieldValue, isEmptyValue, readCell } from '../../fields/index.ts';
+import { problem, type RowProblem } from '../import-problem.ts';
+import { documentDates, documentIntegers, documentTexts, exhibitTexts } from '../plan/core-targets.ts';
+import type { PlannedColumn } from '../plan/import-plan.ts';
+import type { RowHashes, RowLabel } from '../source-row.ts';
+
+export interface Cells {
+  readonly line: number;
+  readonly row: number;
+  readonly cells: readonly string[];
+}
+
+export interface MappedRow {
+  readonly controlNumber: string | null;
+  readonly parentKey: string | null;
+  readonly familyKey: string | null;
+  readonly hashes: RowHashes;
+  readonly document: Readonly<Record<string, JsonValue>>;
+  readonly exhibit: Readonly<Record<string, JsonValue>>;
+  readonly values: Readonly<Record<string, FieldValue>>;
+  readonly custodians: readonly string[];
+  readonly labels: readonly RowLabel[];
+  readonly folders: readonly string[];
+  readonly confidentiality: readonly string[];
+  readonly paths: Partial<Readonly<Record<'nativePath' | 'textPath' | 'imagePath' | 'annotationsPath', string>>>;
+  readonly inlineText: string | null;
+  readonly problems: readonly RowProblem[];
+}
+
+export interface MapOptions {
+  readonly file: string;
+  readonly columns: readonly PlannedColumn[];
+  readonly definitions: ReadonlyMap<string, FieldDefinition>;
+  readonly splitMultiValue: (cell: string) => readonly string[];
+  readonly splitNested: (value: string) => readonly string[];
+  /** `UTC` or `+02:00`, of dates that state no zone. */
+  readonly timeZone: string;
+  readonly labelCategory: string | undefined;
+}
+
+type Core = Extract<PlannedColumn, { target: 'core' }>;
+
+const hexOf = (text: string, digits: number): string | null => {
+  const plain = text.trim().toLowerCase();
+  return plain.length === digits && /^[0-9a-f]+$/.test(plain) ? plain : null;
+};
+
+const hashFields = { md5Hash: ['md5', 32], sha1Hash: ['sha1', 40], sha256Hash: ['sha256', 64] } as const;
+
+const zones: Readonly<Record<string, string>> = { UTC: 'Z', GMT: 'Z', Z: 'Z' };
+
+/** Compiles the plan once; the result maps one row at a time. */
+export class RowMapper {
+  readonly #options: MapOptions;
+  readonly #core: ReadonlyMap<CoreField, Core>;
+  readonly #custom: readonly (Extract<PlannedColumn, { target: 'custom' }> & {
+    readonly definition: FieldDefinition;
+  })[];
+
+  constructor(options: MapOptions) {
+    this.#options = options;
+    this.#core = new Map(
+      options.columns.flatMap((column) =>
+        column.target === 'core' && isCoreField(column.field) ? [[column.field, column] as const] : [],
+      ),
+    );
+    this.#custom = options.columns.flatMap((column) =>
+      column.target === 'custom'
+        ? [
+            {
+              ...column,
+              definition: options.definitions.get(column.title) ?? {
+                title: column.title,
+                inputType: column.type,
+                choices: [],
+              },
+            },
+          ]
+        : [],
+    );
+  }
+
+  /** The keys of a row alone, for staging. */
+  keys(
+    row: Cells,
+  ): Pick<MappedRow, 'controlNumber' | 'parentKey' | 'familyKey' | 'hashes'> & { readonly custodian: string | null } {
+    const cell = (field: CoreField): string => this.#cell(row, field);
+    const hashes = {
+      md5: hexOf(cell('md5Hash'), 32),
+      sha1: hexOf(cell('sha1Hash'), 40),
+      sha256: hexOf(cell('sha256Hash'), 64),
+    };
+    return {
+      controlNumber: cell('controlNumber') || null,
+      parentKey: this.#parentKey(row),
+      familyKey: cell('familyId') || null,
+      hashes,
+      custodian: cell('custodian') || null,
+    };
+  }
+
+  map(row: Cells): MappedRow {
+    const problems: RowProblem[] = [];
+    const { custodian, ...keys } = this.keys(row);
+    const report = (
+      column: string,
+      code: string,
+      reason: string,
+      value: string,
+      severity: RowProblem['severity'] = 'error',
+    ): void => {
+      problems.push(
+        problem(severity, code, `${column}: the value ${reason}.`, {
+          row: row.row,
+          line: row.line,
+          path: this.#options.file,
+          field: column,
+          value,
+        }),
+      );
+    };
+    const document: Record<string, JsonValue> = {};
+    const exhibit: Record<string, JsonValue> = {};
+    for (const [field, column] of this.#core) {
+      const text = this.#cell(row, field);
+      if (text === '') continue;
+      this.#readCore(row, field, column, text, document, exhibit, report);
+    }
+    for (const [field, [name, digits]] of Object.entries(hashFields) as [
+      keyof typeof hashFields,
+      (typeof hashFields)[keyof typeof hashFields],
+    ][]) {
+      const text = this.#cell(row, field);
+      if (text !== '' && keys.hashes[name] === null)
+        report(
+          this.#core.get(field)?.column ?? field,
+          'hash_invalid',
+          `is not a hash of ${digits} hexadecimal digits`,
+          text,
+        );
+    }
+    const inlineText = this.#cell(row, 'extractedText');
+    return {
+      ...keys,
+      document,
+      exhibit,
+      values: this.#values(row, report),
+      custodians: this.#custodians(row, custodian),
+      labels: this.#labels(row),
+      folders: this.#folders(row),
+      confidentiality: this.#many(row, 'confidentiality'),
+      paths: Object.fromEntries(
+        (['nativePath', 'textPath', 'imagePath', 'annotationsPath'] as const).flatMap((field) => {
+          const text = this.#cell(row, field);
+          return text === '' ? [] : [[field, text]];
+        }),
+      ),
+      inlineText: inlineText === '' ? null : inlineText,
+      problems,
+    };
+  }
+
+  #cell(row: Cells, field: CoreField): string {
+    const column = this.#core.get(field);
+    return column === undefined ? '' : (row.cells[column.index] ?? '').trim();
+  }
+
+  #parentKey(row: Cells): string | null {
+    const parent = this.#cell(row, 'parentId');
+    if (parent !== '') return parent;
+    const begin = this.#cell(row, 'attachmentBegin');
+    if (begin !== '') return begin;
+    const text = this.#cell(row, 'familyRange');
+    if (text === '') return null;
+    const range = parseRange(text);
+    return typeof range === 'string' ? null : (/^\s*(\S+)/.exec(text)?.[1] ?? null);
+  }
+
+  #many(row: Cells, field: CoreField): string[] {
+    const text = this.#cell(row, field);
+    return text === ''
+      ? []
+      : [
+          ...new Set(
+            this.#options
+              .splitMultiValue(text)
+              .map((item) => item.trim())
+              .filter((item) => item !== ''),
+          ),
+        ];
+  }
+
+  #custodians(row: Cells, custodian: string | null): string[] {
+    return [...new Set([...(custodian === null ? [] : [custodian]), ...this.#many(row, 'allCustodians')])].map((name) =>
+      name.slice(0, 300),
+    );
+  }
+
+  #labels(row: Cells): RowLabel[] {
+    const category = this.#options.labelCategory ?? this.#core.get('labels')?.column ?? 'Issues';
+    return this.#many(row, 'labels').map((value) => {
+      const [first = value, ...rest] = this.#options.splitNested(value);
+      return rest.length === 0
+        ? { category, name: first.slice(0, 300) }
+        : { category: first.slice(0, 300), name: rest.join('/').slice(0, 300) };
+    });
+  }
+
+  #folders(row: Cells): string[] {
+    return this.#many(row, 'folderPath').flatMap((value) => {
+      const path = value
+        .split(/[\\/]/)
+        .map((segment) => segment.trim())
+        .filter((segment) => segment !== '')
+        .join('/');
+      return path === '' ? [] : [path.slice(0, 2_000)];
+    });
+  }
+
+  #readCore(
+    row: Cells,
+    field: CoreField,
+    column: Core,
+    text: string,
+    document: Record<string, JsonValue>,
+    exhibit: Record<string, JsonValue>,
+    report: (column: string, code: string, reason: string, value: string) => void,
+  ): void {
+    const documentText = documentTexts[field];
+    if (documentText !== undefined) document[documentText] = text;
+    const exhibitText = exhibitTexts[field];
+    if (exhibitText !== undefined) exhibit[exhibitText] = text;
+    const integer = documentIntegers[field];
+    if (integer !== undefined) {
+      const number = Number(text.replaceAll(',', ''));
+      if (Number.isSafeInteger(number) && number >= 0) document[integer] = number;
+      else report(column.column, 'invalid_number', 'is not a whole number', text);
+    }
+    const date = documentDates[field];
+    if (date !== undefined) {
+      const time = date.time === undefined ? '' : this.#cell(row, date.time);
+      const instant = readInstant(text, time, column.dateOrder, this.#options.timeZone);
+      if (instant.ok) document[date.member] = instant.iso;
+      else report(column.column, instant.code, instant.reason, text);
+    }
+    if (field === 'allPaths') document['allPaths'] = this.#many(row, field);
+    if (field === 'redacted') exhibit['redacted'] = /^(?:y|yes|true|t|1|x|redacted|partial|full)/i.test(text);
+  }
+
+  #values(
+    row: Cells,
+    report: (column: string, code: string, reason: string, value: string) => void,
+  ): Record<string, FieldValue> {
+    const values: Record<string, FieldValue> = {};
+    for (const { index, column, definition, dateOrder } of this.#custom) {
+      const cell = row.cells[index] ?? '';
+      if (cell.trim() === '') continue;
+      if (definition.inputType === 'date') {
+        const date = readDate(cell, dateOrder, this.#options.timeZone);
+        if (date.ok) values[definition.title] = date.iso;
+        else report(column, date.code, date.reason, cell);
+        continue;
+      }
+      const read = readCell(definition, cell, this.#options.splitMultiValue);
+      if (!read.ok) report(column, 'value_invalid', read.reason, cell);
+      else if (!isEmptyValue(read.value)) values[definition.title] = read.value;
+    }
+    return values;
+  }
+}
+
+type ReadDate =
+  | { readonly ok: true; readonly iso: string }
+  | {
+      readonly ok: false;
+      readonly code: 'date_invalid' | 'ambiguous_date' | 'time_zone_unknown';
+      readonly reason: string;
+    };
+
+const invalid: ReadDate = { ok: false, code: 'date_invalid', reason: 'is no date of the calendar' };
+
+const pick = (
+  text: string,
+  order: 'month-first' | 'day-first' | null,
+): ReadDate & { readonly zone?: string | null; readonly hasTime?: boolean } => {
+  const parsed = parseDate(text);
+  if (parsed === undefined) return invalid;
+  const [first, second] = parsed.readings;
+  const reading =
+    first !== undefined && (second === undefined || second.iso === first.iso)
+      ? order !== null &&
+        (first.order === 'month-first' || first.order === 'day-first') &&
+        first.order !== order &&
+        second === undefined
+        ? undefined
+        : first
+      : parsed.readings.find((it) => it.order === order);
+  if (reading === undefined) {
+    return order === null
+      ? { ok: false, code: 'ambiguous_date', reason: 'can be read as two dates' }
+      : { ok: false, code: 'date_invalid', reason: `is no date in ${order} order` };
+  }
+  return { ok: true, iso: reading.iso, zone: parsed.zone, hasTime: parsed.hasTime };
+};
+
+const offsetOf = (zone: string | null | undefined, fallback: string): string | undefined => {
+  const written = zone ?? fallback;
+  const known = zones[written.toUpperCase()];
+  if (known !== undefined) return known;
+  const match = /^([+-])(\d{2}):?(\d{2})$/.exec(written);
+  return match === null ? undefined : `${match[1] ?? ''}${match[2] ?? ''}:${match[3] ?? ''}`;
+};
+
+/** An instant in UTC, from a date that may have its time of day in another cell. */
+const readInstant = (
+  text: string,
+  time: string,
+  order: 'month-first' | 'day-first' | null,
+  timeZone: string,
+): ReadDate => {
+  const alone = pick(text, order);
+  if (!alone.ok) return alone;
+  const read = alone.hasTime !== true && time !== '' ? pick(`${text} ${time}`, order) : alone;
+  if (!read.ok) return { ok: false, code: 'date_invalid', reason: 'has a time of day that is none' };
+  const offset = offsetOf(read.zone, timeZone);
+  if (offset === undefined)
+    return {
+      ok: false,
+      code: 'time_zone_unknown',
+      reason: `states a time zone that is not known (${read.zone ?? ''})`,
+    };
+  const instant = new Date(`${read.iso.length === 10 ? `${read.iso}T00:00:00` : read.iso}${offset}`);
+  return Number.isNaN(instant.getTime()) ? invalid : { ok: true, iso: instant.toISOString().replace('.000Z', 'Z') };
+};
+
+/** A date as a custom field keeps it: the day, or the instant where a time is stated. */
+const readDate = (text: string, order: 'month-first' | 'day-first' | null, timeZone: string): ReadDate => {
+  const read = pick(text.trim(), order);
+  if (!read.ok) return read;
+  return read.hasTime === true ? readInstant(text.trim(), '', order, timeZone) : { ok: true, iso: read.iso };
+};

@@ -1,0 +1,86 @@
+/** What one row of a load file, or one item of loose files, brings: the same form for every kind of source. */
+import type { JsonValue } from '@casebound/records';
+import type { Readable } from 'node:stream';
+import type { FieldValues } from '../fields/index.ts';
+import type { RowProblem } from './import-problem.ts';
+
+/** A file of a row. `open` may be called once or more, until the next row is asked for where the source is `sequential`. */
+export interface RowFile {
+  /** As the source names it, for people. */
+  readonly name: string;
+  readonly path: string;
+  open(): Promise<Readable>;
+}
+
+export interface RowHashes {
+  readonly md5: string | null;
+  readonly sha1: string | null;
+  readonly sha256: string | null;
+}
+
+export interface RowPage {
+  /** Bates number, or page id of an image list. */
+  readonly pageId: string | null;
+  readonly image: RowFile | null;
+}
+
+export interface RowLabel {
+  readonly category: string;
+  readonly name: string;
+}
+
+/** What the row says of its place in the whole, for staging. Empty texts are null. */
+export interface RowKeys {
+  readonly row: number;
+  readonly line: number | null;
+  readonly path: string | null;
+  readonly controlNumber: string | null;
+  readonly parentKey: string | null;
+  readonly familyKey: string | null;
+  readonly hashes: RowHashes;
+  readonly custodian: string | null;
+  readonly rejected: boolean;
+}
+
+export interface SourceRow extends RowKeys {
+  /** Members of a Document and of an Exhibit of the case model, without references and collections. */
+  readonly document: Readonly<Record<string, JsonValue>>;
+  readonly exhibit: Readonly<Record<string, JsonValue>>;
+  readonly values: FieldValues;
+  readonly custodians: readonly string[];
+  readonly labels: readonly RowLabel[];
+  /** Paths with `/`. */
+  readonly folders: readonly string[];
+  readonly confidentiality: readonly string[];
+  readonly native: RowFile | null;
+  readonly text: RowFile | null;
+  /** Text that stands in the row itself, or was extracted from it; by page. */
+  readonly pageTexts: readonly string[] | null;
+  readonly pages: readonly RowPage[];
+  /** Annotations in Instant JSON. */
+  readonly annotations: RowFile | null;
+  readonly problems: readonly RowProblem[];
+}
+
+/** A source, read twice: once for its keys, once for everything. Both readings number the rows alike. */
+export interface RowSource {
+  /** Files of a row can only be opened until the next row is asked for. */
+  readonly sequential: boolean;
+  /** Reads everything about the whole that staging needs. Problems of the file go to `onProblem`. */
+  keys(onProblem: (found: RowProblem) => void): AsyncIterable<readonly RowKeys[]>;
+  /** Page images by document, where the source has an image list. */
+  pages(onProblem: (found: RowProblem) => void): AsyncIterable<readonly StagedPage[]>;
+  /** Rows after `after`, in order; rejected ones included. */
+  rows(after: number): AsyncIterable<SourceRow>;
+  /** A file that an image list names. */
+  imageFile(path: string): Promise<RowFile | { readonly refused: string; readonly code: string }>;
+  close(): Promise<void>;
+}
+
+export interface StagedPage {
+  readonly docKey: string;
+  readonly position: number;
+  readonly pageId: string;
+  readonly path: string;
+  readonly line: number;
+}

@@ -1,0 +1,244 @@
+/** The SQL of imports. Rows in, values out; no decisions. */
+import {
+  Actor,
+  type BatchId,
+  type CaseId,
+  type ImportJob,
+  ImportRequest,
+  ImportState,
+  type JobId,
+} from '@casebound/contract';
+import { z } from 'zod';
+import type { Queryable } from '../../database/index.ts';
+import { ImportPlan } from './plan/import-plan.ts';
+
+const count = z.coerce.number();
+
+const JobRow = z.object({
+  job_id: z.string(),
+  batch_id: count,
+  batch_name: z.string(),
+  state: ImportState,
+  request: ImportRequest,
+  plan: ImportPlan.nullable(),
+  fence: count,
+  row_done: count,
+  rows: count,
+  imported: count,
+  duplicates: count,
+  overlaid: count,
+  rejected: count,
+  files: count,
+  bytes: count,
+  problems: count,
+  created_by: z.string(),
+  actor: Actor,
+  created_at: z.date(),
+  started_at: z.date().nullable(),
+  updated_at: z.date(),
+  finished_at: z.date().nullable(),
+  error_code: z.string().nullable(),
+  error_detail: z.string().nullable(),
+});
+export type StoredImport = z.infer<typeof JobRow>;
+
+const columns = `import_job.*, (SELECT count(*) FROM import_problem WHERE import_problem.job_id = import_job.job_id) AS problems`;
+
+export const isEnded = (state: ImportState): boolean =>
+  ['finished', 'finished_with_errors', 'failed', 'cancelled'].includes(state);
+
+export const toImportJob = (caseId: CaseId, row: StoredImport): ImportJob => {
+  const done = row.imported + row.overlaid + row.rejected + row.duplicates;
+  const seconds =
+    row.started_at === null ? 0 : ((row.finished_at ?? row.updated_at).getTime() - row.started_at.getTime()) / 1000;
+  const perSecond = seconds > 0 ? row.row_done / seconds : 0;
+  const left = Math.max(0, row.rows - row.row_done);
+  return {
+    jobId: row.job_id as JobId,
+    caseId,
+    batchId: row.batch_id as BatchId,
+    batch: row.batch_name,
+    state: row.state,
+    source: row.request.path,
+    counts: {
+      rows: row.rows,
+      imported: row.imported,
+      duplicates: row.duplicates,
+      overlaid: row.overlaid,
+      rejected: row.rejected,
+      problems: row.problems,
+      files: row.files,
+      bytes: row.bytes,
+    },
+    progress: {
+      done: isEnded(row.state) ? done : row.row_done,
+      failed: row.rejected,
+      total: row.rows === 0 && !isEnded(row.state) ? null : row.rows,
+      perSecond: Math.round(perSecond * 10) / 10,
+      etaSeconds: perSecond > 0 && !isEnded(row.state) ? Math.round(left / perSecond) : null,
+    },
+    createdBy: row.created_by,
+    createdAt: row.created_at.toISOString(),
+    startedAt: row.started_at?.toISOString() ?? null,
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    error: row.error_code === null ? null : { code: row.error_code, detail: row.error_detail ?? '' },
+  };
+};
+
+export const insertImport = async (
+  tx: Queryable,
+  job: {
+    readonly jobId: string;
+    readonly batchId: number;
+    readonly batchName: string;
+    readonly request: ImportRequest;
+    readonly createdBy: string;
+    readonly actor: Actor;
+  },
+): Promise<void> => {
+  await tx.query(
+    `INSERT INTO import_job (job_id, batch_id, batch_name, state, request, created_by, actor) VALUES ($1, $2, $3, 'accepted', $4, $5, $6)`,
+    [job.jobId, job.batchId, job.batchName, JSON.stringify(job.request), job.createdBy, JSON.stringify(job.actor)],
+  );
+};
+
+export const findImport = async (tx: Queryable, jobId: string): Promise<StoredImport | undefined> => {
+  const { rows } = await tx.query(`SELECT ${columns} FROM import_job WHERE job_id = $1`, [jobId]);
+  return rows[0] === undefined ? undefined : JobRow.parse(rows[0]);
+};
+
+export const listStoredImports = async (tx: Queryable): Promise<StoredImport[]> => {
+  const { rows } = await tx.query(`SELECT ${columns} FROM import_job ORDER BY created_at DESC, job_id LIMIT 500`);
+  return rows.map((row) => JobRow.parse(row));
+};
+
+/** Takes the import for this worker: from now on every other worker's commits fail. Undefined when there is nothing to do. */
+export const claimImport = async (tx: Queryable, jobId: string): Promise<StoredImport | undefined> => {
+  const { rowCount } = await tx.query(
+    `UPDATE import_job SET fence = fence + 1, started_at = coalesce(started_at, now()), updated_at = now(),
+            state = CASE WHEN state = 'accepted' THEN 'planning' ELSE state END
+     WHERE job_id = $1 AND state IN ('accepted', 'planning', 'staging', 'importing', 'cancelling')`,
+    [jobId],
+  );
+  return rowCount === 1 ? findImport(tx, jobId) : undefined;
+};
+
+/** Sets columns of an import that is still this worker's. @returns whether it was. */
+export const updateHeld = async (
+  tx: Queryable,
+  held: Pick<StoredImport, 'job_id' | 'fence'>,
+  from: readonly ImportState[],
+  assignments: string,
+  values: readonly unknown[] = [],
+): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    `UPDATE import_job SET updated_at = now(), ${assignments} WHERE job_id = $1 AND fence = $2 AND state = ANY ($3)`,
+    [held.job_id, held.fence, from, ...values],
+  );
+  return rowCount === 1;
+};
+
+/** What the stage says of a row. */
+export interface StagedRow {
+  readonly row: number;
+  readonly fate: 'pending' | 'rejected' | 'duplicate';
+  readonly parentRow: number | null;
+  readonly rootRow: number | null;
+  readonly parentControl: string | null;
+  readonly rootControl: string | null;
+  readonly controlNumber: string | null;
+}
+
+const StagedRowForm = z.object({
+  row_no: count,
+  fate: z.enum(['pending', 'rejected', 'duplicate']),
+  parent_row: count.nullable(),
+  root_row: count.nullable(),
+  parent_control: z.string().nullable(),
+  root_control: z.string().nullable(),
+  control_number: z.string().nullable(),
+});
+
+/** Staged rows of a stretch, by row. */
+export const readStaged = async (
+  tx: Queryable,
+  jobId: string,
+  first: number,
+  last: number,
+): Promise<Map<number, StagedRow>> => {
+  const { rows } = await tx.query(
+    `SELECT row.row_no, row.fate, row.parent_row, row.root_row, row.control_number,
+            parent.control_number AS parent_control, root.control_number AS root_control
+     FROM import_row AS row
+     LEFT JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = row.parent_row
+     LEFT JOIN import_row AS root ON root.job_id = $1 AND root.row_no = row.root_row
+     WHERE row.job_id = $1 AND row.row_no BETWEEN $2 AND $3`,
+    [jobId, first, last],
+  );
+  return new Map(
+    rows.map((raw) => {
+      const row = StagedRowForm.parse(raw);
+      return [
+        row.row_no,
+        {
+          row: row.row_no,
+          fate: row.fate,
+          parentRow: row.parent_row,
+          rootRow: row.root_row,
+          parentControl: row.parent_control,
+          rootControl: row.root_control,
+          controlNumber: row.control_number,
+        },
+      ];
+    }),
+  );
+};
+
+export interface StagedImage {
+  readonly docKey: string;
+  readonly position: number;
+  readonly pageId: string;
+  readonly path: string;
+  readonly line: number;
+}
+
+/** Page images of documents, in order. */
+export const readStagedPages = async (
+  tx: Queryable,
+  jobId: string,
+  docKeys: readonly string[],
+): Promise<StagedImage[]> => {
+  const { rows } = await tx.query<{ doc_key: string; position: number; page_id: string; path: string; line: string }>(
+    `SELECT doc_key, position, page_id, path, line FROM import_page WHERE job_id = $1 AND doc_key = ANY ($2::text[]) ORDER BY doc_key, position`,
+    [jobId, docKeys],
+  );
+  return rows.map((row) => ({
+    docKey: row.doc_key,
+    position: row.position,
+    pageId: row.page_id,
+    path: row.path,
+    line: Number(row.line),
+  }));
+};
+
+/** Control numbers that exhibits of the case have, of those given. */
+export const readTaken = async (tx: Queryable, controlNumbers: readonly string[]): Promise<ReadonlySet<string>> => {
+  const { rows } = await tx.query<{ control_number: string }>(
+    'SELECT control_number FROM exhibit WHERE control_number = ANY ($1::text[])',
+    [controlNumbers],
+  );
+  return new Set(rows.map((row) => row.control_number));
+};
+
+export const isStaged = async (tx: Queryable, jobId: string): Promise<boolean> => {
+  const { rows } = await tx.query<{ there: boolean }>(
+    'SELECT EXISTS (SELECT FROM import_row WHERE job_id = $1) AS there',
+    [jobId],
+  );
+  return rows[0]?.there === true;
+};
+
+export const dropStage = async (tx: Queryable, jobId: string): Promise<void> => {
+  await tx.query('DELETE FROM import_row WHERE job_id = $1', [jobId]);
+  await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
+};

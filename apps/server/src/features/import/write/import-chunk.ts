@@ -1,0 +1,228 @@
+/**
+ * Writes one chunk of rows: records, custom-field segment, page texts, audit, problems and the checkpoint, in one transaction.
+ *
+ * - The objects are written before the transaction commits, the checkpoint with it: a chunk is there whole or will be written again, with
+ *   the same keys.
+ * - A row that the record store refuses is a problem of its row; the others are written.
+ */
+import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext } from '@casebound/records';
+import { v5 } from 'uuid';
+import type { Transaction } from '../../../database/index.ts';
+import type { ObjectStore } from '../../../platform/object-store/Port.ts';
+import { recordChanges } from '../../audit/index.ts';
+import { linkSegment, segmentKey, writeSegment } from '../../fields/index.ts';
+import { caseResource } from '../../records/index.ts';
+import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
+import type { SourceRow } from '../source-row.ts';
+import type { StagedRow } from '../store.ts';
+import type { SharedRecords } from './shared-records.ts';
+import type { StoredFiles } from './store-files.ts';
+
+/** Names documents; random, fixed for ever. */
+const documentNamespace = '6f2a1c1e-5d0b-4b7e-9a55-0c5b6a6d8f21';
+
+/** Key of the document that a row of a job becomes: known before anything is written, the same when the job is resumed. */
+export const documentKeyOf = (jobId: string, row: number): string => v5(`${jobId}/${row}`, documentNamespace);
+
+export interface ChunkRow {
+  readonly row: SourceRow;
+  readonly staged: StagedRow;
+  readonly stored: StoredFiles;
+}
+
+export interface ChunkContext {
+  readonly caseId: CaseId;
+  readonly actor: Actor;
+  readonly jobId: string;
+  readonly batchId: number;
+  readonly batchName: string;
+  /** ISO instant of the job's start, in every line of its segments. */
+  readonly importedAt: string;
+  readonly model: Model;
+  readonly objects: ObjectStore;
+  readonly shared: SharedRecords;
+}
+
+export interface ChunkResult {
+  readonly imported: number;
+  readonly rejected: number;
+  /** Exhibit ids by row. */
+  readonly exhibits: ReadonlyMap<number, number>;
+  readonly problems: readonly RowProblem[];
+}
+
+/** Parents before children, else in the order of the source. */
+const inFamilyOrder = (rows: readonly ChunkRow[]): readonly ChunkRow[] => {
+  const byRow = new Map(rows.map((it) => [it.row.row, it]));
+  const placed = new Set<number>();
+  const ordered: ChunkRow[] = [];
+  const place = (it: ChunkRow, depth: number): void => {
+    if (placed.has(it.row.row)) return;
+    placed.add(it.row.row);
+    const parent = it.staged.parentRow === null ? undefined : byRow.get(it.staged.parentRow);
+    if (parent !== undefined && depth < 1_000) place(parent, depth + 1);
+    ordered.push(it);
+  };
+  for (const it of rows) place(it, 0);
+  return ordered;
+};
+
+const documentOf = (it: ChunkRow, context: ChunkContext, rootKey: string | null): { [key: string]: JsonValue } => {
+  const { row, stored, staged } = it;
+  const { digests, mime } = stored;
+  return {
+    ...row.document,
+    documentKey: documentKeyOf(context.jobId, row.row),
+    ...(row.native === null || row.document['fileName'] !== undefined ? {} : { fileName: row.native.name }),
+    ...(mime === null ? {} : { mimeType: mime }),
+    ...(digests === null
+      ? {
+          ...(row.hashes.md5 === null ? {} : { md5Hash: row.hashes.md5 }),
+          ...(row.hashes.sha1 === null ? {} : { sha1Hash: row.hashes.sha1 }),
+          ...(row.hashes.sha256 === null ? {} : { sha256Hash: row.hashes.sha256 }),
+        }
+      : { fileSize: digests.size, md5Hash: digests.md5, sha1Hash: digests.sha1, sha256Hash: digests.sha256 }),
+    ...(stored.pages.length === 0 || row.document['pageCount'] !== undefined ? {} : { pageCount: stored.pages.length }),
+    ...(rootKey === null || staged.rootRow === null ? {} : { familyRootReference: { documentKey: rootKey } }),
+    variants: [...stored.variants],
+  };
+};
+
+const exhibitOf = (
+  it: ChunkRow,
+  context: ChunkContext,
+  family: { readonly parent: string | null; readonly root: string | null },
+): { [key: string]: JsonValue } => {
+  const { row, stored } = it;
+  const status = context.shared.statusOf(row.confidentiality);
+  return {
+    ...row.exhibit,
+    controlNumber: row.controlNumber ?? '',
+    documentReference: { documentKey: documentKeyOf(context.jobId, row.row) },
+    batchReference: { name: context.batchName },
+    ...(family.parent === null ? {} : { parentExhibitReference: { controlNumber: family.parent } }),
+    ...(family.root === null ? {} : { familyReference: { controlNumber: family.root } }),
+    ...(status === 0 ? {} : { confidentialityStatus: status }),
+    custodians: row.custodians.map((name, index) => ({
+      custodianReference: { name },
+      ...(index === 0 ? { isPrimary: true } : {}),
+    })),
+    labels: row.labels.map(({ category, name }) => ({ labelReference: { categoryName: category, name } })),
+    folders: row.folders.map((path) => ({ folderTagReference: { path } })),
+    pages: [...stored.pages],
+  };
+};
+
+const refusal = (it: ChunkRow, error: CaseboundError): RowProblem => {
+  const [first] = error.errors ?? [];
+  return problem('error', error.code, first === undefined ? error.message : `${first.path}: ${first.message}`, {
+    row: it.row.row,
+    line: it.row.line,
+    path: it.row.path,
+    field: first?.path ?? null,
+    value: it.row.controlNumber,
+    rejected: true,
+  });
+};
+
+/** Parents that are in the case already, or are written by this chunk before the row; a later one is linked when all rows are in. */
+const familyOf = (
+  it: ChunkRow,
+  written: ReadonlySet<number>,
+  chunkStart: number,
+): { readonly parent: string | null; readonly root: string | null; readonly rootRow: number | null } => {
+  const { parentRow, rootRow, parentControl, rootControl } = it.staged;
+  const isThere = (row: number | null): boolean => row !== null && (row < chunkStart || written.has(row));
+  return {
+    parent: isThere(parentRow) ? parentControl : null,
+    root: isThere(rootRow) ? rootControl : null,
+    rootRow: isThere(rootRow) ? rootRow : null,
+  };
+};
+
+/** Writes the pending rows of a chunk in the caller's transaction. */
+export const importChunk = async (
+  tx: Transaction,
+  store: StoreContext,
+  context: ChunkContext,
+  rows: readonly ChunkRow[],
+  chunkStart: number,
+): Promise<ChunkResult> => {
+  const { shared, model } = context;
+  shared.begin();
+  const documents = caseResource(model, 'documents');
+  const exhibits = caseResource(model, 'exhibits');
+  const bulk: BulkRow[] = await shared.rowsFor(
+    tx,
+    rows.map((it) => it.row),
+  );
+  const ordered = inFamilyOrder(rows);
+  const written = new Set<number>();
+  const origins: (ChunkRow | null)[] = bulk.map(() => null);
+  const isExhibit: boolean[] = bulk.map(() => false);
+  for (const it of ordered) {
+    const family = familyOf(it, written, chunkStart);
+    const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
+    bulk.push({ resource: documents, document: documentOf(it, context, rootKey) });
+    bulk.push({ resource: exhibits, document: exhibitOf(it, context, family) });
+    origins.push(it, it);
+    isExhibit.push(false, true);
+    written.add(it.row.row);
+  }
+  const problems: RowProblem[] = [];
+  const refused = new Set<number>();
+  const ids = new Map<number, number>();
+  await bulkWrite(store, bulk, {
+    chunkSize: Math.max(1, bulk.length),
+    onRow: (outcome) => {
+      const origin = origins[outcome.index];
+      if (outcome.outcome === 'failed') {
+        if (origin === null || origin === undefined) throw outcome.error;
+        if (!refused.has(origin.row.row)) problems.push(refusal(origin, outcome.error));
+        refused.add(origin.row.row);
+      } else if (origin !== null && origin !== undefined && isExhibit[outcome.index] === true) {
+        ids.set(origin.row.row, outcome.documentId);
+      }
+    },
+  });
+  const imported = ordered.filter((it) => ids.has(it.row.row) && !refused.has(it.row.row));
+  await writeValues(tx, context, imported, ids, chunkStart);
+  await recordChanges(
+    tx,
+    { actor: context.actor.kind === 'account' ? context.actor.accountId : 'system', origin: `import ${context.jobId}` },
+    'exhibits',
+    imported.map((it) => ({
+      recordId: ids.get(it.row.row) ?? 0,
+      recordKey: it.row.controlNumber ?? '',
+      changes: { imported: [null, it.row.controlNumber] },
+    })),
+  );
+  for (const it of rows) problems.push(...it.row.problems, ...it.stored.problems);
+  await insertProblems(
+    tx,
+    context.jobId,
+    'importing',
+    problems.toSorted((a, b) => (a.row ?? 0) - (b.row ?? 0)),
+  );
+  return { imported: imported.length, rejected: refused.size, exhibits: ids, problems };
+};
+
+const writeValues = async (
+  tx: Transaction,
+  context: ChunkContext,
+  rows: readonly ChunkRow[],
+  ids: ReadonlyMap<number, number>,
+  chunkStart: number,
+): Promise<void> => {
+  const exhibits = rows.flatMap((it) => {
+    const exhibitId = ids.get(it.row.row);
+    if (exhibitId === undefined || Object.keys(it.row.values).length === 0) return [];
+    const metadata = { importedAt: context.importedAt, batchId: context.batchId };
+    return [{ exhibitId, values: it.row.values, metadata }];
+  });
+  if (exhibits.length === 0) return;
+  const key = segmentKey(context.caseId, `${context.jobId}/${chunkStart}`);
+  const segment = await writeSegment(context.objects, key, exhibits);
+  await linkSegment(tx, segment);
+};

@@ -1,0 +1,132 @@
+/**
+ * Links documents whose parent stands after them in the source: their rows were written before the parent was there.
+ *
+ * - In sets, after all rows are in; linking again changes nothing.
+ */
+import type { CaseId } from '@casebound/contract';
+import { bulkWrite, type JsonValue, readMany } from '@casebound/records';
+import type { Transaction } from '../../../database/index.ts';
+import { type CaseRecords, caseResource } from '../../records/index.ts';
+import type { StoredImport } from '../store.ts';
+import { documentKeyOf } from './import-chunk.ts';
+
+type Transact = <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>;
+type Body = { [key: string]: JsonValue };
+
+const setSize = 500;
+
+interface Late {
+  readonly row: number;
+  readonly exhibitId: number;
+  readonly documentId: number;
+  readonly parent: string;
+  readonly root: string;
+  readonly rootRow: number;
+}
+
+const readLate = async (tx: Transaction, jobId: string, after: number): Promise<Late[]> => {
+  const { rows } = await tx.query<{
+    row_no: string;
+    exhibit_id: string;
+    document_id: string;
+    parent: string;
+    root: string;
+    root_row: string;
+  }>(
+    `SELECT child.row_no, exhibit.document_id AS exhibit_id, exhibit.document_document_id AS document_id,
+            parent.control_number AS parent, root.control_number AS root, root.row_no AS root_row
+     FROM import_row AS child
+     JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = child.parent_row
+     JOIN import_row AS root ON root.job_id = $1 AND root.row_no = child.root_row
+     JOIN exhibit ON exhibit.control_number = child.control_number
+     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2
+       AND (child.parent_row > child.row_no OR child.root_row > child.row_no)
+       AND (exhibit.parent_exhibit_document_id IS NULL OR exhibit.family_document_id IS NULL)
+       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = parent.control_number)
+       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = root.control_number)
+     ORDER BY child.row_no LIMIT $3`,
+    [jobId, after, setSize],
+  );
+  return rows.map((row) => ({
+    row: Number(row.row_no),
+    exhibitId: Number(row.exhibit_id),
+    documentId: Number(row.document_id),
+    parent: row.parent,
+    root: row.root,
+    rootRow: Number(row.root_row),
+  }));
+};
+
+const parse = (body: string): Body => {
+  const { id: _id, _etag, _lastModifiedDate, ...document } = JSON.parse(body) as Body;
+  return document;
+};
+
+export const linkLateParents = async (
+  records: CaseRecords,
+  caseId: CaseId,
+  job: Pick<StoredImport, 'job_id'>,
+  transact: Transact,
+): Promise<void> => {
+  const exhibits = caseResource(records.model, 'exhibits');
+  const documents = caseResource(records.model, 'documents');
+  for (let after = 0; ;) {
+    const last = await transact(async (tx) => {
+      const late = await readLate(tx, job.job_id, after);
+      if (late.length === 0) return null;
+      const store = await records.within(caseId, tx);
+      const exhibitBodies = await readMany(
+        store,
+        tx,
+        exhibits,
+        late.map((it) => it.exhibitId),
+      );
+      const documentBodies = await readMany(
+        store,
+        tx,
+        documents,
+        late.map((it) => it.documentId),
+      );
+      await bulkWrite(
+        store,
+        late.flatMap((it) => {
+          const exhibit = exhibitBodies.get(it.exhibitId);
+          const document = documentBodies.get(it.documentId);
+          return [
+            ...(document === undefined
+              ? []
+              : [
+                  {
+                    resource: documents,
+                    document: {
+                      ...parse(document.body),
+                      familyRootReference: { documentKey: documentKeyOf(job.job_id, it.rootRow) },
+                    },
+                  },
+                ]),
+            ...(exhibit === undefined
+              ? []
+              : [
+                  {
+                    resource: exhibits,
+                    document: {
+                      ...parse(exhibit.body),
+                      parentExhibitReference: { controlNumber: it.parent },
+                      familyReference: { controlNumber: it.root },
+                    },
+                  },
+                ]),
+          ];
+        }),
+        {
+          onRow: (outcome) => {
+            if (outcome.outcome === 'failed') throw outcome.error;
+          },
+        },
+      );
+      return late.at(-1)?.row ?? null;
+    });
+    if (last === null) return;
+    after = last;
+  }
+};

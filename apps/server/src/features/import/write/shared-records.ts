@@ -1,0 +1,154 @@
+/**
+ * Records that many exhibits share: custodians, labels with their categories, folders with theirs, confidentiality codes, definitions
+ * of custom fields. Written once, with the first chunk that needs them.
+ *
+ * - What is known is remembered only after the chunk has committed.
+ * - A confidentiality code takes the lowest bit that is free, under a lock: two imports cannot give one bit to two codes.
+ */
+import { CaseboundError } from '@casebound/contract';
+import type { BulkRow, JsonValue, Model } from '@casebound/records';
+import type { Queryable } from '../../../database/index.ts';
+import { caseResource } from '../../records/index.ts';
+import type { SourceRow } from '../source-row.ts';
+
+/** Codes of one case: more would not fit the bits of a number. */
+const maxBits = 52;
+
+export class SharedRecords {
+  readonly #model: Model;
+  readonly #known = new Set<string>();
+  readonly #bits = new Map<string, number>();
+  #pending = new Set<string>();
+  #pendingBits = new Map<string, number>();
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  /** Forgets what the last chunk added, before it is tried again. */
+  begin(): void {
+    this.#pending = new Set();
+    this.#pendingBits = new Map();
+  }
+
+  /** The chunk has committed. */
+  keep(): void {
+    for (const name of this.#pending) this.#known.add(name);
+    for (const [code, bit] of this.#pendingBits) this.#bits.set(code, bit);
+    this.begin();
+  }
+
+  #isNew(kind: string, name: string): boolean {
+    const key = `${kind}\0${name}`;
+    if (this.#known.has(key) || this.#pending.has(key)) return false;
+    this.#pending.add(key);
+    return true;
+  }
+
+  /** Rows to write before those of the exhibits; what is there already is left as it is. */
+  async rowsFor(tx: Queryable, rows: readonly SourceRow[]): Promise<BulkRow[]> {
+    const found: BulkRow[] = [];
+    const add = (endpoint: string, document: { [key: string]: JsonValue }): void => {
+      found.push({ resource: caseResource(this.#model, endpoint), document });
+    };
+    const names = new Map<string, string[]>();
+    const note = (kind: string, name: string): void => {
+      if (!this.#isNew(kind, name)) return;
+      const list = names.get(kind) ?? [];
+      list.push(name);
+      names.set(kind, list);
+    };
+    for (const row of rows) {
+      for (const name of row.custodians) note('custodian', name);
+      for (const label of row.labels) {
+        note('category', label.category);
+        note('label', JSON.stringify([label.category, label.name]));
+      }
+      for (const folder of row.folders) {
+        const segments = folder.split('/');
+        for (let depth = 1; depth <= segments.length; depth += 1) note('folder', segments.slice(0, depth).join('/'));
+      }
+      for (const code of row.confidentiality) if (!this.#bits.has(code)) note('code', code);
+    }
+    const missing = await this.#absent(tx, names);
+    for (const name of missing.get('custodian') ?? []) add('custodians', { name });
+    for (const categoryName of missing.get('category') ?? []) add('labelCategories', { categoryName });
+    for (const key of missing.get('label') ?? []) {
+      const [categoryName, name] = JSON.parse(key) as [string, string];
+      add('labels', { labelCategoryReference: { categoryName }, name });
+    }
+    for (const path of missing.get('folder') ?? []) {
+      const parent = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : null;
+      add('folderTags', { path, ...(parent === null ? {} : { parentFolderReference: { path: parent } }) });
+    }
+    const codes = names.get('code') ?? [];
+    if (codes.length > 0) await this.#giveBits(tx, codes, add);
+    return found;
+  }
+
+  /** Those of the names that the case does not have. One statement for all kinds. */
+  async #absent(tx: Queryable, names: ReadonlyMap<string, readonly string[]>): Promise<Map<string, string[]>> {
+    const of = (kind: string): readonly string[] => names.get(kind) ?? [];
+    const labels = of('label').map((key) => JSON.parse(key) as [string, string]);
+    const { rows } = await tx.query<{ kind: string; name: string }>(
+      `SELECT 'custodian' AS kind, name FROM custodian WHERE name = ANY ($1::text[])
+       UNION ALL SELECT 'category', category_name FROM label_category WHERE category_name = ANY ($2::text[])
+       UNION ALL SELECT 'folder', path FROM folder_tag WHERE path = ANY ($3::text[])
+       UNION ALL SELECT 'label', json_build_array(category.category_name, label.name)::text
+         FROM unnest($4::text[], $5::text[]) AS wanted (category, name)
+         JOIN label_category AS category ON category.category_name = wanted.category
+         JOIN label ON label.label_category_document_id = category.document_id AND label.name = wanted.name`,
+      [
+        of('custodian'),
+        of('category'),
+        of('folder'),
+        labels.map(([category]) => category),
+        labels.map(([, name]) => name),
+      ],
+    );
+    const there = new Map<string, Set<string>>();
+    for (const { kind, name } of rows) {
+      const set = there.get(kind) ?? new Set();
+      set.add(kind === 'label' ? JSON.stringify(JSON.parse(name)) : name);
+      there.set(kind, set);
+    }
+    return new Map(
+      [...names].map(([kind, list]) => [kind, list.filter((name) => there.get(kind)?.has(name) !== true)]),
+    );
+  }
+
+  async #giveBits(
+    tx: Queryable,
+    codes: readonly string[],
+    add: (endpoint: string, document: { [key: string]: JsonValue }) => void,
+  ): Promise<void> {
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('confidentiality bits ' || current_schema(), 0))`);
+    const { rows } = await tx.query<{ code: string; bit: string }>('SELECT code, bit FROM confidentiality_code');
+    const taken = new Set(rows.map((row) => Number(row.bit)));
+    const known = new Map(rows.map((row) => [row.code, Number(row.bit)]));
+    for (const code of codes) {
+      let bit = known.get(code);
+      if (bit === undefined) {
+        bit = 0;
+        while (taken.has(bit)) bit += 1;
+        if (bit >= maxBits) {
+          throw new CaseboundError(
+            'validation_failed',
+            `The case has ${maxBits} confidentiality codes, and there is no bit for another (${code.slice(0, 50)}).`,
+          );
+        }
+        taken.add(bit);
+        add('confidentialityCodes', { code: code.slice(0, 100), labelText: code.slice(0, 300), bit });
+      }
+      this.#pendingBits.set(code, bit);
+    }
+  }
+
+  /** Bits of a row's codes, as `Exhibit.confidentialityStatus` holds them. */
+  statusOf(codes: readonly string[]): number {
+    return codes.reduce((status, code) => {
+      const bit = this.#pendingBits.get(code) ?? this.#bits.get(code);
+      return bit === undefined ? status : status + 2 ** bit;
+    }, 0);
+  }
+}

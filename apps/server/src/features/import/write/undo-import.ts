@@ -1,0 +1,88 @@
+/**
+ * Removes what an import wrote: exhibits and documents of its batch, pointers, objects.
+ *
+ * - In sets of a thousand, leaves of families first; each set is a transaction, and an interrupted undo is done again.
+ * - What others have come to refer to is left and reported: nobody's work is deleted with it.
+ * - Shared records (custodians, labels, folders) stay: they may be in use, and an empty one harms nobody.
+ */
+import type { CaseId } from '@casebound/contract';
+import type { Transaction } from '../../../database/index.ts';
+import { objectPrefix, type ObjectStore } from '../../../platform/object-store/Port.ts';
+import { unlinkExhibits } from '../../fields/index.ts';
+import { insertProblems, problem } from '../import-problem.ts';
+import type { StoredImport } from '../store.ts';
+
+type Transact = <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>;
+
+const setSize = 1_000;
+
+/** Exhibits of the batch that none of the batch is attached to, and that nothing else refers to. */
+const leaves = `SELECT document_id, document_document_id FROM exhibit
+  WHERE batch_document_id = $1 AND NOT EXISTS (
+    SELECT FROM reference_edge WHERE child_document_id = exhibit.document_id AND parent_document_id <> exhibit.document_id)
+  ORDER BY document_id LIMIT $2`;
+
+export const undoImport = async (
+  { objects }: { readonly objects: ObjectStore },
+  caseId: CaseId,
+  job: Pick<StoredImport, 'job_id' | 'batch_id'>,
+  transact: Transact,
+): Promise<void> => {
+  for (;;) {
+    const removed = await transact(async (tx) => {
+      const { rows } = await tx.query<{ document_id: string; document_document_id: string }>(leaves, [
+        job.batch_id,
+        setSize,
+      ]);
+      const exhibits = rows.map((row) => Number(row.document_id));
+      if (exhibits.length === 0) return 0;
+      await unlinkExhibits(tx, exhibits);
+      await remove(tx, exhibits);
+      return exhibits.length;
+    });
+    if (removed === 0) break;
+  }
+  // Documents of the batch are those whose key names the job's rows; their objects lie below the batch.
+  for (;;) {
+    const removed = await transact(async (tx) => {
+      const { rows } = await tx.query<{ document_id: string }>(
+        `SELECT document_id FROM source_document AS candidate
+         WHERE EXISTS (SELECT FROM source_document__variants WHERE root_document_id = candidate.document_id AND starts_with(object_key, $1))
+           AND NOT EXISTS (SELECT FROM reference_edge WHERE child_document_id = candidate.document_id)
+         LIMIT $2`,
+        [`case_${caseId}/processed-files/${job.batch_id}/`, setSize],
+      );
+      await remove(
+        tx,
+        rows.map((row) => Number(row.document_id)),
+      );
+      return rows.length;
+    });
+    if (removed === 0) break;
+  }
+  const left = await transact(async (tx) => {
+    const { rows } = await tx.query<{ control_number: string }>(
+      'SELECT control_number FROM exhibit WHERE batch_document_id = $1 ORDER BY control_number LIMIT 1000',
+      [job.batch_id],
+    );
+    await insertProblems(
+      tx,
+      job.job_id,
+      'undo',
+      rows.map((row) =>
+        problem('warning', 'exhibit_in_use', 'The exhibit is left, because other records refer to it.', {
+          value: row.control_number,
+        }),
+      ),
+    );
+    return rows.length;
+  });
+  await objects.deletePrefix(objectPrefix(`case_${caseId}/custom-fields/segments/${job.job_id}/`));
+  if (left === 0) await objects.deletePrefix(objectPrefix(`case_${caseId}/processed-files/${job.batch_id}/`));
+};
+
+const remove = async (tx: Transaction, documentIds: readonly number[]): Promise<void> => {
+  if (documentIds.length === 0) return;
+  await tx.query('DELETE FROM reference_edge WHERE parent_document_id = ANY ($1::bigint[])', [documentIds]);
+  await tx.query('DELETE FROM document WHERE document_id = ANY ($1::bigint[])', [documentIds]);
+};
