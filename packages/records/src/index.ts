@@ -1,4 +1,5 @@
 /** The public face of the record store. */
+export { requireCustomViews } from './auth/check-rules.ts';
 export { type AuthorizationRules, type Claims, parseAuthorization } from './auth/claim-set.ts';
 export { emitDdl } from './ddl/emit-ddl.ts';
 export { provisionStore } from './ddl/provision.ts';

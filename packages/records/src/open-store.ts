@@ -4,6 +4,7 @@
  * - Refuses a store whose fingerprint is not the model's, and says what differs.
  */
 import { CaseboundError } from '@casebound/contract';
+import { checkRules } from './auth/check-rules.ts';
 import type { AuthorizationRules } from './auth/claim-set.ts';
 import { readEffectiveSchema, schemaMismatch } from './ddl/provision.ts';
 import { type Model, type Resource, resourceId } from './derive/model.ts';
@@ -46,6 +47,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<StoreContext
     return { effective: found, keys: keysByName };
   });
   if (effective.fingerprint !== model.fingerprint) throw schemaMismatch(schema, effective.manifest, model);
+  if (options.authorization !== undefined && options.authorization !== null) checkRules(options.authorization, model);
   return createContext({
     model,
     schema,

@@ -128,12 +128,17 @@ test('writes outside of the groups are refused, also as a move out of them, also
   ).toBe('ok');
   expect(
     await code(write('readingLists', { name: 'theirs', organisationReference: { organisationId: 11 } }, group('b21'))),
-  ).toBe('forbidden');
+  ).toBe('unresolved_reference');
+  expect(await code(write('readingLists', { name: 'belongs to nobody either' }, group('b21')))).toBe('forbidden');
   expect(
     await code(write('readingLists', { name: 'l11', organisationReference: { organisationId: 21 } }, group('b21'))),
   ).toBe('forbidden');
   const moved = { name: 'l21', organisationReference: { organisationId: 11 } };
   expect(await code(putDocument(store, resource, ids.get('l21')?.uuid ?? '', moved, { claims: group('b21') }))).toBe(
+    'unresolved_reference',
+  );
+  const nowhere = { name: 'l21' };
+  expect(await code(putDocument(store, resource, ids.get('l21')?.uuid ?? '', nowhere, { claims: group('b21') }))).toBe(
     'forbidden',
   );
   expect(await code(putDocument(store, resource, ids.get('l11')?.uuid ?? '', moved, { claims: group('b21') }))).toBe(
@@ -151,7 +156,7 @@ test('writes outside of the groups are refused, also as a move out of them, also
     })),
     { claims: group('b21'), onRow: (row) => outcomes.push(row.outcome === 'failed' ? row.error.code : row.outcome) },
   );
-  expect(outcomes).toEqual(['created', 'forbidden', 'created']);
+  expect(outcomes).toEqual(['created', 'unresolved_reference', 'created']);
   expect(await namesSeen(root)).not.toContain('theirs');
 });
 

@@ -35,7 +35,8 @@ const strategyForm = z.discriminatedUnion('kind', [
   }),
 ]);
 
-export const actionForm = z.enum(['create', 'read', 'update', 'delete']);
+/** `refer`: to name the record in a reference of another; `read` decides where it is not granted by itself. */
+export const actionForm = z.enum(['create', 'read', 'update', 'delete', 'refer']);
 
 const grantForm = z.object({
   /** `Project.Resource`; `*` for every resource that has no entry of its own. */

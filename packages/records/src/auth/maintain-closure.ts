@@ -57,6 +57,11 @@ export const closureSql = (ctx: StoreContext, scope: 'below' | 'all'): string =>
 
 export const hasHierarchy = (ctx: StoreContext): boolean => hierarchyParts(ctx).length > 0;
 
+const hierarchyLock = (ctx: StoreContext): Statement => ({
+  text: `SELECT pg_advisory_xact_lock(hashtextextended(${quoteLiteral(`records hierarchy ${ctx.schema}`)}, 0))`,
+  values: [],
+});
+
 /** Statements that bring the closure up to date after members were written; none for a resource outside the hierarchy. */
 export const maintainHierarchy = (
   ctx: StoreContext,
@@ -68,10 +73,7 @@ export const maintainHierarchy = (
   const values = [documentIds];
   const affected = `WITH RECURSIVE links AS (${linksSql(ctx)}), below(id) AS (SELECT unnest($1::bigint[]) UNION SELECT l.child FROM below b JOIN links l ON l.parent = b.id)`;
   return [
-    {
-      text: `SELECT pg_advisory_xact_lock(hashtextextended(${quoteLiteral(`records hierarchy ${ctx.schema}`)}, 0))`,
-      values: [],
-    },
+    hierarchyLock(ctx),
     { text: `${affected} DELETE FROM ${closure} c USING below b WHERE c.descendant_document_id = b.id`, values },
     {
       text: `INSERT INTO ${closure} (ancestor_document_id, descendant_document_id) ${closureSql(ctx, 'below')} ON CONFLICT DO NOTHING`,
@@ -80,7 +82,10 @@ export const maintainHierarchy = (
   ];
 };
 
-/** Statements for members that are gone; nothing can be below them, because what refers to them keeps them from being deleted. */
+/**
+ * Statements for members that go; nothing can be below them, because what refers to them keeps them from being deleted. They queue
+ * too: a recomputation above them that has not committed would put them back.
+ */
 export const forgetHierarchy = (
   ctx: StoreContext,
   resource: Resource,
@@ -88,6 +93,7 @@ export const forgetHierarchy = (
 ): readonly Statement[] => {
   if (!hierarchyParts(ctx).some((part) => part.resource === resource)) return [];
   return [
+    hierarchyLock(ctx),
     {
       text: `DELETE FROM ${ctx.writes.qualified('authorization_closure')} WHERE descendant_document_id = ANY($1::bigint[]) OR ancestor_document_id = ANY($1::bigint[])`,
       values: [documentIds],

@@ -9,6 +9,7 @@ import { CaseboundError } from '@casebound/contract';
 import { displayName, type Resource } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
 import type { StoreContext } from '../store-context.ts';
+import { misfit } from './check-rules.ts';
 import type { AuthorizationStrategy, Claims, RecordAction } from './claim-set.ts';
 
 /** A predicate with its values; parameters are numbered from `first`. */
@@ -55,7 +56,7 @@ const strategySql = (
           `The claim set names ${strategy.path}, which is no value of ${displayName(resource.name)}.`,
         );
       }
-      return `EXISTS (SELECT 1 FROM unnest(${bind(claims.namespacePrefixes ?? [])}::text[]) AS n(prefix) WHERE starts_with(t.${quoteIdentifier(column.name)}, n.prefix))`;
+      return `EXISTS (SELECT 1 FROM unnest(${bind(claims.namespacePrefixes ?? [])}::text[]) AS n(prefix) WHERE n.prefix <> '' AND starts_with(t.${quoteIdentifier(column.name)}, n.prefix))`;
     }
     case 'relationship': {
       const groups = bind(claims.groupDocumentIds ?? []);
@@ -92,15 +93,18 @@ export const rowPredicate = (
   const grant =
     grants.find((entry) => entry.resource === displayName(resource.name)) ??
     grants.find((entry) => entry.resource === '*');
-  const strategies = grant?.actions[action];
-  if (strategies === undefined) throw forbidden(action, resource);
+  const strategies = grant?.actions[action] ?? (action === 'refer' ? grant?.actions.read : undefined);
+  if (strategies === undefined || strategies.some((strategy) => misfit(resource, strategy) !== null))
+    throw forbidden(action, resource);
   const values: unknown[] = [];
   const bind = (value: unknown): string => {
     values.push(value);
     return `$${first + values.length - 1}`;
   };
   return {
-    sql: strategies.map((strategy) => strategySql(ctx, resource, strategy, claims, bind)).join(' AND '),
+    sql: strategies.every((strategy) => strategy.kind === 'none')
+      ? 'TRUE'
+      : strategies.map((strategy) => strategySql(ctx, resource, strategy, claims, bind)).join(' AND '),
     values,
   };
 };

@@ -99,6 +99,7 @@ const lookUpBatch = async (
         find: { by: 'referentialId', keys: group.map((row) => row.flat.referentialId) },
         newIds: group.length,
         allowed: rowPredicate(ctx, resource, 'update', claims, 3),
+        claims,
       }),
     ]),
   );

@@ -6,12 +6,13 @@
  *   resource comes in a later wave, because foreign keys are checked at the end of each statement.
  */
 import { CaseboundError } from '@casebound/contract';
-import { displayName, type Resource } from '../derive/model.ts';
+import type { Resource } from '../derive/model.ts';
 import { uuidV7 } from '../identity/uuid-v7.ts';
 import { diffDocuments } from '../write/diff-rows.ts';
 import type { FlatDocument } from '../write/flatten-document.ts';
 import type { ExistingDocument, LookUp } from '../write/look-up.ts';
 import { unresolvedError, unresolvedErrors } from '../write/resolve-references.ts';
+import { duplicateIdentity, notAllowed } from '../write/write-document.ts';
 import type { WriteItem } from '../write/write-statements.ts';
 
 /** A row of the stream that passed validation. */
@@ -53,12 +54,14 @@ class BatchPlanner {
   private readonly accepted: Accepted[] = [];
   readonly outcomes: RowOutcome[] = [];
   private readonly freeIds: number[];
+  private readonly unreferable = new Set<string>();
 
   constructor(found: ReadonlyMap<Resource, LookUp>) {
     this.found = found;
     this.freeIds = [...found.values()].flatMap((part) => part.newIds).reverse();
     for (const part of found.values()) {
       for (const [id, entry] of part.identities) this.resolution.set(id, entry.documentId);
+      for (const id of part.unreferable) this.unreferable.add(id);
     }
   }
 
@@ -86,12 +89,6 @@ class BatchPlanner {
   private update(row: PreparedRow, existing: ExistingDocument): void {
     const { flat } = row;
     const { documentId, uuid } = existing;
-    if (!existing.isAllowed) {
-      throw new CaseboundError(
-        'forbidden',
-        `The claim set does not allow to write this ${displayName(flat.resource.name)}.`,
-      );
-    }
     if (existing.before !== null && diffDocuments(existing.before, flat).length === 0) {
       this.outcomes.push({ index: row.index, outcome: 'unchanged', documentId, uuid });
     } else this.accept(row, { flat, documentId, uuid, existing });
@@ -99,18 +96,16 @@ class BatchPlanner {
 
   private decide(row: PreparedRow): void {
     const { flat } = row;
-    const missing = unresolvedErrors(flat, (id) => this.resolution.has(id));
-    if (missing.length > 0) throw unresolvedError(missing);
     const existing = this.found.get(flat.resource)?.existing.get(flat.referentialId);
+    if (existing?.isAllowed === false) throw notAllowed(flat.resource);
+    const missing = unresolvedErrors(flat, (id) => this.resolution.has(id), this.unreferable, existing?.before ?? null);
+    if (missing.length > 0) throw unresolvedError(missing);
     if (existing !== undefined) {
       this.update(row, existing);
       return;
     }
     if (this.resolution.has(flat.referentialId) || (flat.aliasId !== null && this.resolution.has(flat.aliasId))) {
-      throw new CaseboundError(
-        'duplicate_identity',
-        `Another record has the identity of this ${displayName(flat.resource.name)}.`,
-      );
+      throw duplicateIdentity(flat.resource, flat, this.unreferable);
     }
     const documentId = this.freeIds.pop();
     if (documentId === undefined) throw new CaseboundError('internal', 'The database gave too few document ids.');

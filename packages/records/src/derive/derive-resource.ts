@@ -157,7 +157,7 @@ class ResourceDeriver {
     for (const [name, value] of properties.slice(0, maxMembers)) {
       const child = asSchema(value);
       // eslint-disable-next-line no-control-regex
-      if (child === null || name === '' || name === '__proto__' || /[.[\]\u0000]/.test(name)) {
+      if (child === null || name === '' || name in Object.prototype || /[.[\]\u0000]/.test(name)) {
         problems.add(
           `${this.at} ${path}.${name}`,
           child === null ? 'is no JSON schema' : 'is a name that no JSON path can hold',

@@ -7,7 +7,8 @@
 import { CaseboundError } from '@casebound/contract';
 import type { Claims } from '../auth/claim-set.ts';
 import { forgetHierarchy } from '../auth/maintain-closure.ts';
-import { rowPredicate } from '../auth/row-predicate.ts';
+import { rowPredicate, type RowPredicate } from '../auth/row-predicate.ts';
+import { documentColumn } from '../ddl/emit-ddl.ts';
 import { displayName, type Resource, resourceId } from '../derive/model.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { isUuid } from '../identity/uuid-v7.ts';
@@ -40,25 +41,83 @@ const descriptorUsersSql = (ctx: StoreContext, resource: Resource): string =>
     return tests.length === 0 ? `SELECT NULL AS name WHERE $1::bigint IS NULL` : tests.join(' UNION ');
   });
 
+/** Documents of `user` that hold the descriptor `$1`. */
+const descriptorOwnersSql = (ctx: StoreContext, user: Resource, descriptor: Resource): string =>
+  user.tables
+    .flatMap((table) =>
+      table.columns
+        .filter((column) => column.descriptor !== null && resourceId(column.descriptor) === resourceId(descriptor.name))
+        .map(
+          (column) =>
+            `SELECT x.${quoteIdentifier(documentColumn(table))} FROM ${ctx.writes.qualified(table.name)} x WHERE x.${quoteIdentifier(column.name)} = $1`,
+        ),
+    )
+    .join(' UNION ');
+
+/** Of resources, those of which the caller may read one of the rows that a condition over `t` gives. */
+const visibleTypes = async (
+  ctx: StoreContext,
+  tx: RecordTransaction,
+  claims: Claims | null,
+  candidates: readonly { readonly resource: Resource; readonly condition: string }[],
+  documentId: number,
+): Promise<readonly string[]> => {
+  const names: string[] = [];
+  for (const { resource, condition } of candidates) {
+    let predicate: RowPredicate;
+    try {
+      predicate = rowPredicate(ctx, resource, 'read', claims, 2);
+    } catch (error) {
+      if (error instanceof CaseboundError && error.code === 'forbidden') continue;
+      throw error;
+    }
+    const { rows } = await tx.query(
+      `SELECT 1 FROM ${ctx.writes.qualified(resource.root.name)} t WHERE ${condition} AND ${predicate.sql} LIMIT 1`,
+      [documentId, ...predicate.values],
+    );
+    if (rows.length > 0) names.push(displayName(resource.name));
+  }
+  return names;
+};
+
+/** The types of what refers to a document, as far as the caller may see one record of the type that does. */
 const referringTypes = async (
   ctx: StoreContext,
   tx: RecordTransaction,
   resource: Resource,
   documentId: number,
+  claims: Claims | null,
 ): Promise<readonly string[]> => {
   if (resource.isDescriptor) {
     const { rows } = await tx.query(descriptorUsersSql(ctx, resource), [documentId]);
-    return rows.map((row) => String(row['name']));
+    const users = new Set(rows.map((row) => String(row['name'])));
+    const candidates = [...ctx.model.resources.values()].filter((user) => users.has(displayName(user.name)));
+    return visibleTypes(
+      ctx,
+      tx,
+      claims,
+      candidates.map((user) => ({
+        resource: user,
+        condition: `t.document_id IN (${descriptorOwnersSql(ctx, user, resource)})`,
+      })),
+      documentId,
+    );
   }
+  const edge = ctx.writes.qualified('reference_edge');
   const { rows } = await tx.query(
-    `SELECT DISTINCT p.resource_key_id FROM ${ctx.writes.qualified('reference_edge')} e JOIN ${ctx.writes.qualified('document')} p ON p.document_id = e.parent_document_id WHERE e.child_document_id = $1 AND e.parent_document_id <> $1`,
+    `SELECT DISTINCT p.resource_key_id FROM ${edge} e JOIN ${ctx.writes.qualified('document')} p ON p.document_id = e.parent_document_id WHERE e.child_document_id = $1 AND e.parent_document_id <> $1`,
     [documentId],
   );
   const byKey = resourcesByKey(ctx);
-  return rows.map((row) => {
-    const found = byKey.get(Number(row['resource_key_id']));
-    return found === undefined ? 'a resource of another schema' : displayName(found.name);
-  });
+  const found = rows.flatMap((row) => byKey.get(Number(row['resource_key_id'])) ?? []);
+  const condition = `t.document_id IN (SELECT e.parent_document_id FROM ${edge} e WHERE e.child_document_id = $1)`;
+  return visibleTypes(
+    ctx,
+    tx,
+    claims,
+    found.map((user) => ({ resource: user, condition })),
+    documentId,
+  );
 };
 
 const referenced = (resource: Resource, types: readonly string[]): CaseboundError => {
@@ -126,7 +185,7 @@ const runDelete = async (
     if (sqlFailureOf(error)?.sqlState !== '23503') throw error;
     if (own) throw new ReferencedSignal(documentId);
     await tx.query('ROLLBACK TO SAVEPOINT records_delete');
-    throw referenced(resource, await referringTypes(ctx, tx, resource, documentId));
+    throw referenced(resource, await referringTypes(ctx, tx, resource, documentId, options.claims ?? null));
   }
 };
 
@@ -165,7 +224,9 @@ export const deleteDocument = async (
     ctx.metrics.count('records_deletes', { resource: resource.endpoint });
   } catch (error) {
     if (!(error instanceof ReferencedSignal)) throw error;
-    const types = await ctx.database.transaction((tx) => referringTypes(ctx, tx, resource, error.documentId));
+    const types = await ctx.database.transaction((tx) =>
+      referringTypes(ctx, tx, resource, error.documentId, options.claims ?? null),
+    );
     throw referenced(resource, types);
   }
 };

@@ -8,9 +8,11 @@
  */
 import type { Resource } from '../derive/model.ts';
 import { quoteLiteral } from '../derive/naming.ts';
-import type { RecordTransaction } from '../session.ts';
+import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
+import type { Claims } from '../auth/claim-set.ts';
+import { referCheck } from '../auth/referable.ts';
 import type { RowPredicate } from '../auth/row-predicate.ts';
 import { type FlatDocument, flattenDocument } from './flatten-document.ts';
 import type { JsonValue } from './parse-json.ts';
@@ -35,6 +37,8 @@ export interface LookUp {
   /** By referential id, or by uuid when looked up by uuid. */
   readonly existing: ReadonlyMap<string, ExistingDocument>;
   readonly newIds: readonly number[];
+  /** Ids of records that exist and that the caller may not refer to. */
+  readonly unreferable: ReadonlySet<string>;
   /** A read whose answer nothing depends on and that may still fail; to be settled with what is sent next. */
   readonly unread: Promise<unknown> | null;
 }
@@ -45,6 +49,7 @@ export interface LookUpRequest {
   readonly find: { readonly by: 'referentialId' | 'uuid'; readonly keys: readonly string[] };
   readonly newIds: number;
   readonly allowed: RowPredicate;
+  readonly claims: Claims | null;
 }
 
 const currentSql = (
@@ -94,7 +99,9 @@ const rowToExisting = (resource: Resource, row: Readonly<Record<string, unknown>
 /** Sends the look-up in one go and waits for it. */
 export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: LookUpRequest): Promise<LookUp> => {
   const { resource, find, allowed, newIds } = request;
-  const ids = arrayLiteral([...new Set(request.referentialIds)]);
+  const distinct = [...new Set(request.referentialIds)];
+  const ids = arrayLiteral(distinct);
+  const check = referCheck(ctx, resource, distinct, request.claims);
   const identitiesSent = tx.query(identitiesSql(ctx, newIds > 0), newIds > 0 ? [ids, newIds] : [ids]);
   const currentSent = tx.query(currentSql(ctx, resource, find.by, allowed), [
     arrayLiteral(find.keys),
@@ -102,6 +109,8 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
     ...allowed.values,
   ]);
   currentSent.catch(() => undefined);
+  const checkSent = settleAll((check?.statements ?? []).map(async (each) => tx.query(each.text, each.values)));
+  checkSent.catch(() => undefined);
   const { rows } = await identitiesSent.catch(async (error: unknown) => {
     await currentSent.catch(() => undefined);
     throw error;
@@ -113,12 +122,19 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
     if (typeof id !== 'string') fresh.push(Number(documentId));
     else identities.set(id, { documentId: Number(documentId), resourceKeyId: Number(resourceKeyId) });
   }
+  const unreferable = new Set<string>();
+  if (check !== null) {
+    const referable = new Set((await checkSent).flatMap((part) => part.rows.map((row) => row['referential_id'])));
+    for (const [id, { resourceKeyId }] of identities)
+      if (!check.freeKeys.has(resourceKeyId) && !referable.has(id)) unreferable.add(id);
+  }
   const isAbsent = find.by === 'referentialId' && !find.keys.some((key) => identities.has(key));
   const current = isAbsent ? [] : (await currentSent).rows;
   return {
     identities,
     existing: new Map(current.map((row) => [String(row['key']), rowToExisting(resource, row)])),
     newIds: fresh,
+    unreferable,
     unread: isAbsent ? currentSent : null,
   };
 };

@@ -2,19 +2,26 @@
 import { CaseboundError, type FieldError } from '@casebound/contract';
 import type { FlatDocument } from './flatten-document.ts';
 
-/** Errors for the references that `resolve` does not know. */
+/**
+ * Errors for the references that `resolve` does not know, and for those to records that the caller may not refer to: the same, so
+ * that nothing is learnt of what may not be seen. What the document refers to already stays.
+ */
 export const unresolvedErrors = (
   flat: FlatDocument,
   resolve: (referentialId: string) => boolean,
-): readonly FieldError[] =>
-  flat.references
-    .filter((reference) => !resolve(reference.referentialId))
-    .map((reference) => ({ path: reference.path, message: `names a ${reference.targetName} that does not exist` }));
+  unreferable: ReadonlySet<string>,
+  before: FlatDocument | null,
+): readonly FieldError[] => {
+  const kept = new Set(unreferable.size === 0 ? [] : before?.references.map((reference) => reference.referentialId));
+  return flat.references
+    .filter(({ referentialId: id }) => !resolve(id) || (unreferable.has(id) && !kept.has(id)))
+    .map((reference) => ({ path: reference.path, message: `names no ${reference.targetName} that exists` }));
+};
 
 export const unresolvedError = (errors: readonly FieldError[]): CaseboundError =>
   new CaseboundError(
     'unresolved_reference',
-    `The document refers to ${errors.length} record${errors.length === 1 ? '' : 's'} that do not exist: ${errors
+    `The document refers to ${errors.length === 1 ? 'a record that does' : `${errors.length} records that do`} not exist: ${errors
       .slice(0, 5)
       .map((error) => `${error.path} ${error.message}`)
       .join('; ')}.`,

@@ -70,8 +70,21 @@ export const requireAllowed = (
 const aliasOwner = (found: LookUp, flat: FlatDocument): number | null =>
   flat.aliasId === null ? null : (found.identities.get(flat.aliasId)?.documentId ?? null);
 
-const duplicate = (resource: Resource): CaseboundError =>
-  new CaseboundError('duplicate_identity', `Another record has the identity of this ${displayName(resource.name)}.`);
+export const notAllowed = (resource: Resource): CaseboundError =>
+  new CaseboundError('forbidden', `The claim set does not allow to write this ${displayName(resource.name)}.`);
+
+/** The identity is taken; by a record that the caller may not see, this is all that it is told. */
+export const duplicateIdentity = (
+  resource: Resource,
+  flat: FlatDocument,
+  unreferable: ReadonlySet<string>,
+): CaseboundError =>
+  unreferable.has(flat.referentialId) || (flat.aliasId !== null && unreferable.has(flat.aliasId))
+    ? notAllowed(resource)
+    : new CaseboundError(
+        'duplicate_identity',
+        `Another record has the identity of this ${displayName(resource.name)}.`,
+      );
 
 interface Decided {
   readonly result: WriteResult;
@@ -130,8 +143,8 @@ const finish = async (
   return decided.result;
 };
 
-const checkResolved = (flat: FlatDocument, found: LookUp): void => {
-  const errors = unresolvedErrors(flat, (id) => found.identities.has(id));
+const checkResolved = (flat: FlatDocument, found: LookUp, before: FlatDocument | null): void => {
+  const errors = unresolvedErrors(flat, (id) => found.identities.has(id), found.unreferable, before);
   if (errors.length > 0) throw unresolvedError(errors);
 };
 
@@ -182,20 +195,17 @@ export const upsertDocument = async (
       find: { by: 'referentialId', keys: [flat.referentialId] },
       newIds: 1,
       allowed,
+      claims: options.claims ?? null,
     });
     const existing = found.existing.get(flat.referentialId) ?? null;
     if (existing !== null) {
-      if (!existing.isAllowed)
-        throw new CaseboundError(
-          'forbidden',
-          `The claim set does not allow to write this ${displayName(resource.name)}.`,
-        );
-      checkResolved(flat, found);
+      if (!existing.isAllowed) throw notAllowed(resource);
+      checkResolved(flat, found, existing.before);
       return finish(ctx, tx, resource, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     checkPreconditions(options, null);
-    checkResolved(flat, found);
-    if (aliasOwner(found, flat) !== null) throw duplicate(resource);
+    checkResolved(flat, found, null);
+    if (aliasOwner(found, flat) !== null) throw duplicateIdentity(resource, flat, found.unreferable);
     const [documentId] = found.newIds;
     if (documentId === undefined) throw new CaseboundError('internal', 'The database gave no document id.');
     const uuid = uuidV7(Date.now());
@@ -242,13 +252,14 @@ export const putDocument = async (
       find: { by: 'uuid', keys: [uuid] },
       newIds: 0,
       allowed,
+      claims: options.claims ?? null,
     });
     const [existing] = found.existing.values();
     if (existing === undefined || !existing.isAllowed) throw notFound(resource, uuid);
     checkPreconditions(options, existing.etag);
     const owner = found.identities.get(flat.referentialId)?.documentId ?? null;
     if (owner === existing.documentId) {
-      checkResolved(flat, found);
+      checkResolved(flat, found, existing.before);
       return finish(ctx, tx, resource, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     if (!resource.allowIdentityUpdates) {
@@ -260,9 +271,10 @@ export const putDocument = async (
         },
       );
     }
-    checkResolved(flat, found);
+    checkResolved(flat, found, existing.before);
     const alias = aliasOwner(found, flat);
-    if (owner !== null || (alias !== null && alias !== existing.documentId)) throw duplicate(resource);
+    if (owner !== null || (alias !== null && alias !== existing.documentId))
+      throw duplicateIdentity(resource, flat, found.unreferable);
     const item = { flat, documentId: existing.documentId, uuid: existing.uuid, existing };
     await changeIdentity(ctx, tx, resource, item, resolutionOf(found));
     const required = requireAllowed(ctx, resource, 'update', options.claims ?? null, [item.documentId]);
