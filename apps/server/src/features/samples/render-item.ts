@@ -56,6 +56,8 @@ const mimeTypes = {
 const MAX_RENDITION_PAGES = 20;
 
 const landscape: PageShape = { width: 792, height: 612, rotation: 0, cropped: 0 };
+/** A quarter of a page: what people photograph. */
+const snapshot: PageShape = { width: 306, height: 396, rotation: 0, cropped: 0 };
 
 /** Most pages are upright; some are turned, some cut. */
 const shapeOf = (random: Random): PageShape => {
@@ -197,7 +199,7 @@ export const renderItem = (
       return { ...none, native: Buffer.from(text), text: [text.trimEnd()] };
     }
     case 'photo': {
-      const pages = writePages({ ...plan, secrets: [] }, random, [portrait]);
+      const pages = writePages({ ...plan, secrets: [] }, random, [snapshot]);
       const [image] = pages.map(draw);
       if (image === undefined) return { ...none, native: new Uint8Array(0), text: [''] };
       return { ...none, native: writePng(image), text: pages.map(pageTextOf) };

@@ -17,13 +17,13 @@ const MAX_LINE = 76;
 // eslint-disable-next-line no-control-regex
 const isAscii = (text: string): boolean => /^[\u0020-\u007E]*$/u.test(text);
 
-/** Encoded words of at most 75 characters, none of which cuts a character (RFC 2047, 2 and 5). */
+/** Encoded words none of which cuts a character, short enough for lines of 76 with the name of the header (RFC 2047, 2 and 5). */
 const encodeWords = (text: string): string => {
   const words: string[] = [];
   let piece = '';
   for (const character of text) {
-    // `=?UTF-8?B?` and `?=` take 12 of 75; base64 makes 4 of 3.
-    if (Buffer.byteLength(piece + character) > 45) {
+    // `Subject: =?UTF-8?B?` and `?=` take 21 of 76; base64 makes 4 of 3.
+    if (Buffer.byteLength(piece + character) > 39) {
       words.push(piece);
       piece = '';
     }

@@ -65,7 +65,8 @@ export const readSample = async (folder: string): Promise<ReadSample> => {
   for await (const { cells } of reader.rows())
     rows.push(Object.fromEntries(reader.columns.map(({ name, index }) => [name, cells[index] ?? ''])));
   const lines = readOpticon(createReadStream(path.join(folder, 'meridian.opt')), { onProblem });
-  const images = await Array.fromAsync(groupOpticonDocuments(lines, onProblem));
+  const images: OpticonDocument[] = [];
+  for await (const document of groupOpticonDocuments(lines, onProblem)) images.push(document);
   return { rows, images, truth: readTruth(folder), problems };
 };
 

@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const binary = fileURLToPath(new URL('../../../bin/casebound.js', import.meta.url));
+
+describe('casebound sample create', () => {
+  let folder = '';
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'casebound-sample-cli-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [binary, 'sample', 'create', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: { ...process.env, ...env },
+    });
+    return { status, stdout, stderr };
+  };
+
+  it('tells people what it made', () => {
+    const { status, stdout } = run(['a', '--documents', '60', '--fields', '5']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^Sample of 60 documents in \d+ families/u);
+    expect(stdout).toContain('Load file    meridian.dat');
+    expect(stdout).toMatch(/Flaws {8}(?:\w+, ){3}\w+\n/u);
+    expect(existsSync(path.join(folder, 'a', '.incomplete'))).toBe(false);
+  });
+
+  it('tells programs with --json, and makes the same bytes in another time zone and language', () => {
+    const { status, stdout } = run(['b', '--documents', '60', '--fields', '5', '--json'], {
+      TZ: 'Pacific/Chatham',
+      LANG: 'tr_TR.UTF-8',
+    });
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ documents: 60, fields: 5, seed: '1', folder: path.join(folder, 'b') });
+    for (const name of ['meridian.dat', 'meridian.opt', 'TRUTH.jsonl'])
+      expect(readFileSync(path.join(folder, 'b', name))).toEqual(readFileSync(path.join(folder, 'a', name)));
+  });
+
+  it('says what is wrong with the command', () => {
+    expect(run(['a'])).toMatchObject({ status: 2, stdout: '' });
+    expect(run(['a']).stderr).toContain('is not empty');
+    expect(run(['c', '--documents', 'many']).stderr).toContain('--documents is a whole number');
+    const both = run(['c', '--mail-only', '--load-file-only', '--json']);
+    expect(both.status).toBe(2);
+    expect(JSON.parse(both.stdout)).toMatchObject({ error: { code: 'validation_failed' } });
+    expect(existsSync(path.join(folder, 'c'))).toBe(false);
+  });
+
+  it('replaces, spoils nothing, and writes mail or rows alone', () => {
+    expect(run(['a', '--documents', '60', '--no-flaws', '--force', '--json']).stdout).toContain('"flaws": []');
+    expect(run(['d', '--documents', '5', '--mail-only']).status).toBe(0);
+    expect(existsSync(path.join(folder, 'd', 'meridian.mbox'))).toBe(true);
+    expect(run(['e', '--documents', '5', '--load-file-only', '--zip']).status).toBe(0);
+    expect(existsSync(path.join(folder, 'e', 'meridian.zip'))).toBe(true);
+  });
+});
