@@ -110,6 +110,8 @@ const demanded = (value: PageAnnotation): Json => {
 
 const noteMember = 'caseboundEngine';
 
+const rootMark = 'isCommentThreadRoot';
+
 /** What is kept beside the user's own data. */
 interface Note {
   readonly revision: string;
@@ -189,6 +191,8 @@ export const writeAnnotation = (value: PageAnnotation, how: Writing): Json => {
   }
   const defaults: Json = {
     ...demanded(value),
+    // Replacing a root must not make its comments invisible.
+    ...(how.replaces?.content[rootMark] === true ? { [rootMark]: true } : {}),
     createdAt: how.at.toISOString(),
     updatedAt: how.at.toISOString(),
   };
@@ -199,6 +203,8 @@ export const writeAnnotation = (value: PageAnnotation, how: Writing): Json => {
       if (all[member] === undefined) filled.push(member);
     }
   if (all['customData'] === undefined) filled.push('customData');
+  // The engine sets it by itself when comments come.
+  if (all[rootMark] === undefined && !filled.includes(rootMark)) filled.push(rootMark);
   return withNote(all, content, kept, filled, how);
 };
 
@@ -286,7 +292,7 @@ export interface RecordFacts {
 export const factsOf = ({ content, createdBy, updatedBy }: RawRecord): RecordFacts => {
   const note = noteOf(content);
   // Whether there are comments on it, the engine writes by itself.
-  const { isCommentThreadRoot: _, ...own } = content;
+  const { [rootMark]: _, ...own } = content;
   return {
     version: digest(own).slice(0, 32),
     createdBy,

@@ -1,6 +1,7 @@
 /** What the adapter needs from outside, in the smallest form. The server's clock, secrets and breakers fit. */
 import type { PageAnnotation, VerificationReport } from '@casebound/pdf';
 import type { Clock } from '../../../clock/Port.ts';
+import type { Metrics } from '../../../metrics/Port.ts';
 import type { Secrets } from '../../../secrets/Port.ts';
 
 /** A circuit breaker around the engine; that of `@casebound/messaging` fits. Rejects with `circuit_open` without calling. */
@@ -25,6 +26,7 @@ export interface NutrientDependencies {
    * this has to exclude them all. Default: exact within one process.
    */
   readonly exclusively?: <T>(document: string, work: () => Promise<T>) => Promise<T>;
+  readonly metrics?: Pick<Metrics, 'counter' | 'histogram'>;
   /** Uniform in [0, 1). Default: `Math.random`. */
   readonly random?: () => number;
 }

@@ -19,6 +19,7 @@ import {
   UnknownOutcome,
 } from './classify-answer.ts';
 import type { EngineBreaker } from './dependencies.ts';
+import type { EngineMetrics } from './engine-metrics.ts';
 import { createGate } from './exclusive-work.ts';
 import type { RequestBody } from './multipart-body.ts';
 import { parseWhole, readBytes } from './read-body.ts';
@@ -75,6 +76,7 @@ export interface EngineClient {
 export interface EngineClientOptions extends WireSettings {
   readonly token: SharedToken;
   readonly breaker: EngineBreaker;
+  readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly maxAttempts: number;
   readonly random: () => number;
@@ -99,7 +101,7 @@ const mediaType = (answer: IncomingMessage): string =>
   (answer.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 
 export const createEngineClient = (options: EngineClientOptions): EngineClient => {
-  const { token, breaker, clock, maxAttempts, random } = options;
+  const { token, breaker, metrics, clock, maxAttempts, random } = options;
   const limits: AnswerLimits = { ...defaultAnswerLimits, ...options.limits };
   const wire = createWire(options);
   const gate = createGate(options.maxConnections);
@@ -128,9 +130,10 @@ export const createEngineClient = (options: EngineClientOptions): EngineClient =
   ): Promise<T> => {
     const { method, path, body, signal } = request;
     const began = clock.monotonicMs();
+    const took = (): number => (clock.monotonicMs() - began) / 1_000;
     const result = await breaker.run(async (): Promise<T | CallerLeft> => {
       try {
-        return await wire.send(
+        const answered = await wire.send(
           {
             method,
             path,
@@ -143,10 +146,12 @@ export const createEngineClient = (options: EngineClientOptions): EngineClient =
             return status >= 200 && status < 300 ? read(answer) : refuse(request, answer);
           },
         );
+        metrics.tried(request.doing, took(), undefined);
+        return answered;
       } catch (error) {
+        metrics.tried(request.doing, took(), error);
         // An engine that let its caller wait for longer than a connection may take counts as silent.
-        if (signal?.aborted === true && clock.monotonicMs() - began < options.connectTimeoutMs)
-          return new CallerLeft(error);
+        if (signal?.aborted === true && took() * 1_000 < options.connectTimeoutMs) return new CallerLeft(error);
         throw error;
       }
     });
@@ -191,6 +196,7 @@ export const createEngineClient = (options: EngineClientOptions): EngineClient =
       } catch (error) {
         if (request.repeat === false) throw error;
         await beforeNextTry(error, tries, request.signal);
+        metrics.repeated(request.doing);
       }
     }
   };

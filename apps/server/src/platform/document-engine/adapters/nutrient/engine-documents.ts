@@ -12,6 +12,7 @@ import { parseQuery, type PageText, type Rect, type TextMatch } from '@casebound
 import { EngineDocumentId, type EngineDocument, type PageSize, type PutOutcome } from '../../Port.ts';
 import { isJson } from './annotation-records.ts';
 import { type AnswerContext, garbage, unavailable, UnknownOutcome } from './classify-answer.ts';
+import type { Clock } from '../../../clock/Port.ts';
 import type { EngineClient } from './engine-client.ts';
 import { pathOf, type Place } from './engine-records.ts';
 import { multipartBody } from './multipart-body.ts';
@@ -30,6 +31,9 @@ const untouchedLayer = 'casebound-untouched';
 const listPageSize = 500;
 const maxPixels = 200_000_000;
 const defaultDpi = 150;
+/** How long and of how many documents sizes of pages are kept, for their text and pictures. */
+const sizesLiveMs = 5_000;
+const mostKnown = 100;
 
 export interface EngineDocuments {
   /** Undefined when there is none. */
@@ -87,7 +91,7 @@ const within = (rect: Rect, lines: PageText['lines']): number => {
   return Math.max(0, ...overlaps);
 };
 
-export const createEngineDocuments = (client: EngineClient): EngineDocuments => {
+export const createEngineDocuments = (client: EngineClient, clock: Pick<Clock, 'monotonicMs'>): EngineDocuments => {
   /** Learned from the first answer that tells. */
   let rectOrder: RectOrder | undefined;
 
@@ -131,8 +135,23 @@ export const createEngineDocuments = (client: EngineClient): EngineDocuments => 
     });
   };
 
+  /** Page after page of a document is asked for: its sizes are not asked for each time. */
+  const known = new Map<string, { readonly pages: readonly PageSize[]; readonly until: number }>();
+
+  const knownSizes = async (document: string, signal: Signal): Promise<readonly PageSize[]> => {
+    const now = clock.monotonicMs();
+    const kept = known.get(document);
+    if (kept !== undefined && now < kept.until) return kept.pages;
+    const pages = await sizes(document, signal);
+    known.delete(document);
+    known.set(document, { pages, until: now + sizesLiveMs });
+    const [oldest] = known.keys();
+    if (known.size > mostKnown && oldest !== undefined) known.delete(oldest);
+    return pages;
+  };
+
   const sizeOf = async (document: string, pageIndex: number, signal: Signal): Promise<PageSize> => {
-    const all = await sizes(document, signal);
+    const all = await knownSizes(document, signal);
     const size = all[pageIndex];
     if (size === undefined)
       throw new CaseboundError(
@@ -143,6 +162,7 @@ export const createEngineDocuments = (client: EngineClient): EngineDocuments => 
   };
 
   const remove: EngineDocuments['delete'] = async (document, signal) => {
+    known.delete(document);
     try {
       await client.done({
         method: 'DELETE',
@@ -156,6 +176,7 @@ export const createEngineDocuments = (client: EngineClient): EngineDocuments => 
   };
 
   const upload = async (document: string, pdf: Uint8Array, overwrite: boolean, signal: Signal): Promise<boolean> => {
+    known.delete(document);
     const answer = await client.json({
       method: 'POST',
       path: '/api/documents',

@@ -24,6 +24,7 @@ import {
 } from './engine-annotations.ts';
 import { createEngineAttachments } from './engine-attachments.ts';
 import { type AnswerLimits, createEngineClient } from './engine-client.ts';
+import { createEngineMetrics } from './engine-metrics.ts';
 import { createEngineDocuments, type Signal } from './engine-documents.ts';
 import { createEngineRecords, type Place } from './engine-records.ts';
 import { actorId, type EngineWork } from './engine-work.ts';
@@ -76,12 +77,13 @@ export const openNutrientDocumentEngine = (
     ...config,
     token: createSharedToken(config.apiToken, secrets, clock),
     breaker,
+    metrics: createEngineMetrics(dependencies.metrics),
     clock,
     random,
     ...(dependencies.limits === undefined ? {} : { limits: dependencies.limits }),
   });
   const records = createEngineRecords(client);
-  const documents = createEngineDocuments(client);
+  const documents = createEngineDocuments(client, clock);
   const attachments = createEngineAttachments(client, records);
   const oneAtATime = dependencies.exclusively ?? createExclusiveWork();
   let written = 0;

@@ -9,8 +9,10 @@ import type { Clock } from '../../../clock/Port.ts';
 import type { Secrets, SecretSetting, SecretValue } from '../../../secrets/Port.ts';
 
 const plainLifeMs = 60_000;
-/** A JWT is renewed when less than this is left of it, or a tenth of its life if that is less. */
+/** A JWT is renewed when less than this is left of it, or a tenth of what is left of it now if that is less. */
 const marginMs = 60_000;
+/** A store that still has the old token is not asked at every call. */
+const shortestLifeMs = 1_000;
 
 export interface SharedToken {
   get(): Promise<SecretValue>;
@@ -56,7 +58,7 @@ export const createSharedToken = (
     const end = endOf(value.reveal());
     const left = end === undefined ? plainLifeMs : end - clock.now().getTime();
     const margin = end === undefined ? 0 : Math.min(marginMs, left / 10);
-    held = { value, until: clock.monotonicMs() + Math.max(0, left - margin) };
+    held = { value, until: clock.monotonicMs() + Math.max(shortestLifeMs, left - margin) };
     return value;
   };
 
