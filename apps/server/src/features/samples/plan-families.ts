@@ -261,7 +261,8 @@ const planMail = (key: string, threads: Thread[], random: Random, index: number)
     const own = new Random(key, 'attachment', position);
     const attached = message.answered;
     if (position === 0 && attached !== undefined && own.chance(0.12))
-      return { ...planMailItem(attached, `${key}/${position + 1}`, own), rendition: false };
+      // Without its postscripts: what is redacted elsewhere must not stand here.
+      return { ...planMailItem({ ...attached, secrets: [] }, `${key}/${position + 1}`, own), rendition: false };
     const item = planItem(own.pick(attachmentKinds), `${key}/${position + 1}`, message.topic, own);
     // Nothing is attached that was written later than the message.
     const created = message.sentAt - own.between(1, 90 * 86_400) * 1000;

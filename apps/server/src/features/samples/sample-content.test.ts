@@ -216,6 +216,16 @@ describe('pages of a sample', () => {
     },
   );
 
+  it('hold the redacted words nowhere else', () => {
+    const texts = sample.rows.map((row) => [row['BEGBATES'] ?? '', textOf(row).replaceAll(/\s+/gu, ' ')] as const);
+    const lines = sample.truth.filter((line) => line.kind === 'redaction');
+    for (const words of new Set(lines.map((line) => line.words))) {
+      const told = new Set(lines.filter((line) => line.words === words).map(({ document }) => document));
+      const holders = texts.filter(([, text]) => text.includes(words)).map(([document]) => document);
+      expect(holders, words).toEqual([...told]);
+    }
+  });
+
   it('are drawn where the layout says', async () => {
     const glyphs = await renderGlyphs([BODY_SIZE, HEADING_SIZE]);
     const text = 'Please pay to account NX12 34567 89012 at the usual bank, and Ångström too.';
