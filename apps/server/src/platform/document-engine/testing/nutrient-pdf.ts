@@ -22,7 +22,7 @@ import {
   type TextLine,
   verifyRedactions,
 } from '@casebound/pdf';
-import type { VerifyPdf } from '../adapters/nutrient/dependencies.ts';
+import type { PdfWorkers } from '../pdf-workers/pdf-tasks.ts';
 
 export interface BinaryFile {
   readonly bytes: Uint8Array;
@@ -48,7 +48,8 @@ export interface PdfWork {
     pdf: Uint8Array,
     pattern: RegExp,
   ): readonly { readonly pageIndex: number; readonly text: string; readonly rects: readonly number[][] }[];
-  readonly verify: VerifyPdf;
+  /** As the PDF workers do it: what they are given is theirs. */
+  readonly workers: Pick<PdfWorkers, 'verify'>;
 }
 
 /** Members whose value is null stand for absent ones in PDFs of other programs. */
@@ -139,13 +140,13 @@ export const createPdfWork = async (): Promise<PdfWork> => {
         })),
       ).flat();
     },
-    async verify(output, original, redactions) {
-      return verifyRedactions(
-        engine,
-        output,
-        redactions.flatMap((one) => (one.type === 'pspdfkit/markup/redaction' ? [toRedaction(one)] : [])),
-        { original },
-      );
+    workers: {
+      async verify({ pdf, original, redactions }) {
+        const report = await verifyRedactions(engine, pdf, redactions, original === undefined ? {} : { original });
+        pdf.fill(0);
+        original?.fill(0);
+        return report;
+      },
     },
   };
 };

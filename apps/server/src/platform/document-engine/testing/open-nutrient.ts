@@ -63,7 +63,7 @@ export const openNutrient = (server: NutrientServer, options: OpenNutrient = {})
         },
       },
       breaker: createCircuitBreaker({ name: 'document-engine', clock: real }),
-      verify: server.pdf.verify,
+      workers: server.pdf.workers,
       ...options.dependencies,
     },
   );

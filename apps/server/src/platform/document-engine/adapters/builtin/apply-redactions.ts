@@ -6,7 +6,8 @@
  * - The old PDF is loose with the same commit that makes the new one the document's, and is deleted right after it.
  */
 import { type Actor, CaseboundError } from '@casebound/contract';
-import { kindOf, type PageAnnotation, type Rect, type Redaction, toRedaction } from '@casebound/pdf';
+import { type Redaction, toRedaction } from '@casebound/pdf';
+import { listUnderRedactions } from '../../list-under-redactions.ts';
 import {
   type AppliedRedactions,
   type EngineDocumentId,
@@ -21,29 +22,6 @@ import { newKey, readPdf, sweepLoose } from './pdf-objects.ts';
 import { claimWritten, readPageSizes, sha256Of, writeLoose } from './put-document.ts';
 
 const ATTEMPTS = 3;
-/** Annotations often touch the line above or below; an overlap of a point says nothing. */
-const EDGE = 1;
-
-const rectsOf = (annotation: PageAnnotation): readonly Rect[] =>
-  (annotation.type === 'pspdfkit/markup/highlight' ? annotation.rects : [annotation.bbox]).map(
-    ([left, top, width, height]) => ({ left, top, width, height }),
-  );
-
-const meets = (one: Rect, other: Rect): boolean =>
-  one.left + EDGE < other.left + other.width &&
-  other.left + EDGE < one.left + one.width &&
-  one.top + EDGE < other.top + other.height &&
-  other.top + EDGE < one.top + one.height;
-
-/** Ids of annotations that lie under a redaction. Stamps stay: they say which page this is. */
-const listUnder = (all: readonly StoredAnnotation[], redactions: readonly Redaction[]): readonly string[] =>
-  all.flatMap(({ value }) => {
-    const kind = kindOf(value);
-    if (kind === 'redaction' || kind === 'bates_stamp' || kind === 'confidentiality_stamp') return [];
-    const own = redactions.filter(({ pageIndex }) => pageIndex === value.pageIndex);
-    const under = rectsOf(value).some((rect) => own.some(({ rects }) => rects.some((area) => meets(rect, area))));
-    return under ? [value.id] : [];
-  });
 
 const redactionsOf = (all: readonly StoredAnnotation[]): readonly Redaction[] =>
   all.flatMap(({ value }) => (value.type === 'pspdfkit/markup/redaction' ? [toRedaction(value)] : []));
@@ -88,7 +66,10 @@ const swap = async (
     const now = await listAnnotations(tx, row.rowId);
     if (present.key !== row.key || fingerprint(now) !== fingerprint(all)) return undefined;
     const redactions = redactionsOf(now);
-    const under = listUnder(now, redactions);
+    const under = listUnderRedactions(
+      now.map(({ value }) => value),
+      redactions,
+    );
     await replacePdf(tx, present, made, by);
     await claimWritten(tx, made);
     const applied = now.flatMap(({ value }) => (value.type === 'pspdfkit/markup/redaction' ? [{ id: value.id }] : []));

@@ -9,10 +9,11 @@
  *    and deleted when the first has everything again: killed anywhere, the next call finishes from it.
  */
 import { createHash } from 'node:crypto';
-import { requireVerified, type PageAnnotation, type RedactionAnnotation } from '@casebound/pdf';
+import { type Redaction, requireVerified, toRedaction } from '@casebound/pdf';
+import { listUnderRedactions } from '../../list-under-redactions.ts';
 import type { AppliedRedactions, EngineDocumentId } from '../../Port.ts';
 import { readAnnotation } from './annotation-records.ts';
-import { parseShapes } from './check-annotations.ts';
+import { parseShapes } from '../../check-annotations.ts';
 import { binariesOfRecords, readPlace, type RecordsOfPlace, writePlace } from './copy-records.ts';
 import type { Signal } from './engine-documents.ts';
 import { pathOf, type Place } from './engine-records.ts';
@@ -25,23 +26,6 @@ export const workLayer = 'casebound-work';
 
 /** The second document of a redaction under way. Of no case's names, so it is in no listing. */
 export const standInOf = (id: EngineDocumentId): string => `redacted_${id}`;
-
-type Box = readonly [left: number, top: number, width: number, height: number];
-
-const boxesOf = (annotation: PageAnnotation): readonly Box[] =>
-  annotation.type === 'pspdfkit/markup/redaction' || annotation.type === 'pspdfkit/markup/highlight'
-    ? [...annotation.rects, annotation.bbox]
-    : [annotation.bbox];
-
-const meet = ([left, top, width, height]: Box, [x, y, wide, high]: Box): boolean =>
-  left < x + wide && x < left + width && top < y + high && y < top + height;
-
-const liesUnder = (annotation: PageAnnotation, redactions: readonly RedactionAnnotation[]): boolean =>
-  redactions.some(
-    (redaction) =>
-      redaction.pageIndex === annotation.pageIndex &&
-      redaction.rects.some((area) => boxesOf(annotation).some((box) => meet(area, box))),
-  );
 
 /** Finishes a replacement that was interrupted; drops one that was never begun. */
 const finishReplacement = async (work: EngineWork, id: EngineDocumentId, signal: Signal): Promise<void> => {
@@ -65,13 +49,15 @@ const replace = async (work: EngineWork, id: EngineDocumentId, signal: Signal): 
   await work.documents.delete(standIn, signal);
 };
 
+const aborting = (signal: Signal): { signal?: AbortSignal } => (signal === undefined ? {} : { signal });
+
 /** The redacted PDF, proved. */
 const redact = async (
   work: EngineWork,
   client: EngineClient,
   id: EngineDocumentId,
   marks: RecordsOfPlace,
-  redactions: readonly RedactionAnnotation[],
+  redactions: readonly Redaction[],
   signal: Signal,
 ): Promise<Uint8Array> => {
   const place: Place = { document: id, layer: workLayer };
@@ -88,7 +74,8 @@ const redact = async (
     });
     const output = await work.documents.download(place, '?annotations=true&comments=true', signal);
     const original = await work.documents.download({ document: id }, '?source=true', signal);
-    requireVerified(await work.verify(output, original, redactions));
+    // Workers keep what they are given, and the output is still to be sent.
+    requireVerified(await work.workers.verify({ pdf: new Uint8Array(output), original, redactions }, aborting(signal)));
     return output;
   } finally {
     await work.documents.deleteLayer(place, undefined).catch(() => undefined);
@@ -107,9 +94,9 @@ export const applyRedactions = async (
   await finishRemoval(work, id, signal);
   const all = await readPlace(work, { document: id }, signal);
   const { annotations } = parseShapes(all.annotations.map(readAnnotation));
-  const redactions = annotations.filter((one) => one.type === 'pspdfkit/markup/redaction');
+  const redactions = annotations.flatMap((one) => (one.type === 'pspdfkit/markup/redaction' ? [toRedaction(one)] : []));
   const marked = new Set(redactions.map((one) => one.id));
-  const removed = annotations.filter((one) => !marked.has(one.id) && liesUnder(one, redactions)).map((one) => one.id);
+  const removed = listUnderRedactions(annotations, redactions);
   if (redactions.length > 0) {
     const gone = new Set([...marked, ...removed]);
     const marks: RecordsOfPlace = {

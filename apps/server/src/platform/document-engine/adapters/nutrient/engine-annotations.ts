@@ -23,7 +23,7 @@ import {
   writeAnnotation,
   writeComment,
 } from './annotation-records.ts';
-import { checkPlaces, parseShapes, unknownRoot } from './check-annotations.ts';
+import { checkPlaces, parseShapes, unknownRoot } from '../../check-annotations.ts';
 import { readPlace } from './copy-records.ts';
 import { carrierLayer } from './engine-attachments.ts';
 import type { Signal } from './engine-documents.ts';

@@ -1,7 +1,7 @@
 /** What the parts of the adapter share. */
 import { CaseboundError, type Actor } from '@casebound/contract';
 import type { Attachment, PageAnnotation } from '@casebound/pdf';
-import type { VerifyPdf } from './dependencies.ts';
+import type { NutrientDependencies } from './dependencies.ts';
 import type { EngineAttachments } from './engine-attachments.ts';
 import type { EngineDocuments, Signal } from './engine-documents.ts';
 import type { EngineRecords } from './engine-records.ts';
@@ -11,7 +11,7 @@ export interface EngineWork {
   readonly documents: EngineDocuments;
   readonly records: EngineRecords;
   readonly attachments: EngineAttachments;
-  readonly verify: VerifyPdf;
+  readonly workers: NutrientDependencies['workers'];
   /** One at a time for one document. */
   exclusively<T>(document: string, work: () => Promise<T>): Promise<T>;
   /** How a record is written now. */

@@ -72,7 +72,7 @@ export const openNutrientDocumentEngine = (
   config: NutrientDocumentEngineConfig,
   dependencies: NutrientOptions,
 ): DocumentEngine => {
-  const { clock, secrets, breaker, verify, random = Math.random } = dependencies;
+  const { clock, secrets, breaker, workers, random = Math.random } = dependencies;
   const client = createEngineClient({
     ...config,
     token: createSharedToken(config.apiToken, secrets, clock),
@@ -91,7 +91,7 @@ export const openNutrientDocumentEngine = (
     documents,
     records,
     attachments,
-    verify,
+    workers,
     exclusively: oneAtATime,
     writing: (by) => ({ by, at: clock.now(), order: (written += 1) }),
     each: async (items, task) => {

@@ -396,7 +396,10 @@ describe('redaction', () => {
   it('changes nothing when it cannot be proved', async () => {
     const { engine } = openNutrient(server, {
       dependencies: {
-        verify: async (_output, original, redactions) => server.pdf.verify(original, original, redactions),
+        workers: {
+          verify: async ({ original = new Uint8Array(0), redactions }) =>
+            server.pdf.workers.verify({ pdf: Uint8Array.from(original), original, redactions }),
+        },
       },
     });
     const id = newId();
