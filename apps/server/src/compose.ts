@@ -32,12 +32,14 @@ import {
   reconcileCases,
   type CasesDependencies,
 } from './features/cases/index.ts';
+import { createAuditSealer, type AuditSealer } from './features/audit/index.ts';
 import { createFields, type Fields } from './features/fields/index.ts';
 import { createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
   caseSchemaFile,
   createCaseRecords,
+  createRecordMetrics,
   loadModel,
   migrateCaseRecords,
   type CaseRecords,
@@ -86,6 +88,7 @@ export interface System {
   readonly cases: CasesDependencies;
   readonly records: CaseRecords;
   readonly fields: Fields;
+  readonly audit: AuditSealer;
   readonly messaging: Messaging;
   /** Creates the queues that stand for good, then relays and, with `workers`, works. */
   readonly start: (options: { readonly workers: boolean }) => Promise<void>;
@@ -258,6 +261,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   const records = createCaseRecords({
     sessions: databases.cases,
     model: await loadModel([caseSchemaFile, ...config.records.extensions]),
+    metrics: createRecordMetrics(metrics),
   });
   const cases: CasesDependencies = {
     control: databases.control,
@@ -274,7 +278,14 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     crashPoint,
     log,
   };
-  const fields = createFields({ sessions: databases.cases, objects, clock, cacheBytes: FIELD_CACHE_BYTES });
+  const audit = createAuditSealer({ sessions: databases.cases, clock, log: log.with({ component: 'audit' }) });
+  const fields = createFields({
+    sessions: databases.cases,
+    objects,
+    clock,
+    cacheBytes: FIELD_CACHE_BYTES,
+    onAudited: audit.note,
+  });
   const migrateAllCases = async (): Promise<number> => {
     const migrated = await migrateCases(cases);
     const { migrated: stores } = await migrateCaseRecords({ ...databases, model: records.model, log });
@@ -288,6 +299,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     records,
     fields,
     objects,
+    onAudited: audit.note,
     crashPoint,
     log: log.with({ component: 'import' }),
     chunkRows: config.import.chunkRows,
@@ -378,6 +390,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     cases,
     records,
     fields,
+    audit,
     messaging,
     start,
     access,

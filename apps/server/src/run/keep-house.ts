@@ -4,6 +4,7 @@
  * Both tasks are safe beside running servers, and what one run does not finish the next one does; so nothing waits for a task
  * that is under way when the process is to stop.
  */
+import { CaseId } from '@casebound/contract';
 import type { System } from '../compose.ts';
 import { reconcileCases } from '../features/cases/index.ts';
 
@@ -33,6 +34,13 @@ const repeat = async ({ clock, log }: System, task: Task, signal: AbortSignal): 
   }
 };
 
+const listActiveCases = async ({ databases }: System): Promise<readonly CaseId[]> => {
+  const { rows } = await databases.control.transaction({ readOnly: true }, async (tx) =>
+    tx.query<{ case_id: string }>(`SELECT case_id FROM core.cases WHERE state = 'active' ORDER BY case_id`),
+  );
+  return rows.map((row) => CaseId.parse(Number(row.case_id)));
+};
+
 /** Begins the tasks; they end when the signal aborts. */
 export const keepHouse = (system: System, signal: AbortSignal): void => {
   const { cases, objects } = system;
@@ -57,4 +65,5 @@ export const keepHouse = (system: System, signal: AbortSignal): void => {
     },
   ];
   for (const task of tasks) void repeat(system, task, signal);
+  void system.audit.run(async () => listActiveCases(system), signal);
 };

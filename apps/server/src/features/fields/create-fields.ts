@@ -22,6 +22,8 @@ export interface FieldsDependencies {
   readonly clock: Clock;
   /** Memory for values that were read, in bytes of their JSON. */
   readonly cacheBytes: number;
+  /** Called when the audit trail of a case has grown. */
+  readonly onAudited?: (caseId: CaseId) => void;
 }
 
 export interface FieldUpdate {
@@ -52,7 +54,7 @@ export interface Fields {
 
 const definitionsLifetimeMs = 30_000;
 
-export const createFields = ({ sessions, objects, clock, cacheBytes }: FieldsDependencies): Fields => {
+export const createFields = ({ sessions, objects, clock, cacheBytes, onAudited }: FieldsDependencies): Fields => {
   const cache = new ValueCache(cacheBytes);
   const remembered = new Map<
     CaseId,
@@ -109,7 +111,7 @@ export const createFields = ({ sessions, objects, clock, cacheBytes }: FieldsDep
       if (Object.keys(changes).length === 0) return before;
       const next = { exhibitId: update.exhibitId, values, metadata: before.metadata };
       const segment = await writeEdit(objects, caseId, next, before.version + 1);
-      return sessions.withCase(caseId, actor, async (tx) => {
+      const updated = await sessions.withCase(caseId, actor, async (tx) => {
         const linked = await linkSegment(tx, segment, [before.version]);
         const version = linked.get(update.exhibitId);
         if (version === undefined) {
@@ -126,6 +128,8 @@ export const createFields = ({ sessions, objects, clock, cacheBytes }: FieldsDep
         );
         return { ...next, version };
       });
+      onAudited?.(caseId);
+      return updated;
     },
   };
 };

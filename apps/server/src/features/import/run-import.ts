@@ -43,6 +43,8 @@ export interface RunImportDependencies {
   readonly records: CaseRecords;
   readonly fields: Fields;
   readonly objects: ObjectStore;
+  /** Called when the audit trail of a case has grown. */
+  readonly onAudited?: (caseId: CaseId) => void;
   readonly crashPoint: CrashPoint;
   readonly log: Log;
   /** Rows a transaction. Default 1,000. */
@@ -325,6 +327,7 @@ class ImportRun {
       try {
         await this.#writeOnce(context, prepared, first, last);
         context.shared.keep();
+        this.#with.onAudited?.(this.#caseId);
         this.#with.crashPoint('import.chunk.committed');
         return;
       } catch (error) {
@@ -336,7 +339,6 @@ class ImportRun {
   }
 
   async #writeOnce(context: ChunkContext, prepared: readonly ChunkRow[], first: number, last: number): Promise<void> {
-    await this.#with.objects.flush();
     await this.#transaction(async (tx) => {
       const taken = await readTaken(
         tx,
@@ -354,6 +356,7 @@ class ImportRun {
           `${rejected} rows of a chunk were rejected, and the import is strict.`,
         );
       }
+      await this.#with.objects.flush();
       this.#with.crashPoint('import.chunk.written');
       await this.#advance(
         tx,

@@ -1,0 +1,51 @@
+/** What the audit trail says of one record: newest first, or from the beginning. */
+import type { Queryable } from '../../database/index.ts';
+
+export interface AuditEntry {
+  readonly auditId: number;
+  readonly at: string;
+  readonly actor: string;
+  readonly requestId: string | null;
+  readonly origin: string | null;
+  readonly resource: string;
+  readonly recordId: number;
+  readonly recordKey: string;
+  readonly changes: Readonly<Record<string, readonly [unknown, unknown]>>;
+}
+
+interface EntryRow {
+  readonly audit_id: string;
+  readonly at_us: string;
+  readonly actor: string;
+  readonly request_id: string | null;
+  readonly origin: string | null;
+  readonly resource: string;
+  readonly record_id: string;
+  readonly record_key: string;
+  readonly changes: Readonly<Record<string, readonly [unknown, unknown]>>;
+}
+
+/** Entries about a record, in the order in which they were made, after `after`. */
+export const readHistory = async (
+  tx: Queryable,
+  recordId: number,
+  page: { readonly after: number; readonly limit: number },
+): Promise<{ readonly entries: readonly AuditEntry[]; readonly next: number | null }> => {
+  const { rows } = await tx.query<EntryRow & Record<string, unknown>>(
+    `SELECT audit_id, at_us, actor, request_id, origin, resource, record_id, record_key, changes FROM model_audit
+     WHERE record_id = $1 AND audit_id > $2 ORDER BY audit_id LIMIT $3`,
+    [recordId, page.after, page.limit + 1],
+  );
+  const entries = rows.slice(0, page.limit).map((row): AuditEntry => ({
+    auditId: Number(row.audit_id),
+    at: new Date(Number(row.at_us) / 1000).toISOString(),
+    actor: row.actor,
+    requestId: row.request_id,
+    origin: row.origin,
+    resource: row.resource,
+    recordId: Number(row.record_id),
+    recordKey: row.record_key,
+    changes: row.changes,
+  }));
+  return { entries, next: rows.length > page.limit ? (entries.at(-1)?.auditId ?? null) : null };
+};
