@@ -2,6 +2,7 @@
  * What the commands need from the rest of the program. `main.ts` hands in the composition; the CLI itself constructs nothing.
  */
 import type { Client, Status } from '@casebound/contract';
+import type { Metrics } from '../platform/metrics/Port.ts';
 
 /** The options that every command takes. */
 export interface CommonOptions {
@@ -66,6 +67,8 @@ export interface ConfigurationReport {
 
 export interface Engine {
   readonly version: string;
+  /** Figures for a command that serves without the composition. */
+  createMetrics(): Promise<Metrics>;
   up(options: CommonOptions, role: Role, progress: (line: string) => void): Promise<RunningServer>;
   /** `workers`: where no server runs, this process does background work (imports, exchanges) while it is connected. */
   connect(options: CommonOptions, needs: { readonly workers: boolean }): Promise<Connection>;

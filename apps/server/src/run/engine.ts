@@ -102,6 +102,7 @@ export const createEngine = (surroundings: Surroundings): Engine => {
 
   return {
     version,
+    createMetrics: async () => (await import('../platform/metrics/create-metrics.ts')).createMetrics(),
     connect,
     migrate,
     up: async (options, role, progress) => {

@@ -160,7 +160,7 @@ class ResourceDeriver {
       if (child === null || name === '' || name in Object.prototype || /[.[\]\u0000]/.test(name)) {
         problems.add(
           `${this.at} ${path}.${name}`,
-          child === null ? 'is no JSON schema' : 'is a name that no JSON path can hold',
+          child === null ? 'is no JSON schema' : 'is a name that no member can have',
         );
         continue;
       }

@@ -61,6 +61,12 @@ export const applyDeferredBumps = async (ctx: StoreContext, limit = 5_000): Prom
   return applied;
 };
 
+export const countWaitingBumps = async (ctx: StoreContext): Promise<number> =>
+  ctx.database.transaction(async (tx) => {
+    const { rows } = await tx.query(`SELECT count(*) AS waiting FROM ${ctx.writes.qualified('etag_bump')}`);
+    return Number(rows[0]?.['waiting']);
+  });
+
 export interface DeferredBumpJob {
   stop(): Promise<void>;
 }

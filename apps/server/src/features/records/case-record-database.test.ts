@@ -15,7 +15,7 @@ import { openTestDatabases, silentLog, type TestDatabases } from '../../database
 import { startProxy, type Proxy } from '../../database/testing/tcp-proxy.ts';
 import { createCase } from '../cases/index.ts';
 import { caseRecordDatabase } from './case-record-database.ts';
-import { loadModel } from './run-records.ts';
+import { loadModel } from './record-source.ts';
 
 const actor = { kind: 'system', reason: 'test' } as const;
 const fixture = new URL('../../../../../packages/records/fixtures/library.api-schema.json', import.meta.url).pathname;

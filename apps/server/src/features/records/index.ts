@@ -4,14 +4,7 @@ export { caseSchemaFile } from './case-schema-file.ts';
 export { migrateCaseRecords, type MigrateCaseRecordsOptions } from './migrate-case-records.ts';
 export { openRecordDatabase, type OpenRecordDatabase, type RecordDatabaseOptions } from './record-database.ts';
 export { recordsPlugin, type RecordsPluginOptions } from './records-plugin.ts';
-export {
-  audit,
-  ddlEmit,
-  loadModel,
-  migrate,
-  provision,
-  type RecordsSource,
-  runRecordsServe,
-  type RunningRecords,
-  type ServeOptions,
-} from './run-records.ts';
+export { audit, ddlEmit, migrate, migrateAll, provision } from './run-records.ts';
+export { createRecordMetrics } from './record-metrics.ts';
+export { loadModel, type RecordsSource } from './record-source.ts';
+export { runRecordsServe, type RunningRecords, type ServeOptions, type WatchdogSettings } from './serve-records.ts';

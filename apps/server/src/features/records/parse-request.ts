@@ -29,8 +29,7 @@ const decode = (text: string): string => {
   }
 };
 
-/** Paging and filters of a list request. Throws `validation_failed` naming the parameter. */
-export const parseListQuery = (url: string): ListOptions => {
+const pairsOf = (url: string): readonly (readonly [name: string, value: string])[] => {
   const at = url.indexOf('?');
   const pairs =
     at < 0
@@ -40,13 +39,18 @@ export const parseListQuery = (url: string): ListOptions => {
           .split('&')
           .filter((pair) => pair !== '');
   if (pairs.length > maxParameters) throw refuse('query', `has more than ${maxParameters} parameters`);
+  return pairs.map((pair) => {
+    const cut = pair.indexOf('=');
+    return [decode(cut < 0 ? pair : pair.slice(0, cut)), decode(cut < 0 ? '' : pair.slice(cut + 1))];
+  });
+};
+
+/** Paging and filters of a list request. Throws `validation_failed` naming the parameter. */
+export const parseListQuery = (url: string): ListOptions => {
   const filters: Filter[] = [];
   const options: { offset?: number; limit?: number; pageToken?: string; totalCount?: boolean } = {};
   const seen = new Set<string>();
-  for (const pair of pairs) {
-    const cut = pair.indexOf('=');
-    const name = decode(cut < 0 ? pair : pair.slice(0, cut));
-    const value = decode(cut < 0 ? '' : pair.slice(cut + 1));
+  for (const [name, value] of pairsOf(url)) {
     if (name === 'offset' || name === 'limit' || name === 'pageToken' || name === 'totalCount') {
       if (seen.has(name)) throw refuse(name, 'is given twice');
       seen.add(name);
@@ -56,4 +60,19 @@ export const parseListQuery = (url: string): ListOptions => {
     } else filters.push({ field: name, value });
   }
   return { ...options, filters };
+};
+
+/** The one parameter of a bulk write. Throws `validation_failed` for any other. */
+export const parseBulkQuery = (url: string): { readonly allOrNothing: boolean } => {
+  let allOrNothing = false;
+  for (const [name, value] of pairsOf(url)) {
+    if (name !== 'allOrNothing') throw refuse(name, 'is no parameter of a bulk write');
+    allOrNothing = truth(name, value);
+  }
+  return { allOrNothing };
+};
+
+/** Throws `validation_failed` for any parameter: the address takes none. */
+export const refuseQuery = (url: string): void => {
+  for (const [name] of pairsOf(url)) throw refuse(name, 'is no parameter of a single record');
 };

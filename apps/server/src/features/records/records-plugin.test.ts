@@ -5,7 +5,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRecordDatabase, type OpenRecordDatabase } from './record-database.ts';
 import { recordsPlugin } from './records-plugin.ts';
-import { loadModel } from './run-records.ts';
+import { loadModel } from './record-source.ts';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../../../../packages/records/fixtures/${name}`, import.meta.url));
@@ -146,11 +146,32 @@ test('a bulk body of JSON lines answers with counts and failed rows', async () =
     headers: { 'content-type': 'application/x-ndjson' },
   });
   expect(answer.json()).toMatchObject({ created: 2, failed: 1, failures: [{ row: 1, code: 'validation_failed' }] });
-  const bad = await app.inject({
+  const broken = ['{"resource":"library/nope","document":{}}', '{', '{"resource":"library/authors"}', lines[0]].join(
+    '\n',
+  );
+  const partly = await app.inject({
     method: 'POST',
     url: '/data/$bulk',
-    payload: '{"resource":"library/nope","document":{}}',
+    payload: Buffer.concat([Buffer.from(broken), Buffer.from([0x0a, 0xff, 0xfe, 0x0a])]),
     headers: { 'content-type': 'application/x-ndjson' },
   });
-  expect(bad.statusCode).toBe(404);
+  expect(partly.json()).toMatchObject({
+    created: 0,
+    unchanged: 1,
+    failed: 4,
+    failures: [
+      { row: 0, code: 'resource_not_found' },
+      { row: 1, code: 'malformed_body', errors: [{ path: '$' }] },
+      { row: 2, code: 'malformed_body' },
+      { row: 4, code: 'malformed_body' },
+    ],
+  });
+  const whole = await app.inject({
+    method: 'POST',
+    url: '/data/$bulk?allOrNothing=true',
+    payload: `{"resource":"library/authors","document":{"authorKey":"whole"}}\n{`,
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  expect([whole.statusCode, whole.json().errors[0].path]).toEqual([409, '[1]']);
+  expect((await send('GET', 'authors?authorKey=whole')).json()).toEqual([]);
 });

@@ -5,9 +5,8 @@
  * 2. Answers of reads are the database's JSON text, not parsed on the way.
  * 3. Errors are problem documents; their correlation id is the request's id.
  */
-import type { Readable } from 'node:stream';
-import { createInterface } from 'node:readline';
-import { CaseboundError, problemContentType, toProblem } from '@casebound/contract';
+import { Readable } from 'node:stream';
+import { CaseboundError, type FieldError, problemContentType, toProblem } from '@casebound/contract';
 import {
   bulkWrite,
   type BulkRow,
@@ -25,7 +24,8 @@ import {
   type WriteResult,
 } from '@casebound/records';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { parseListQuery } from './parse-request.ts';
+import { parseBulkQuery, parseListQuery, refuseQuery } from './parse-request.ts';
+import { type JsonLine, readJsonLines } from './read-json-lines.ts';
 
 export interface RecordsPluginOptions {
   /** The store that a request is about. May throw: `store_unhealthy`, `case_not_found`, ... */
@@ -89,32 +89,45 @@ const conditions = (request: FastifyRequest): { ifMatch?: string; ifNoneMatch?: 
   return { ...(ifMatch === undefined ? {} : { ifMatch }), ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }) };
 };
 
-async function* bulkRows(store: StoreContext, body: Readable): AsyncGenerator<BulkRow> {
-  let line = 0;
-  for await (const text of createInterface({ input: body, crlfDelay: Infinity })) {
-    line += 1;
-    if (text.trim() === '') continue;
-    const row = parseJson(text, store.limits.json);
+/** One line of a bulk body; what is wrong with it is told of its row, and the other rows go on. */
+const bulkRow = (store: StoreContext, line: JsonLine): BulkRow => {
+  if ('error' in line) return { unreadable: line.error };
+  try {
+    const row = parseJson(line.text, store.limits.json);
     const named = typeof row === 'object' && row !== null && !Array.isArray(row) ? row : {};
-    const name = named['resource'];
+    const { resource: name, document } = named;
     const [project = '', resource = ''] = typeof name === 'string' ? name.split('/') : [];
-    const document = named['document'];
-    if (document === undefined) throw new CaseboundError('malformed_body', `Line ${line} has no member \`document\`.`);
-    yield { resource: resourceOf(store, { project, resource }), document };
+    if (document === undefined)
+      throw new CaseboundError('malformed_body', `Line ${line.number} has no member \`document\`.`);
+    return { resource: resourceOf(store, { project, resource }), document };
+  } catch (error) {
+    if (error instanceof CaseboundError) return { unreadable: error };
+    throw error;
   }
+};
+
+async function* bulkRows(store: StoreContext, body: AsyncIterable<unknown>, maxLine: number): AsyncGenerator<BulkRow> {
+  for await (const line of readJsonLines(body, maxLine)) yield bulkRow(store, line);
 }
 
 const maxReportedRows = 1_000;
 
-const serveBulk = async (store: StoreContext, request: FastifyRequest, claims: Claims | null): Promise<unknown> => {
-  const failures: { row: number; code: string; detail: string }[] = [];
-  const { allOrNothing } = request.query as { readonly allOrNothing?: unknown };
-  const summary = await bulkWrite(store, bulkRows(store, request.body as Readable), {
+const serveBulk = async (
+  store: StoreContext,
+  request: FastifyRequest,
+  claims: Claims | null,
+  maxLine: number,
+): Promise<unknown> => {
+  if (!(request.body instanceof Readable))
+    throw new CaseboundError('unsupported_media_type', 'A bulk body is lines of JSON, application/x-ndjson.');
+  const failures: { row: number; code: string; detail: string; errors: readonly FieldError[] }[] = [];
+  const summary = await bulkWrite(store, bulkRows(store, request.body, maxLine), {
     claims,
-    allOrNothing: allOrNothing === 'true',
+    allOrNothing: parseBulkQuery(request.raw.url ?? '').allOrNothing,
     onRow: (row) => {
-      if (row.outcome === 'failed' && failures.length < maxReportedRows)
-        failures.push({ row: row.index, code: row.error.code, detail: row.error.message });
+      if (row.outcome !== 'failed' || failures.length >= maxReportedRows) return;
+      const { code, message, errors } = row.error;
+      failures.push({ row: row.index, code, detail: message, errors: errors.slice(0, 20) });
     },
   });
   return { ...summary, failures };
@@ -123,6 +136,24 @@ const serveBulk = async (store: StoreContext, request: FastifyRequest, claims: C
 const sendWritten = (reply: FastifyReply, result: WriteResult, location: string): FastifyReply => {
   reply.header('etag', `"${result.etag}"`).header('location', location);
   return reply.code(result.outcome === 'created' ? 201 : 200).send();
+};
+
+/** Answers with the problem document of an error. */
+export const sendProblem = (
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: Pick<RecordsPluginOptions, 'onInternalError'>,
+): FastifyReply => {
+  const error = toCasebound(thrown);
+  if (error.code === 'internal') options.onInternalError(thrown, request.id);
+  if (error.retryAfterSeconds !== undefined || error.status === 503)
+    reply.header('retry-after', String(error.retryAfterSeconds ?? 1));
+  const body = toProblem(error, request.id, request.raw.url?.split('?', 1)[0]?.slice(0, 1000));
+  return reply
+    .code(error.status)
+    .header('content-type', problemContentType)
+    .send(Buffer.from(JSON.stringify(body)));
 };
 
 /** Mounts the store; register it with `{ prefix }`. */
@@ -136,16 +167,19 @@ export const recordsPlugin = async (app: FastifyInstance, options: RecordsPlugin
   );
   app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload));
 
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = toCasebound(thrown);
-    if (error.code === 'internal') options.onInternalError(thrown, request.id);
-    if (error.retryAfterSeconds !== undefined || error.status === 503)
-      reply.header('retry-after', String(error.retryAfterSeconds ?? 1));
-    const body = toProblem(error, request.id, request.raw.url?.split('?', 1)[0]?.slice(0, 1000));
-    return reply
-      .code(error.status)
-      .header('content-type', problemContentType)
-      .send(Buffer.from(JSON.stringify(body)));
+  app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply, options));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      new CaseboundError('resource_not_found', `There is nothing at this address; see ${app.prefix}/.`),
+      request,
+      reply,
+      options,
+    ),
+  );
+  app.addHook('onRequest', async (request) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity')
+      throw new CaseboundError('unsupported_media_type', 'Bodies are taken as they are, without a content encoding.');
   });
 
   const target = async (request: FastifyRequest): Promise<{ store: StoreContext; resource: Resource; id: string }> => {
@@ -172,7 +206,7 @@ export const recordsPlugin = async (app: FastifyInstance, options: RecordsPlugin
 
   app.post('/$bulk', async (request, reply) => {
     const store = await options.store(request);
-    return reply.send(await serveBulk(store, request, claims(request)));
+    return reply.send(await serveBulk(store, request, claims(request), options.bodyLimitBytes));
   });
 
   app.get('/:project/:resource', async (request, reply) => {
@@ -197,6 +231,7 @@ export const recordsPlugin = async (app: FastifyInstance, options: RecordsPlugin
 
   app.get('/:project/:resource/:id', async (request, reply) => {
     const { store, resource, id } = await target(request);
+    refuseQuery(request.raw.url ?? '');
     const { ifNoneMatch } = conditions(request);
     const document = await getDocument(store, resource, id, { claims: claims(request) });
     reply.header('etag', `"${document.etag}"`);

@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { defaultWatchdog, recordCounters, recordHistograms } from '@casebound/records';
 import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { audit, ddlEmit, migrate, provision, runRecordsServe, type RunningRecords } from './run-records.ts';
+import { createMetrics } from '../../platform/metrics/create-metrics.ts';
+import { audit, ddlEmit, migrate, migrateAll, provision } from './run-records.ts';
+import { runRecordsServe, type RunningRecords } from './serve-records.ts';
 
 const fixture = fileURLToPath(
   new URL('../../../../../packages/records/fixtures/library.api-schema.json', import.meta.url),
@@ -32,7 +36,7 @@ const serve = async (store: string, files?: readonly string[]): Promise<RunningR
     host: '127.0.0.1',
     prefix: '/data',
     cacheMode: 'off',
-    watchdog: true,
+    watchdog: defaultWatchdog,
     onInternalError: () => undefined,
   });
 const auditAll = async (store: string) =>
@@ -122,10 +126,10 @@ test('only loopback, only with a watchdog on a database of others, only with nam
     cacheMode: 'off' as const,
     onInternalError: () => undefined,
   };
-  await expect(runRecordsServe({ ...options, host: '0.0.0.0', watchdog: true })).rejects.toMatchObject({
+  await expect(runRecordsServe({ ...options, host: '0.0.0.0', watchdog: defaultWatchdog })).rejects.toMatchObject({
     code: 'config_invalid',
   });
-  await expect(runRecordsServe({ ...options, host: '127.0.0.1', watchdog: false })).rejects.toMatchObject({
+  await expect(runRecordsServe({ ...options, host: '127.0.0.1', watchdog: null })).rejects.toMatchObject({
     code: 'config_invalid',
   });
   await expect(provision(source('a"; DROP SCHEMA public; --'))).rejects.toMatchObject({ code: 'validation_failed' });
@@ -137,8 +141,110 @@ test('emitted DDL, run as a script, makes the store that provisioning makes', as
   const { default: pg } = await import('pg');
   const client = new pg.Client({ connectionString: created.url });
   await client.connect();
-  await client.query('CREATE SCHEMA emitted');
   await client.query(sql);
   await client.end();
   expect(await provision(source('emitted'))).toBe('present');
+});
+
+test('all stores of a database are migrated by one command, which says which failed and can be run again', async () => {
+  for (const store of ['all_a', 'all_b', 'all_c']) await provision(source(store));
+  const { default: pg } = await import('pg');
+  const client = new pg.Client({ connectionString: created.url });
+  await client.connect();
+  // A store that the new schema does not fit: a table of its name is there already.
+  await client.query('CREATE TABLE all_b.archive_deed (x int)');
+  const run = async (more: object = {}) => {
+    const told: string[] = [];
+    const { schemaFiles, databaseUrl, dataDir } = source('x', [fixture, extension]);
+    const summary = await migrateAll(
+      { schemaFiles, databaseUrl, dataDir },
+      {
+        accept: [],
+        dryRun: false,
+        concurrency: 2,
+        prefix: 'all_',
+        signal: new AbortController().signal,
+        onStore: (store, result) =>
+          void told.push(`${store} ${result instanceof Error ? 'failed' : result.length > 0}`),
+        ...more,
+      },
+    );
+    return { summary, told: told.sort() };
+  };
+  expect((await run({ dryRun: true })).summary).toEqual({ migrated: 3, present: 0, failed: 0 });
+  expect(await run()).toEqual({
+    summary: { migrated: 2, present: 0, failed: 1 },
+    told: ['all_a true', 'all_b failed', 'all_c true'],
+  });
+  await client.query('DROP TABLE all_b.archive_deed');
+  await client.end();
+  expect((await run()).summary).toEqual({ migrated: 1, present: 2, failed: 0 });
+});
+
+test('figures: what a store did is shown under the names of its table', async () => {
+  const metrics = createMetrics();
+  const running = await runRecordsServe({
+    ...source('figures'),
+    port: 0,
+    host: '127.0.0.1',
+    prefix: '/data',
+    cacheMode: 'on-write',
+    watchdog: { ...defaultWatchdog, intervalMs: 50 },
+    metrics,
+    onInternalError: () => undefined,
+  });
+  const send = async (method: string, where: string, body?: object): Promise<Response> =>
+    fetch(`${running.address}/data/library/${where}`, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+  const author = await send('POST', 'authors', { authorKey: 'a' });
+  await send('POST', 'authors', { authorKey: 'b' });
+  await send('POST', 'authors', { authorKey: '5' });
+  await send('POST', 'authors', { authorKey: 5 });
+  const list = (...keys: string[]) => ({
+    name: 'l',
+    authors: keys.map((authorKey) => ({ authorReference: { authorKey } })),
+  });
+  await send('POST', 'readingLists', list('a', 'b'));
+  await send('POST', 'readingLists', list('b', '5'));
+  await send('GET', 'readingLists');
+  const renamed = await fetch(`${running.address}${author.headers.get('location')}`, {
+    method: 'PUT',
+    body: JSON.stringify({ authorKey: 'c' }),
+    headers: { 'content-type': 'application/json' },
+  });
+  expect(renamed.status).toBe(204);
+  expect((await fetch(`${running.address}${author.headers.get('location')}`, { method: 'DELETE' })).status).toBe(204);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const text = await (await fetch(`${running.address}/metrics`)).text();
+  for (const line of [
+    'casebound_records_writes_total{resource="authors",outcome="created"} 3',
+    'casebound_records_writes_total{resource="authors",outcome="updated"} 1',
+    'casebound_records_writes_total{resource="readingLists",outcome="updated"} 1',
+    'casebound_records_deletes_total{resource="authors"} 1',
+    'casebound_records_edges_inserted_total{resource="readingLists"} 3',
+    'casebound_records_edges_deleted_total{resource="readingLists"} 1',
+    'casebound_records_cascades_total{resource="authors"} 1',
+    'casebound_records_identities_rewritten_total{resource="authors"} 1',
+    'casebound_records_result_rows_total{resource="readingLists",operation="list"} 1',
+    'casebound_records_cache_hits_total{resource="readingLists"} 1',
+    'casebound_records_locked_rows_total{mode="exclusive"} 1',
+    'casebound_records_locked_rows_total{mode="shared"} 2',
+    'casebound_records_closure_size_count 1',
+    'casebound_records_healthy 1',
+    'casebound_records_bumps_waiting 0',
+  ])
+    expect(text).toContain(`${line}\n`);
+  for (const name of [...Object.keys(recordCounters), ...Object.keys(recordHistograms)])
+    expect(text).toMatch(new RegExp(`^# HELP casebound_${name}(_total)? `, 'm'));
+  expect(text).toMatch(/casebound_records_lock_seconds_count\{mode="shared"\} 1/);
+  expect(text).toMatch(/casebound_records_watchdog_checked_total\{origin="sample"\} [1-9]/);
+  await running.stop();
+});
+
+test('the page on records names every figure, and no other', async () => {
+  const page = await readFile(new URL('../../../../../docs/records.md', import.meta.url), 'utf8');
+  const told = new Set([...page.matchAll(/`(records_[a-z_]+)(?:\{|`)/g)].map((match) => match[1]));
+  expect(told).toEqual(new Set([...Object.keys(recordCounters), ...Object.keys(recordHistograms)]));
 });
