@@ -21,6 +21,10 @@ const benches: Readonly<Record<string, Bench>> = {
     script: 'bench/cases/scale.ts',
   },
   driver: { about: 'pg against postgres: COPY, pipelining, reads', script: 'bench/driver/driver.ts' },
+  'exchange-records': {
+    about: 'record copy against hand-written INSERT ... SELECT and row by row',
+    script: 'bench/records/copy.ts',
+  },
   loadfile: {
     about: 'reading load files against a bare split and csv-parse',
     script: 'bench/loadfile/loadfile.bench.ts',
@@ -32,6 +36,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'records-read': { about: 'pages of reads against stored JSON', script: 'bench/records/read.ts' },
   'records-scale': { about: 'a store of many documents', script: 'bench/records/scale.ts' },
   'records-write': { about: 'single and bulk writes against their limits', script: 'bench/records/write.ts' },
+  samples: { about: 'making samples against writing the same files', script: 'bench/samples/samples.ts' },
 };
 
 const names = process.argv.slice(2);

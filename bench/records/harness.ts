@@ -114,6 +114,7 @@ export const runBench = async (
   name: string,
   connections: number,
   body: (bench: Bench) => Promise<{ readonly figures: readonly Figure[]; readonly more?: unknown }>,
+  schemas: readonly unknown[] = librarySchemas(),
 ): Promise<void> => {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'casebound-bench-'));
   const server = await startEmbedded({
@@ -124,7 +125,7 @@ export const runBench = async (
   });
   const { host, port, user, password, database: databaseName } = server.target;
   const database = openRecordDatabase({ host, port, user, password, database: databaseName }, { max: connections });
-  const model = deriveModel(loadSchema(librarySchemas()));
+  const model = deriveModel(loadSchema(schemas));
   const resource = (endpoint: string): Resource => {
     const found = [...model.resources.values()].find((candidate) => candidate.endpoint === endpoint);
     if (found === undefined) throw new Error(endpoint);

@@ -84,3 +84,5 @@ export {
 } from './copy/open-copy.ts';
 export { type CopySummary, mapRecords, type ResourceCounts } from './copy/map-records.ts';
 export { copyRecords } from './copy/run-copy.ts';
+export { type CopyComparison, type CopyDifference, compareCopied } from './copy/compare-copied.ts';
+export { forgetCopy, type KeptRecord, removeCopied, type RemovalSummary } from './copy/remove-copied.ts';

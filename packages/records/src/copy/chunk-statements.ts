@@ -23,20 +23,19 @@ const newUuid = (sql: CopySql): string =>
 const insertDocuments = (sql: CopySql): string =>
   `INSERT INTO ${sql.own('document')} (document_id, document_uuid, resource_key_id) SELECT m.document_id, ${newUuid(sql)}, $4::smallint FROM ${sql.members} ORDER BY m.document_id`;
 
-/** Identities as the source has them, or as they were computed. */
-const insertIdentities = (sql: CopySql, resource: PlannedResource): string => {
-  const table = `INSERT INTO ${sql.own('referential_identity')} (referential_id, document_id, resource_key_id)`;
+/** `SELECT referential_id, document_id, resource_key_id` of records, as the source has them or as they were computed. */
+export const identityRows = (sql: CopySql, resource: PlannedResource, members: string): string => {
   const { alias } = resource.source;
   const own = sql.ownKey(resource.destination.name);
   const superclass = resource.destination.alias === null ? null : sql.ownKey(resource.destination.alias.target);
   if (resource.recompute) {
     const aliases =
-      superclass === null ? '' : ` UNION ALL SELECT m.alias_id, m.document_id, ${superclass} FROM ${sql.members}`;
-    return `${table} SELECT m.referential_id, m.document_id, ${own} FROM ${sql.members}${aliases}`;
+      superclass === null ? '' : ` UNION ALL SELECT m.alias_id, m.document_id, ${superclass} FROM ${members}`;
+    return `SELECT m.referential_id, m.document_id, ${own} AS resource_key_id FROM ${members}${aliases}`;
   }
   const keys = [[sql.sourceKey(resource.source.name), own]];
   if (alias !== null && superclass !== null) keys.push([sql.sourceKey(alias.target), superclass]);
-  return `${table} SELECT i.referential_id, m.document_id, k.own_key FROM ${sql.members} JOIN ${sql.source('referential_identity')} i ON i.document_id = m.source_document_id JOIN (VALUES ${keys.map(([from, to]) => `(${String(from)}, ${String(to)})`).join(', ')}) k(source_key, own_key) ON k.source_key = i.resource_key_id`;
+  return `SELECT coalesce(CASE WHEN k.own_key = ${own} THEN m.referential_id ELSE m.alias_id END, i.referential_id) AS referential_id, m.document_id, k.own_key AS resource_key_id FROM ${members} JOIN ${sql.source('referential_identity')} i ON i.document_id = m.source_document_id JOIN (VALUES ${keys.map(([from, to]) => `(${String(from)}, ${String(to)})`).join(', ')}) k(source_key, own_key) ON k.source_key = i.resource_key_id`;
 };
 
 const insertProvenance = (sql: CopySql): string =>
@@ -75,18 +74,25 @@ export interface ChunkStatement {
   readonly rowsPerRecord: number | null;
 }
 
-/** The statements of a chunk of new records. */
-export const recordStatements = (sql: CopySql, resource: PlannedResource): readonly ChunkStatement[] =>
-  sql.memo(`records ${resource.name}`, () => {
+/**
+ * The statements of a chunk of new records. `named`: with their identities, and a look at whether what those contain is still called
+ * so; without, the caller computes them from the rows that were written.
+ */
+export const recordStatements = (sql: CopySql, resource: PlannedResource, named: boolean): readonly ChunkStatement[] =>
+  sql.memo(`records ${resource.name} ${String(named)}`, () => {
     const tables = resource.tables.filter((table) => !table.deferred);
     const edges = sql.insertEdges(
       tables.map((table) => table.destination),
       sql.members,
     );
-    const identityCheck = identityGuard(sql, resource);
+    const identityCheck = named ? identityGuard(sql, resource) : null;
+    const identities: ChunkStatement = {
+      text: `INSERT INTO ${sql.own('referential_identity')} (referential_id, document_id, resource_key_id) ${identityRows(sql, resource, sql.members)}`,
+      rowsPerRecord: resource.destination.alias === null ? 1 : 2,
+    };
     const statements: ChunkStatement[] = [
       { text: insertDocuments(sql), rowsPerRecord: 1 },
-      { text: insertIdentities(sql, resource), rowsPerRecord: resource.destination.alias === null ? 1 : 2 },
+      ...(named ? [identities] : []),
       ...tables.map((table) => ({
         text: sql.insert(table.destination, sql.rows(resource, table, false)),
         rowsPerRecord: table.source.kind === 'root' ? 1 : null,

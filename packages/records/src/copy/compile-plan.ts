@@ -134,7 +134,7 @@ class Compiler {
           const to = resourceId(target.name);
           if (this.drafts.has(to)) {
             all.push({ from, to, isIdentity: column.reference?.isIdentity === true });
-          } else if (modeOf(this.policy, displayName(target.name)) === 'exclude') {
+          } else if (!value.optional && modeOf(this.policy, displayName(target.name)) === 'exclude') {
             this.refuse(
               `${draft.name} ${column.path}`,
               `refers to ${displayName(target.name)}, which does not travel; leave out the member or ${table.source.path}`,
@@ -209,6 +209,7 @@ class Compiler {
           table.columns.map(({ destination, value }) => [
             destination.name,
             value.kind === 'hook' ? value.hook(plainScope(this.policy)) : value.kind,
+            value.kind === 'reference' && value.optional,
           ]),
         ]),
       ]),
@@ -240,7 +241,9 @@ class Compiler {
           (mapped !== undefined &&
             mapped.filter === null &&
             references.every((column) =>
-              mapped.columns.some((item) => item.value.kind === 'reference' && item.value.column === column),
+              mapped.columns.some(
+                (item) => item.value.kind === 'reference' && item.value.column === column && !item.value.optional,
+              ),
             ))
         );
       });

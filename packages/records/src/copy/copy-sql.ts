@@ -1,14 +1,15 @@
 /**
  * The SQL of a copy: one text per table and purpose, rendered from the plan once per job and kept.
  *
- * - `$1` is the job in every statement; in those of a chunk `$2` and `$3` bound its source ids and `$4` is the resource's key in the
- *   destination. A chunk's records are the inserted ones of the map within these bounds.
+ * - `$1` is the job in every statement; in those of a chunk `$2` and `$3` bound its source ids, `$4` is the resource's key in the
+ *   destination, `$5` the batch. A chunk's records are the inserted ones of the map within these bounds.
  * - A reference without an entry in the map becomes a negative id, which no record has: its foreign key then fails the chunk. A
  *   reference can not be lost silently, and no row pays for a check.
  */
 import { documentColumn } from '../ddl/emit-ddl.ts';
 import type { Column, Resource, ResourceName, Table } from '../derive/model.ts';
 import { limitIdentifier, quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { sqlType } from '../derive/scalar-type.ts';
 import type { StoreContext } from '../store-context.ts';
 import type { CopyPlan, PlannedResource } from './compile-plan.ts';
 import type { MappedColumn, MappedTable } from './map-tables.ts';
@@ -103,7 +104,12 @@ export class CopySql {
   }
 
   membersWith(action: 'i' | 'o'): string {
-    return `(SELECT source_document_id, document_id, source_etag, referential_id, alias_id FROM ${this.own('record_copy_map')} WHERE job_id = $1 AND source_document_id BETWEEN $2 AND $3 AND resource_key_id = $4 AND action = '${action}') m`;
+    return `(SELECT source_document_id, document_id, source_etag, referential_id, alias_id FROM ${this.own('record_copy_map')} WHERE job_id = $1 AND source_document_id BETWEEN $2 AND $3 AND resource_key_id = $4 AND batch = $5 AND action = '${action}') m`;
+  }
+
+  /** Those of which the source still is what was copied. */
+  unchangedMembers(action: 'i' | 'o'): string {
+    return `(SELECT m.* FROM ${this.membersWith(action)} JOIN ${this.source('document')} d ON d.document_id = m.source_document_id AND d.etag = m.source_etag) m`;
   }
 
   /** LEFT JOIN of the map entry of a source id. */
@@ -113,15 +119,16 @@ export class CopySql {
 
   private valueSql(table: MappedTable, item: MappedColumn, joins: string[], final: boolean): string {
     const { value } = item;
-    if (value.kind === 'null') return 'NULL';
-    if (value.kind === 'hook') return value.hook(this.scope(table, item.source, 't'));
+    const type = sqlType(item.destination.type);
+    if (value.kind === 'null') return `NULL::${type}`;
+    if (value.kind === 'hook') return `(${value.hook(this.scope(table, item.source, 't'))})::${type}`;
     const column = `t.${quoteIdentifier(value.column.name)}`;
     if (value.kind === 'copy') return column;
     const alias = `r${joins.length + 1}`;
     joins.push(this.mapJoin(alias, column));
-    const mapped = `coalesce(${alias}.document_id, -${column})`;
+    const mapped = value.optional ? `${alias}.document_id` : `coalesce(${alias}.document_id, -${column})`;
     if (!value.deferred || final) return mapped;
-    const here = `${alias}.resource_key_id = $4 AND ${alias}.source_document_id BETWEEN $2 AND $3`;
+    const here = `${alias}.resource_key_id = $4 AND ${alias}.batch = $5 AND ${alias}.source_document_id BETWEEN $2 AND $3`;
     return `CASE WHEN ${alias}.action = 'i' AND NOT (${here}) THEN NULL ELSE ${mapped} END`;
   }
 

@@ -11,6 +11,7 @@ import { displayName, type ResourceName } from '../derive/model.ts';
 import { uuidV5 } from '../identity/referential-id.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
+import { plannedByKey } from './chunks.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import { insertChunks, insertRound, resolvePending, roundIds, takenAliases } from './map-sql.ts';
 import { copyState, inDestination, moveTo, type RecordCopy } from './open-copy.ts';
@@ -106,15 +107,12 @@ const conflict = (
     })),
   });
 
-/** Resources by their key in the destination. */
-export const plannedByKey = (copy: RecordCopy): ReadonlyMap<number, PlannedResource> =>
-  copy.sql.memo(
-    'by key',
-    () => new Map(copy.plan.resources.map((resource) => [copy.sql.ownKey(resource.destination.name), resource])),
-  );
-
 /** Refuses what a round found and the policy forbids. */
-const checkRound = async (copy: RecordCopy, tx: RecordTransaction, resource: PlannedResource): Promise<void> => {
+export const checkResource = async (
+  copy: RecordCopy,
+  tx: RecordTransaction,
+  resource: PlannedResource,
+): Promise<void> => {
   const { sql } = copy;
   const key = sql.ownKey(resource.destination.name);
   const map = sql.own('record_copy_map');
@@ -155,19 +153,31 @@ const resourcesOfRound = async (
   return rows.flatMap((row) => byKey.get(Number(row['resource_key_id'])) ?? []).sort((a, b) => a.level - b.level);
 };
 
+/** Computes the identities of a resource's pending records and decides about them. */
+export const settlePending = async (
+  copy: RecordCopy,
+  tx: RecordTransaction,
+  resource: PlannedResource,
+): Promise<void> => {
+  await computePending(copy, tx, resource);
+  await tx.query(resolvePending(copy.sql, resource), [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
+};
+
 /** One round; returns how many records it added. */
-export const runRound = async (copy: RecordCopy, tx: RecordTransaction, generation: number): Promise<number> => {
+export const runRound = async (
+  copy: RecordCopy,
+  tx: RecordTransaction,
+  generation: number,
+  batch: number,
+): Promise<number> => {
   const from = generation === 0 ? 'selection' : await resourcesOfRound(copy, tx, generation - 1);
   const ids = roundIds(copy.sql, from);
   if (ids === null) return 0;
-  const { rowCount } = await tx.query(insertRound(copy.sql, ids), [copy.jobId, generation]);
+  const { rowCount } = await tx.query(insertRound(copy.sql, ids), [copy.jobId, generation, batch]);
   if ((rowCount ?? 0) === 0) return 0;
   for (const resource of await resourcesOfRound(copy, tx, generation)) {
-    if (resource.recompute) {
-      await computePending(copy, tx, resource);
-      await tx.query(resolvePending(copy.sql, resource), [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
-    }
-    await checkRound(copy, tx, resource);
+    if (resource.recompute) await settlePending(copy, tx, resource);
+    await checkResource(copy, tx, resource);
   }
   return rowCount ?? 0;
 };
@@ -200,11 +210,11 @@ const nextRound = async (copy: RecordCopy): Promise<boolean> =>
     const { rows } = await tx.query(`SELECT generation FROM ${job} WHERE job_id = $1`, [copy.jobId]);
     const generation = Number(rows[0]?.['generation']) + 1;
     if (generation === 0) await checkSelection(copy, tx);
-    const added = await runRound(copy, tx, generation);
+    const added = await runRound(copy, tx, generation, 0);
     await tx.query(`UPDATE ${job} SET generation = $2 WHERE job_id = $1`, [copy.jobId, generation]);
     copy.destination.crashPoint('records.copy.in-round');
     if (added > 0) return false;
-    await tx.query(insertChunks(copy.sql), [copy.jobId, copy.chunkSize]);
+    await tx.query(insertChunks(copy.sql), [copy.jobId, copy.chunkSize, 0]);
     await moveTo(copy, tx, ['mapping'], 'mapped');
     return true;
   });

@@ -32,6 +32,15 @@ const keyRows = (sql: CopySql): string =>
     )
     .join(', ');
 
+/** `(source key, own key, action when taken)`. */
+export const takenActions = (sql: CopySql): string =>
+  sql.plan.resources
+    .map(
+      (resource) =>
+        `(${sql.sourceKey(resource.source.name)}::smallint, ${sql.ownKey(resource.destination.name)}::smallint, '${takenAction(resource)}'::"char")`,
+    )
+    .join(', ');
+
 /** Where an expansion reads. */
 export interface ExpansionScope {
   readonly table: (name: string) => string;
@@ -45,7 +54,8 @@ const columnSelects = (resource: PlannedResource, scope: ExpansionScope): readon
     const owner = quoteIdentifier(documentColumn(mapped.source));
     const filter = scope.filter(mapped);
     return mapped.columns.flatMap(({ value }) => {
-      if (value.kind !== 'reference' || (value.column.reference !== null && resource.edgesComplete)) return [];
+      if (value.kind !== 'reference' || value.optional || (value.column.reference !== null && resource.edgesComplete))
+        return [];
       const column = `t.${quoteIdentifier(value.column.name)}`;
       return [
         `SELECT ${column} AS id FROM f JOIN ${scope.table(mapped.source.name)} t ON t.${owner} = f.source_document_id WHERE f.resource_key_id = ${scope.key(resource)} AND ${column} IS NOT NULL${filter === null ? '' : ` AND (${filter}) IS TRUE`}`,
@@ -88,17 +98,17 @@ export const roundIds = (sql: CopySql, resources: readonly PlannedResource[] | '
   });
   return selects.length === 0
     ? null
-    : `WITH f AS MATERIALIZED (SELECT source_document_id, resource_key_id FROM ${sql.own('record_copy_map')} WHERE job_id = $1 AND generation = $2::integer - 1 AND action IN ('i', 'o')) ${selects.join(' UNION ')}`;
+    : `WITH f AS MATERIALIZED (SELECT source_document_id, resource_key_id FROM ${sql.own('record_copy_map')} WHERE job_id = $1 AND generation = $2::integer - 1 AND action IN ('i', 'o')) SELECT DISTINCT id FROM (${selects.join(' UNION ALL ')}) e`;
 };
 
 /** An id of the destination's own for a record that will be inserted. */
-const nextId = (sql: CopySql): string => `nextval(${quoteLiteral(sql.facts.idSequence)}::regclass)`;
+export const nextId = (sql: CopySql): string => `nextval(${quoteLiteral(sql.facts.idSequence)}::regclass)`;
 
-/** Adds what `ids` finds to the map, as round `$2`. Records whose identity must be computed first are left pending. */
+/** Adds what `ids` finds to the map, as round `$2` and in batch `$3`. Records whose identity must be computed first are left pending. */
 export const insertRound = (sql: CopySql, ids: string): string => {
   const map = sql.own('record_copy_map');
-  return `INSERT INTO ${map} (job_id, source_document_id, document_id, resource_key_id, generation, action, source_etag)
-SELECT $1, q.id, CASE WHEN NOT q.recompute THEN coalesce(q.existing, ${nextId(sql)}) END, q.own_key, $2::smallint,
+  return `INSERT INTO ${map} (job_id, source_document_id, document_id, resource_key_id, generation, batch, action, source_etag)
+SELECT $1, q.id, CASE WHEN NOT q.recompute THEN coalesce(q.existing, ${nextId(sql)}) END, q.own_key, $2::smallint, $3::smallint,
   CASE WHEN q.recompute THEN 'p'::"char" WHEN q.existing IS NULL THEN 'i'::"char" ELSE q.taken END, q.etag
 FROM (
   SELECT d.document_id AS id, d.etag, k.own_key, k.recompute, k.taken, x.document_id AS existing
@@ -134,7 +144,7 @@ JOIN ${sql.own('referential_identity')} x ON x.referential_id = coalesce(m.alias
 WHERE m.job_id = $1 AND m.resource_key_id = $2 AND m.action = 'i'`;
 };
 
-/** Chunks of the records that have none yet: runs of `$2` records of one resource by source id, numbered on from what there is. */
+/** Chunks of the records of batch `$3`: runs of `$2` records of one resource by source id, numbered on from what there is. */
 export const insertChunks = (sql: CopySql): string => {
   const levels = sql.plan.resources
     .map(
@@ -144,15 +154,15 @@ export const insertChunks = (sql: CopySql): string => {
     .join(', ');
   const after = Math.max(0, ...sql.plan.resources.map((resource) => resource.level)) + 1;
   const chunk = sql.own('record_copy_chunk');
-  return `INSERT INTO ${chunk} (job_id, chunk, level, kind, resource_key_id, first_id, last_id, documents)
-SELECT $1, coalesce((SELECT max(chunk) + 1 FROM ${chunk} WHERE job_id = $1), 0) + row_number() OVER (ORDER BY y.level, y.key, y.first) - 1, y.level, y.kind, y.key, y.first, y.last, y.n
+  return `INSERT INTO ${chunk} (job_id, chunk, level, kind, resource_key_id, batch, first_id, last_id, documents)
+SELECT $1, coalesce((SELECT max(chunk) + 1 FROM ${chunk} WHERE job_id = $1), 0) + row_number() OVER (ORDER BY y.level, y.key, y.first) - 1, y.level, y.kind, y.key, $3::smallint, y.first, y.last, y.n
 FROM (
   SELECT k.key, w.kind, CASE w.kind WHEN 'records' THEN k.level WHEN 'links' THEN ${after} ELSE ${after + 1} END AS level, p.first, p.last, p.n
   FROM (
     SELECT resource_key_id AS key, action, min(source_document_id) AS first, max(source_document_id) AS last, count(*)::integer AS n
     FROM (
       SELECT m.resource_key_id, m.action, m.source_document_id, (row_number() OVER (PARTITION BY m.resource_key_id, m.action ORDER BY m.source_document_id) - 1) / $2::bigint AS part
-      FROM ${sql.own('record_copy_map')} m WHERE m.job_id = $1 AND m.action IN ('i', 'o')
+      FROM ${sql.own('record_copy_map')} m WHERE m.job_id = $1 AND m.batch = $3::smallint AND m.action IN ('i', 'o')
     ) n GROUP BY resource_key_id, action, part
   ) p
   JOIN (VALUES ${levels}) k(key, level, deferred) ON k.key = p.key

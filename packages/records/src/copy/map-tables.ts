@@ -3,12 +3,12 @@
  */
 import type { Column, Resource, Table } from '../derive/model.ts';
 import { displayName } from '../derive/model.ts';
-import type { ColumnHook, ResourcePolicy, RowHook } from './policy.ts';
+import type { ColumnHook, ReferenceRule, ResourcePolicy, RowHook } from './policy.ts';
 
 export type MappedValue =
   | { readonly kind: 'copy'; readonly column: Column }
-  /** A document id of the source, translated by the identity map. */
-  | { readonly kind: 'reference'; readonly column: Column; readonly deferred: boolean }
+  /** A document id of the source, translated by the identity map. Where it is optional, it goes when its target does not travel. */
+  | { readonly kind: 'reference'; readonly column: Column; readonly optional: boolean; readonly deferred: boolean }
   | { readonly kind: 'hook'; readonly hook: ColumnHook }
   | { readonly kind: 'null' };
 
@@ -48,7 +48,7 @@ const fits = (from: Column, to: Column): boolean => {
 const mapColumn = (
   from: Column,
   to: Column,
-  rule: ColumnHook | 'null' | undefined,
+  rule: ColumnHook | ReferenceRule | undefined,
   refuse: Refuse,
 ): MappedColumn | null => {
   if (rule === 'null') {
@@ -60,7 +60,8 @@ const mapColumn = (
     return null;
   }
   if (from.kind === 'scalar') {
-    if (rule !== undefined) return { source: from, destination: to, value: { kind: 'hook', hook: rule } };
+    if (rule === 'ifCopied') refuse(from.path, 'is no reference');
+    if (typeof rule === 'function') return { source: from, destination: to, value: { kind: 'hook', hook: rule } };
     if (!fits(from, to))
       refuse(from.path, `of type ${from.type.kind} does not fit into the destination's ${to.type.kind}`);
     return { source: from, destination: to, value: { kind: 'copy', column: from } };
@@ -69,10 +70,16 @@ const mapColumn = (
     const name = column.descriptor ?? column.reference?.target;
     return name === undefined ? '' : displayName(name);
   };
-  if (rule !== undefined) refuse(from.path, 'is a reference, which can be left out but not replaced');
+  if (typeof rule === 'function') refuse(from.path, 'is a reference, which can be left out but not replaced');
+  if (rule === 'ifCopied' && (to.required || from.reference?.isIdentity === true))
+    refuse(from.path, 'is required, so what it refers to must travel');
   if (target(from) !== target(to))
     refuse(from.path, `refers to ${target(from)} in the source and to ${target(to)} in the destination`);
-  return { source: from, destination: to, value: { kind: 'reference', column: from, deferred: false } };
+  return {
+    source: from,
+    destination: to,
+    value: { kind: 'reference', column: from, optional: rule === 'ifCopied', deferred: false },
+  };
 };
 
 const mapColumns = (
@@ -97,7 +104,7 @@ const mapColumns = (
   for (const to of destination.columns) {
     if (source.columns.some((column) => column.path === to.path)) continue;
     const rule = policy.columns?.[to.path];
-    if (rule !== undefined && rule !== 'null' && to.kind === 'scalar')
+    if (typeof rule === 'function' && to.kind === 'scalar')
       mapped.push({ source: null, destination: to, value: { kind: 'hook', hook: rule } });
     else if (to.required) refuse(to.path, 'is required by the destination and unknown to the source; give it a value');
   }

@@ -58,7 +58,15 @@ export interface OpenCopyOptions {
   readonly onProgress?: (progress: CopyProgress) => void;
 }
 
-export type CopyState = 'selecting' | 'mapping' | 'mapped' | 'copying' | 'copied' | 'removing' | 'removed';
+export type CopyState =
+  | 'selecting'
+  | 'mapping'
+  | 'mapped'
+  | 'copying'
+  | 'copied'
+  | 'removing'
+  | 'removed'
+  | 'forgotten';
 
 /** An open job. Made by `openCopy`; hand it to the steps. */
 export interface RecordCopy {
@@ -75,7 +83,16 @@ export interface RecordCopy {
   readonly onProgress: (progress: CopyProgress) => void;
 }
 
-const states: readonly CopyState[] = ['selecting', 'mapping', 'mapped', 'copying', 'copied', 'removing', 'removed'];
+const states: readonly CopyState[] = [
+  'selecting',
+  'mapping',
+  'mapped',
+  'copying',
+  'copied',
+  'removing',
+  'removed',
+  'forgotten',
+];
 
 export const parseState = (value: unknown): CopyState => {
   const found = states.find((state) => state === value);

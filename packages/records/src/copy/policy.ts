@@ -39,11 +39,17 @@ export type ColumnHook = (scope: RowScope) => string;
 /** SQL of a condition; rows for which it is not true stay behind. */
 export type RowHook = (scope: RowScope) => string;
 
+/**
+ * `null`: the member is left out. `ifCopied` (references alone): what it refers to does not travel for its sake; where that travels
+ * anyhow the reference is kept, else it is left out.
+ */
+export type ReferenceRule = 'null' | 'ifCopied';
+
 export interface ResourcePolicy {
   readonly mode?: ResourceMode;
   readonly onConflict?: ConflictPolicy;
-  /** By JSON path. `null` leaves the member out; a reference or descriptor can only be left out. */
-  readonly columns?: Readonly<Record<string, ColumnHook | 'null'>>;
+  /** By JSON path. A reference or descriptor cannot be replaced. */
+  readonly columns?: Readonly<Record<string, ColumnHook | ReferenceRule>>;
   /** Collections and extensions by JSON path (`$.labels`): left out, or their rows filtered. */
   readonly rows?: Readonly<Record<string, RowHook | 'exclude'>>;
 }
