@@ -25,6 +25,8 @@ import type { EngineDocumentId } from './document-id.ts';
 
 export { EngineDocumentId, formatDocumentId, parseDocumentId, type EngineDocumentParts } from './document-id.ts';
 
+export type { PdfTaskOptions, PdfTasks, PdfWorkers } from './pdf-workers/pdf-tasks.ts';
+
 /** Who asks, and how long they wait. */
 export interface EngineCall {
   /** Recorded as `createdBy` and `updatedBy`. Default: Casebound itself. */

@@ -2,7 +2,8 @@
  * What the worker threads do with PDFs: bytes in, bytes out. One task opens its document once for all that it does.
  *
  * The bytes named `pdf`, `original` and `images` are given away: they are moved to the worker, and the caller's arrays are empty afterwards
- * (arrays that share their memory with others are copied). Everything else is copied, and stays.
+ * (small ones, and parts of larger ones, are copied). Bytes in a `SharedArrayBuffer` are neither moved nor copied: several tasks may read
+ * them at once. Everything else is copied, and stays.
  */
 import type {
   BurnedIn,

@@ -57,6 +57,7 @@ export const giveInput = <Name extends PdfTaskName>(
 ): { readonly input: PdfTasks[Name]['input']; readonly moved: readonly ArrayBuffer[] } => {
   const moved: ArrayBuffer[] = [];
   const give = (bytes: Uint8Array): Uint8Array => {
+    if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
     const own = movable(bytes);
     moved.push(own.buffer);
     return own;
