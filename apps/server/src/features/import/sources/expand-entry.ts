@@ -81,6 +81,11 @@ class Expander implements ExpandContext {
 
   async *#look(node: SourceNode): AsyncGenerator<Expansion> {
     const head = await readHead(await node.open(), headBytes);
+    if (head.length === 0) {
+      const empty = await detectFileType(node.fileName, head, null);
+      yield* this.#deliver(node, head, empty, null);
+      return;
+    }
     const first = await detectFileType(node.fileName, head, node.bytes);
     const mustReach =
       expandable.has(first.mime) || first.mime === 'multipart/related' || isCompound(head) || isZip(head);
@@ -171,6 +176,9 @@ class Expander implements ExpandContext {
     const { path } = node;
     if (head.length === 0) return [{ path, code: 'empty', reason: 'The file holds no bytes.' }];
     const problems = mismatchOf(path, type);
+    if (type.byName === mailMime && type.mime === 'text/plain') {
+      problems.push({ path, code: 'mime_broken', reason: 'It has no header of a message: it is taken as text.' });
+    }
     if (type.encrypted) problems.push({ path, code: 'encrypted', reason: 'The document needs a password.' });
     if (closedArchives.has(type.mime)) {
       problems.push({

@@ -19,7 +19,12 @@ const officeParts: readonly (readonly [string, string])[] = [
 export const officeTypeOf = async (archive: ZipArchive): Promise<string | null> => {
   const paths = new Map(archive.members.map((member) => [member.path, member]));
   if (paths.has('[Content_Types].xml')) {
-    return officeParts.find(([part]) => paths.has(part))?.[1] ?? 'application/vnd.openxmlformats-package';
+    // A part that the archive's reader refuses still says what the file is.
+    const refused = new Set(archive.problems.map(({ path }) => path));
+    return (
+      officeParts.find(([part]) => paths.has(part) || refused.has(part))?.[1] ??
+      'application/vnd.openxmlformats-package'
+    );
   }
   const mimetype = paths.get('mimetype');
   if (mimetype === undefined || mimetype.size > 200) return null;

@@ -122,8 +122,9 @@ const looksLikeMail = (text: string): boolean => {
   return header.length > 1 && header.every((line) => headerLine.test(line)) && mailHeaders.test(header.join('\n'));
 };
 
-/** `From ` lines of a mailbox (RFC 4155, appendix A): sender and date, then headers. */
-export const fromLine = /^From .*\d{1,2}:\d{2}/u;
+/** Separators of a mailbox (RFC 4155, appendix A): sender and date, of which a month and a time are always there. */
+export const fromLine =
+  /^From .{0,1000}\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\b.{0,40}\d{1,2}:\d{2}/iu;
 
 const textType = (head: Buffer, byName: string | null, extension: string): string | null => {
   const start = head.subarray(0, 4096);
@@ -138,6 +139,8 @@ const textType = (head: Buffer, byName: string | null, extension: string): strin
     if ((mailName || extension === 'mail') && fromLine.test(first) && headerLine.test(second))
       return 'application/mbox';
     if (byName === 'message/x-emlx' && /^\d+\s*$/u.test(first)) return byName;
+    // By its name it is mail: then one header that mail has is enough, however broken the others are.
+    if (byName === 'message/rfc822' && mailHeaders.test(text.slice(0, 16_384))) return byName;
     if (mailName && looksLikeMail(text)) return 'message/rfc822';
     if (byName === 'multipart/related' && looksLikeMail(text)) return byName;
     if (trimmed.startsWith('<!doctype html') || /^<html[\s>]/u.test(trimmed)) return 'text/html';

@@ -158,7 +158,8 @@ export const expandMessage = async function* (
   if (structure.root.headers.fields.length === 0) {
     const reason = 'It has no header: it is taken as a document, not as mail.';
     const problems = withPath(node.path, [{ code: 'mime_broken', reason }]);
-    yield itemOf(node, { ...type, mime: 'text/plain' }, { kind: 'document', problems });
+    const mime = type.byContent === null ? 'application/octet-stream' : 'text/plain';
+    yield itemOf(node, { ...type, mime }, { kind: 'document', problems });
     return;
   }
   const facts = readMailFacts(structure.root.headers, flaws);

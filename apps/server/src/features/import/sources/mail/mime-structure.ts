@@ -161,13 +161,13 @@ class StructureScan {
       if (line.bytes.length === 0) break;
       const text = decodeHeaderLine(line.bytes);
       if (first && /^>?From /u.test(text)) continue;
-      if (first && !/^[\x21-\x39\x3b-\x7e]+[ \t]*:/u.test(text)) {
+      if (first && parent !== null && !/^[\x21-\x39\x3b-\x7e]+[ \t]*:/u.test(text)) {
         // No header at all: the part begins with its text.
-        this.#tell('mime_broken', 'A part or message has no headers.');
+        this.#tell('mime_broken', 'A part has no headers.');
         bodyStart = line.start;
         break;
       }
-      bytes += line.end - line.start;
+      bytes += line.bytes.length;
       if (bytes <= this.#limits.maxHeaderBytes) lines.push(text);
       else this.#tell('limit_exceeded', `Headers longer than ${this.#limits.maxHeaderBytes} bytes are cut.`);
     }
@@ -200,7 +200,9 @@ class StructureScan {
 }
 
 const endBody = (part: MimePart, end: number): void => {
-  part.body = { start: part.body.start, end: Math.max(part.body.start, end) };
+  // A delimiter right after headers leaves a child that starts after the line break before it.
+  const children = part.children.at(-1)?.body.end ?? 0;
+  part.body = { start: part.body.start, end: Math.max(part.body.start, end, children) };
 };
 
 /** Reads the structure of a message. @throws what the source's stream ends with. */

@@ -4,8 +4,8 @@
  *
  * A folder or message that cannot be read is told and passed over.
  */
-import { PSTFile } from 'pst-extractor';
-import type { PSTAttachment, PSTFolder, PSTMessage } from 'pst-extractor';
+import { PSTFile, PSTMessage } from 'pst-extractor';
+import type { PSTAttachment, PSTFolder } from 'pst-extractor';
 import type {
   ParsedAddress,
   ParsedAttachment,
@@ -148,7 +148,7 @@ export class PstMailbox {
   /** @throws what the library throws for a file that is none. */
   constructor(file: string, maxAttachmentBytes: number) {
     const pst = new PSTFile(file);
-    this.#messages = walk(pst.getRootFolder(), [], new MessageReader(maxAttachmentBytes));
+    this.#messages = walk(pst, pst.getRootFolder(), [], new MessageReader(maxAttachmentBytes));
   }
 
   /** The next message; null after the last. */
@@ -165,16 +165,20 @@ const failedAt = (folder: readonly string[], number: number, reason: string): Pa
   flaws: [{ code: 'corrupt', reason }],
 });
 
-/** Folder type of search folders (MS-OXOFLDR): they show messages that lie elsewhere. */
-const searchFolder = 2;
+/** Kinds of nodes, in the low five bits of their identifiers (MS-PST, 2.2.2.1). */
+const nodeKind = (identifier: number): number => identifier & 0x1f;
+const searchFolderNode = 0x03;
+const messageNode = 0x04;
 
 const walk = function* (
+  pst: PSTFile,
   folder: PSTFolder,
   path: readonly string[],
   reader: MessageReader,
 ): Generator<ParsedMailboxMessage> {
-  if (attempt(() => folder.folderType, 0) === searchFolder) return;
-  yield* messagesOf(folder, path, reader);
+  // Search folders show messages that lie elsewhere.
+  if (nodeKind(Number(folder.descriptorNodeId)) === searchFolderNode) return;
+  yield* messagesOf(pst, folder, path, reader);
   if (path.length >= maxFolderDepth) {
     yield failedAt(path, 0, `Folders deeper than ${maxFolderDepth} are not read.`);
     return;
@@ -192,29 +196,50 @@ const walk = function* (
     const name = attempt(() => subfolder.displayName, '') || `folder-${index + 1}`;
     const count = (names.get(name) ?? 0) + 1;
     names.set(name, count);
-    yield* walk(subfolder, [...path, count === 1 ? name : `${name}~${count}`], reader);
+    yield* walk(pst, subfolder, [...path, count === 1 ? name : `${name}~${count}`], reader);
   }
 };
 
 const messagesOf = function* (
+  pst: PSTFile,
   folder: PSTFolder,
   path: readonly string[],
   reader: MessageReader,
 ): Generator<ParsedMailboxMessage> {
   const count = attempt(() => folder.contentCount, 0);
-  let number = 1;
-  for (; number <= count; number++) {
+  const seen = new Set<number>();
+  let number = 0;
+  let failed = 0;
+  while (number < count) {
+    number++;
     try {
       // The library gives any kind of item: a message is the base of all of them.
       const message = folder.getNextChild() as PSTMessage | null;
-      if (message === null) break;
+      if (message === null) {
+        number--;
+        break;
+      }
+      seen.add(Number(message.descriptorNodeId));
       yield { folder: path, number, message: reader.read(message, 0), flaws: [] };
     } catch {
-      yield failedAt(path, number, 'A message of the mailbox cannot be read.');
+      failed++;
       if (!attempt(() => (folder.moveChildCursorTo(number), true), false)) break;
     }
   }
-  // The library passes over what it cannot load without a word: the folder's own count tells.
-  const missing = count - number + 1;
+  // The library ends at the first row of the folder's table that has no identifier of its own. The tree of nodes has them all.
+  if (number < count || failed > 0) {
+    const nodes = attempt(() => pst.getChildDescriptorTree().get(Number(folder.descriptorNodeId)) ?? [], []);
+    number = seen.size;
+    for (const node of nodes) {
+      if (nodeKind(node.descriptorIdentifier) !== messageNode || seen.has(node.descriptorIdentifier)) continue;
+      number++;
+      try {
+        yield { folder: path, number, message: reader.read(new PSTMessage(pst, node), 0), flaws: [] };
+      } catch {
+        yield failedAt(path, number, 'A message of the mailbox cannot be read.');
+      }
+    }
+  }
+  const missing = count - number;
   if (missing > 0) yield failedAt(path, 0, `${missing} of the folder's ${count} messages cannot be read.`);
 };

@@ -2,7 +2,7 @@
  * Messages of an mbox as spans of it, one at a time: constant memory, whatever the mailbox's size.
  *
  * A message starts after a line `From sender date`. Text of messages may have such lines too; writers quote them with `>`, but not
- * all do. So a line counts when it has a time in it, stands at the start or after an empty line, and a header line follows.
+ * all do. So a line counts when it has a date in it, stands at the start or after an empty line, and a header line follows.
  */
 import { Readable } from 'node:stream';
 import { fromLine } from '../file-type.ts';

@@ -69,7 +69,7 @@ export const expandFiles = async (
     limits,
     temporaryFolder: path.join(folder.path, 'spool'),
   });
-  return expandAll(root, onItem === undefined ? undefined : (item) => onItem(item, root));
+  return await expandAll(root, onItem === undefined ? undefined : (item) => onItem(item, root));
 };
 
 export const codesOf = (problems: readonly SourceProblem[]): string[] => problems.map(({ code }) => code).toSorted();
