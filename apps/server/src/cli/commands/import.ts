@@ -205,8 +205,8 @@ const createWatchCommand = (context: CliContext): Command => {
   );
 };
 
-const csvCell = (value: unknown): string => {
-  const text = value === null || value === undefined ? '' : String(value);
+const csvCell = (value: string | number | boolean | null): string => {
+  const text = value === null ? '' : String(value);
   // A leading sign would be a formula to a spreadsheet.
   const plain = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;

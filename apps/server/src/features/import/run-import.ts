@@ -128,7 +128,8 @@ class ImportRun {
 
   async #plan(): Promise<void> {
     const opened = await openSource(this.#job.request.path);
-    const planned = await planImport(opened, this.#job.request, this.#signal).finally(async () => opened.root.close());
+    await using _root = opened.root;
+    const planned = await planImport(opened, this.#job.request, this.#signal);
     await this.#transaction(async (tx) => {
       await this.#defineFields(tx, planned.plan);
       await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'planning'`, [this.#job.job_id]);

@@ -5,7 +5,7 @@
  *   the same keys.
  * - A row that the record store refuses is a problem of its row; the others are written.
  */
-import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import type { Actor, CaseboundError, CaseId } from '@casebound/contract';
 import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext } from '@casebound/records';
 import { v5 } from 'uuid';
 import type { Transaction } from '../../../database/index.ts';
