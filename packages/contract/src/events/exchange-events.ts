@@ -111,6 +111,13 @@ export const exchangeEvents = {
     consumers: ['exchange.status'],
     detail: z.object({ items: count, failedItems: count, manifestKey: objectKey.nullable() }),
   }),
+  EXCHANGER_ROLLED_BACK: jobEvent({
+    version: 1,
+    sentence: 'What a finished exchange had brought was removed from the destination again.',
+    producer: 'exchange.orchestrator',
+    consumers: ['exchange.status', 'web'],
+    detail: z.object({ kept: count.describe('Records that stay because they were changed, or others refer to them.') }),
+  }),
   EXCHANGER_FAILED: jobEvent({
     version: 1,
     sentence: 'An exchange failed and was cleaned up.',

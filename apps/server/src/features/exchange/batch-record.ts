@@ -1,0 +1,56 @@
+/** The record of the batch that an exchange brings into the destination. Made once, by its name. */
+import { BatchId, CaseboundError } from '@casebound/contract';
+import { deleteDocument, upsertDocument } from '@casebound/records';
+import { caseResource } from '../records/index.ts';
+import type { ExchangeDependencies } from './dependencies.ts';
+import type { ExchangeJob } from './job-store.ts';
+import { batchName } from './record-copy.ts';
+
+type Parts = Pick<ExchangeDependencies, 'records' | 'sessions'>;
+
+/** @throws CaseboundError `exchange_conflict` when the name is that of another batch. */
+export const ensureBatch = async (
+  { records, sessions }: Parts,
+  job: ExchangeJob,
+  signal: AbortSignal,
+): Promise<BatchId> => {
+  const { createdBy, destinationCaseId } = job;
+  const name = batchName(job);
+  const taken = await sessions.withCase(destinationCaseId, createdBy, async (tx) =>
+    tx.query<{ job_id: string | null }>('SELECT job_id FROM batch WHERE name = $1', [name]),
+  );
+  if (taken.rows.some((row) => row.job_id !== job.jobId))
+    throw new CaseboundError('exchange_conflict', `The destination has another batch named ${JSON.stringify(name)}.`);
+  const store = await records.open(destinationCaseId, createdBy, signal);
+  const written = await upsertDocument(store, caseResource(store.model, 'batches'), {
+    name,
+    kind: 'exchange',
+    jobId: job.jobId,
+    source: `case ${job.sourceCaseId}`,
+    startedAt: job.createdAt.toISOString(),
+    createdBy: createdBy.kind === 'account' ? createdBy.name : 'Casebound',
+  });
+  return BatchId.parse(written.documentId);
+};
+
+/** Removes the batch when nothing refers to it; says whether it is gone. */
+export const removeBatch = async (
+  { records, sessions }: Parts,
+  job: ExchangeJob,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const { createdBy, destinationCaseId, batchId } = job;
+  if (batchId === null) return true;
+  const { rows } = await sessions.withCase(destinationCaseId, createdBy, async (tx) =>
+    tx.query<{ uuid: string; used: boolean }>(
+      `SELECT document_uuid AS uuid, EXISTS (SELECT FROM reference_edge WHERE child_document_id = $1) AS used FROM document WHERE document_id = $1`,
+      [batchId],
+    ),
+  );
+  const [row] = rows;
+  if (row === undefined) return true;
+  if (row.used) return false;
+  const store = await records.open(destinationCaseId, createdBy, signal);
+  await deleteDocument(store, caseResource(store.model, 'batches'), row.uuid);
+  return true;
+};

@@ -1,0 +1,117 @@
+/**
+ * What listens to events: the orchestrator, which moves jobs; the ledger, which ends the items of messages that died; and the status of
+ * batches.
+ *
+ * - An event is a reason to look at a job, never the proof of anything: what is so stands in the job's row and the ledger.
+ */
+import {
+  CaseboundError,
+  ExchangeRequest,
+  JobId,
+  parseEvent,
+  type ExchangeStage,
+  type EventType,
+} from '@casebound/contract';
+import { each, handleEvents, type BatchHandler, type FilterPolicy } from '@casebound/messaging';
+import { z } from 'zod';
+import type { ExchangeDependencies } from './dependencies.ts';
+import type { Driver } from './orchestrator/advance-exchange.ts';
+import { endItems, type JobReader } from './processors/process-message.ts';
+import { requestExchange } from './request-exchange.ts';
+
+export const ledgerQueue = 'exchange_ledger';
+export const requestQueue = 'exchange_requests';
+
+const Tick = z.strictObject({ jobId: JobId });
+
+const parse = (body: string): unknown => {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new CaseboundError('message_invalid', 'The body of a message is not JSON.');
+  }
+};
+
+/** Events that move a job. */
+export const orchestratorPolicy: FilterPolicy = {
+  eventType: ['PAYLOAD_CONSTRUCTION_FINISHED', 'EXCHANGER_DELETE_INITIATED', 'COPY_FAILED'],
+};
+
+/** A tick names a job; an event is of one. */
+export const orchestratorHandler = (driver: () => Driver): BatchHandler =>
+  each(async ({ body, signal }) => {
+    const value = parse(body);
+    const tick = Tick.safeParse(value);
+    if (tick.success) {
+      await driver().advance(tick.data.jobId, signal);
+      return;
+    }
+    const event = parseEvent(value);
+    if (!('jobId' in event)) throw new CaseboundError('message_invalid', `${event.eventType} is about no job.`);
+    await driver().advance(event.jobId, signal);
+  });
+
+/** Stated with status ERROR when a message of a stage dies. */
+const stageOf: Partial<Record<EventType, ExchangeStage>> = {
+  DOCUMENT_COPIED: 'object_copy',
+  DOCUMENT_PRE_PROCESSED: 'pre_uploader',
+  DOCUMENT_UPLOADED: 'uploader',
+  DOCUMENT_TEXT_RECOGNIZED: 're_ocr',
+  DOCUMENT_INDEXED: 'search_text',
+};
+
+export const ledgerPolicy: FilterPolicy = { eventType: Object.keys(stageOf), status: ['ERROR'] };
+
+const died = async (
+  dependencies: ExchangeDependencies,
+  readJob: JobReader,
+  event: ReturnType<typeof parseEvent>,
+): Promise<void> => {
+  const stage = stageOf[event.eventType];
+  if (stage === undefined || event.status !== 'ERROR' || !('jobId' in event)) return;
+  const job = await readJob(event.jobId);
+  const { code, message, deadLetterId } = event.eventDetail;
+  const outcomes = (event.exhibitIds ?? []).map((exhibitId) => ({
+    exhibitId,
+    state: 'failed' as const,
+    code,
+    reason: message,
+    ...(deadLetterId === undefined ? {} : { deadLetterId }),
+  }));
+  await dependencies.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
+    await endItems(dependencies, tx, job, stage, { outcomes });
+  });
+};
+
+/** Ends the items of a message that died, so that no exchange waits for them. */
+export const ledgerHandler = (dependencies: ExchangeDependencies, readJob: JobReader): BatchHandler => {
+  const handle = async (event: ReturnType<typeof parseEvent>): Promise<void> => died(dependencies, readJob, event);
+  return handleEvents({
+    DOCUMENT_COPIED: handle,
+    DOCUMENT_PRE_PROCESSED: handle,
+    DOCUMENT_UPLOADED: handle,
+    DOCUMENT_TEXT_RECOGNIZED: handle,
+    DOCUMENT_INDEXED: handle,
+  });
+};
+
+const QueuedRequest = z.strictObject({
+  idempotencyKey: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,200}$/)
+    .optional(),
+  request: ExchangeRequest,
+});
+
+/** The third door: a request from a queue, as the system. A refused one is dead-lettered with the reason. */
+export const requestHandler = (dependencies: ExchangeDependencies): BatchHandler =>
+  each(async ({ body, message, signal }) => {
+    const parsed = QueuedRequest.safeParse(parse(body));
+    if (!parsed.success)
+      throw new CaseboundError(
+        'message_invalid',
+        `A request for an exchange is not valid: ${parsed.error.issues[0]?.message ?? ''}`,
+      );
+    const { idempotencyKey = `message:${message.messageId}`, request } = parsed.data;
+    await requestExchange(dependencies, { kind: 'system', reason: 'queue' }, request, idempotencyKey, signal);
+  });

@@ -1,0 +1,222 @@
+/**
+ * Object copy: natives, images, text and, where nobody works on them, PDFs of exhibits, copied within the object store.
+ *
+ * 1. A copy is checked against the size and hash that the source's record states. What is missing or differs is an outcome of the
+ *    item; the exhibit's other objects are copied all the same.
+ * 2. What shows the words under a redaction does not leave the source: of a redacted exhibit neither the old text nor page images travel
+ *    when its redactions are branded in, and its native only when that was asked for.
+ * 3. Rows of variants are written with the end of the item, for the objects that were proved.
+ */
+import { hasCode } from '@casebound/contract';
+import { objectKey } from '../../../platform/object-store/Port.ts';
+import { pageTextKey, variantKey, type DocumentPlace } from '../document-keys.ts';
+import type { ExchangeDependencies } from '../dependencies.ts';
+import type { LedgerExhibit, Outcome } from '../ledger.ts';
+import { hasRedaction, markedRedacted } from '../source-annotations.ts';
+import { addVariants, readPages, readVariants, type PageText, type Variant } from '../variants.ts';
+import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
+
+type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'engine' | 'crashPoint'>;
+
+/** Exhibits of one message at once; each copies its objects one after the other. */
+const concurrency = 8;
+
+interface Wanted {
+  readonly from: string;
+  readonly to: string;
+  readonly kind: 'native' | 'pdf' | 'image' | 'text' | 'page';
+  readonly size: number | null;
+  readonly sha256: string | null;
+  readonly variant?: Variant;
+}
+
+export interface CopiedObject {
+  readonly key: string;
+  readonly kind: Wanted['kind'];
+  readonly size: number;
+  readonly sha256: string;
+}
+
+const wantedObjects = (
+  job: RunningJob,
+  exhibit: LedgerExhibit,
+  variants: readonly Variant[],
+  pages: readonly PageText[],
+  isRedacted: boolean,
+): { readonly wanted: Wanted[]; readonly withheld: string[] } => {
+  const { request } = job;
+  const to: DocumentPlace = { caseId: job.destinationCaseId, batchId: job.batchId, documentKey: exhibit.documentKey };
+  const from: DocumentPlace = {
+    caseId: job.sourceCaseId,
+    batchId: exhibit.sourceBatchId,
+    documentKey: exhibit.sourceDocumentKey,
+  };
+  const hides = isRedacted && request.annotations.redactionsAs === 'brand_in';
+  const withheld: string[] = [];
+  const travels = (type: string): boolean => {
+    switch (type) {
+      case 'native':
+        if (request.includeNatives && isRedacted && request.nativesOfRedacted === 'withhold') {
+          withheld.push('native');
+          return false;
+        }
+        return request.includeNatives;
+      case 'image':
+        if (request.includeImages && hides) {
+          withheld.push('image');
+          return false;
+        }
+        return request.includeImages;
+      case 'text':
+        return request.includeText && !request.reOcr && !hides;
+      case 'pdf':
+        return !job.stages.includes('pre_uploader');
+      default:
+        return false;
+    }
+  };
+  const wanted = variants
+    .filter(({ type }) => travels(type))
+    .map((variant): Wanted => {
+      const key = variantKey(to, variant);
+      return {
+        from: variant.objectKey,
+        to: key,
+        kind: variant.type as Wanted['kind'],
+        size: variant.size,
+        sha256: variant.sha256,
+        variant: { ...variant, documentId: exhibit.documentId, objectKey: key },
+      };
+    });
+  if (travels('text')) {
+    for (const { position, size, sha256 } of pages) {
+      if (sha256 === null) continue;
+      wanted.push({ from: pageTextKey(from, position), to: pageTextKey(to, position), kind: 'page', size, sha256 });
+    }
+  }
+  return { wanted, withheld: [...new Set(withheld)] };
+};
+
+export const createObjectCopy =
+  ({ sessions, objects, engine, crashPoint }: Parts): Processor =>
+  async ({ job, exhibits, signal }) => {
+    const documentIds = exhibits.map(({ sourceDocumentId }) => sourceDocumentId);
+    const sourceIds = exhibits.map(({ sourceExhibitId }) => sourceExhibitId);
+    const { variants, pages, marked } = await sessions.withCase(
+      job.sourceCaseId,
+      job.createdBy,
+      async (tx) => ({
+        variants: await readVariants(tx, documentIds),
+        pages: await readPages(tx, sourceIds),
+        marked: await markedRedacted(tx, sourceIds),
+      }),
+      { readOnly: true, signal },
+    );
+    const arrived: Variant[] = [];
+    const missing: { exhibitId: number; key: string }[] = [];
+
+    const copyOne = async (wanted: Wanted): Promise<CopiedObject> => {
+      const expected = {
+        ...(wanted.size === null ? {} : { size: wanted.size }),
+        ...(wanted.sha256 === null ? {} : { sha256: wanted.sha256 }),
+      };
+      const stored = await objects.copy(objectKey(wanted.from), objectKey(wanted.to), {
+        expected,
+        ifAbsent: true,
+        signal,
+      });
+      crashPoint('exchange.object-copy.copied');
+      return { key: stored.key, kind: wanted.kind, size: stored.size, sha256: stored.sha256 };
+    };
+
+    const { outcomes, retry } = await eachExhibit(
+      { exhibits, signal },
+      concurrency,
+      async (exhibit): Promise<Outcome> => {
+        const { exhibitId, sourceExhibitId } = exhibit;
+        const isRedacted =
+          marked.has(sourceExhibitId) || (await hasRedaction(engine, job.sourceCaseId, exhibit, signal));
+        const { wanted, withheld } = wantedObjects(
+          job,
+          exhibit,
+          variants.get(exhibit.sourceDocumentId) ?? [],
+          pages.get(sourceExhibitId) ?? [],
+          isRedacted,
+        );
+        const copied: CopiedObject[] = [];
+        const faults: { code: string; key: string }[] = [];
+        const brought: Variant[] = [];
+        for (const one of wanted) {
+          try {
+            copied.push(await copyOne(one));
+            if (one.variant !== undefined) brought.push(one.variant);
+          } catch (error) {
+            if (hasCode(error, 'object_not_found')) faults.push({ code: 'DOCUMENT_NOT_FOUND', key: one.from });
+            else if (hasCode(error, 'object_corrupt') || hasCode(error, 'object_exists'))
+              faults.push({ code: 'object_corrupt', key: one.from });
+            else throw error;
+          }
+        }
+        arrived.push(...brought);
+        const detail = { objects: copied, withheld, redacted: isRedacted, ...(faults.length === 0 ? {} : { faults }) };
+        const [fault] = faults;
+        if (fault === undefined) return { exhibitId, state: 'done', detail };
+        for (const { code, key } of faults) if (code === 'DOCUMENT_NOT_FOUND') missing.push({ exhibitId, key });
+        return {
+          exhibitId,
+          state: 'failed',
+          code: fault.code,
+          reason:
+            fault.code === 'DOCUMENT_NOT_FOUND'
+              ? `The source has no object ${fault.key}.`
+              : `The object ${fault.key} does not have the size and hash that its record states.`,
+          detail,
+        };
+      },
+    );
+    await objects.flush();
+
+    const ended = new Map(outcomes.map((outcome) => [outcome.exhibitId, outcome]));
+    const copiedOf = (exhibitId: number): readonly CopiedObject[] =>
+      (ended.get(exhibitId)?.detail?.['objects'] as readonly CopiedObject[] | undefined) ?? [];
+    return {
+      outcomes,
+      retry,
+      apply: async (tx, settled) => {
+        const documents = new Set(
+          exhibits.filter(({ exhibitId }) => settled.has(exhibitId)).map(({ documentId }) => documentId),
+        );
+        await addVariants(
+          tx,
+          arrived.filter(({ documentId }) => documents.has(documentId)),
+        );
+      },
+      events: (settled): readonly Stated[] => {
+        const sum = (ids: readonly number[], isNative: boolean): CopiedObject[] =>
+          ids.flatMap((id) => copiedOf(id).filter(({ kind }) => (kind === 'native') === isNative));
+        const done = [...settled].filter((id) => ended.get(id)?.state === 'done');
+        const withNative = done.filter((id) => copiedOf(id).some(({ kind }) => kind === 'native'));
+        const natives = sum(withNative, true);
+        const others = sum(done, false);
+        const bytes = (list: readonly CopiedObject[]): number => list.reduce((total, { size }) => total + size, 0);
+        const lost = missing.filter(({ exhibitId }) => settled.has(exhibitId));
+        return [
+          {
+            type: 'DOCUMENT_COPIED',
+            exhibitIds: done,
+            detail: { documents: done.length, objects: others.length, bytes: bytes(others) },
+          },
+          {
+            type: 'NATIVE_DOCUMENT_COPIED',
+            exhibitIds: withNative,
+            detail: { documents: withNative.length, bytes: bytes(natives) },
+          },
+          {
+            type: 'DOCUMENT_NOT_FOUND',
+            exhibitIds: [...new Set(lost.map(({ exhibitId }) => exhibitId))],
+            detail: { stage: 'object_copy', objectKeys: lost.map(({ key }) => key) },
+          },
+        ];
+      },
+    };
+  };

@@ -1,0 +1,105 @@
+/**
+ * Search text: puts exhibits into the index of the destination, from what stands there now.
+ *
+ * 1. It comes last of an exhibit's stages, so that it finds the text that arrived and no other.
+ * 2. Putting an exhibit again replaces its index document whole.
+ * 3. Writes are bounded by number and bytes, whatever a message carries.
+ */
+import { classifyFailure } from '@casebound/messaging';
+import type { IndexDocument } from '../../../platform/search-index/Port.ts';
+import type { Fields } from '../../fields/index.ts';
+import type { ExchangeDependencies } from '../dependencies.ts';
+import { buildIndexDocument, readCoreFields, readCustomFields } from '../index-documents.ts';
+import type { LedgerExhibit, Outcome } from '../ledger.ts';
+import { readPages } from '../variants.ts';
+import { permanentOutcome, type Processor } from './process-message.ts';
+
+type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'index' | 'config' | 'crashPoint'> & {
+  readonly fields: Fields;
+};
+
+/** Exhibits whose page texts are read at once. */
+const readAtOnce = 8;
+
+const bytesOf = ({ pages }: IndexDocument): number => pages.reduce((sum, { text }) => sum + text.length, 0);
+
+export const createSearchText =
+  ({ sessions, objects, index, config, crashPoint, fields }: Parts): Processor =>
+  async ({ job, exhibits, signal }) => {
+    const ids = exhibits.map(({ exhibitId }) => exhibitId);
+    const { core, pages } = await sessions.withCase(
+      job.destinationCaseId,
+      job.createdBy,
+      async (tx) => ({ core: await readCoreFields(tx, ids), pages: await readPages(tx, ids) }),
+      { signal },
+    );
+    const custom = await readCustomFields(fields, job.destinationCaseId, job.createdBy, ids, signal);
+    const outcomes: Outcome[] = [];
+    const retry: { exhibitId: number; error: unknown }[] = [];
+    let waiting: IndexDocument[] = [];
+    let bytes = 0;
+
+    const write = async (): Promise<void> => {
+      const documents = waiting;
+      waiting = [];
+      bytes = 0;
+      await index.put(job.destinationCaseId, documents);
+      crashPoint('exchange.search-text.put');
+      for (const { exhibitId, pages: indexed } of documents)
+        outcomes.push({ exhibitId, state: 'done', detail: { pages: indexed.length } });
+    };
+
+    const build = async (exhibit: LedgerExhibit): Promise<IndexDocument | undefined> => {
+      const { exhibitId, documentKey, controlNumber } = exhibit;
+      try {
+        return await buildIndexDocument(
+          objects,
+          job.destinationCaseId,
+          { exhibitId, controlNumber, documentKey, batchId: job.batchId, pages: pages.get(exhibitId) ?? [] },
+          { ...core.get(exhibitId), ...custom.get(exhibitId) },
+          signal,
+        );
+      } catch (error) {
+        signal.throwIfAborted();
+        const ended = permanentOutcome(exhibitId, error);
+        if (ended === undefined) retry.push({ exhibitId, error });
+        else outcomes.push(ended);
+        return undefined;
+      }
+    };
+
+    for (let at = 0; at < exhibits.length; at += readAtOnce) {
+      signal.throwIfAborted();
+      const part = await Promise.all(exhibits.slice(at, at + readAtOnce).map(build));
+      for (const document of part) {
+        if (document === undefined) continue;
+        waiting.push(document);
+        bytes += bytesOf(document);
+        if (waiting.length >= config.indexBulkActions || bytes >= config.indexBulkBytes) await write();
+      }
+    }
+    if (waiting.length > 0) {
+      try {
+        await write();
+      } catch (error) {
+        if (classifyFailure(error).family === 'permanent' || outcomes.length === 0) throw error;
+        for (const { exhibitId } of exhibits)
+          if (!outcomes.some((one) => one.exhibitId === exhibitId)) retry.push({ exhibitId, error });
+      }
+    }
+    return {
+      outcomes,
+      retry,
+      events: (settled) => {
+        const done = outcomes.filter(({ exhibitId, state }) => state === 'done' && settled.has(exhibitId));
+        const total = done.reduce((sum, { detail }) => sum + Number(detail?.['pages'] ?? 0), 0);
+        return [
+          {
+            type: 'DOCUMENT_INDEXED',
+            exhibitIds: done.map(({ exhibitId }) => exhibitId),
+            detail: { documents: done.length, pages: total },
+          },
+        ];
+      },
+    };
+  };

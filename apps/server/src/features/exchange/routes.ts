@@ -1,0 +1,44 @@
+/** Thin: from the contract's operations to the use cases. */
+import type { exchangeOperations, HandlersOf } from '@casebound/contract';
+import type { ExchangeDependencies } from './dependencies.ts';
+import { describeExchange } from './describe-exchange.ts';
+import { getJob, listJobs } from './job-store.ts';
+import { listItems } from './list-items.ts';
+import { previewExchange } from './preview-exchange.ts';
+import { requestExchange } from './request-exchange.ts';
+import { cancelExchange, retryFailed, rollBack } from './steer-exchange.ts';
+
+export type ExchangeHandlers = HandlersOf<typeof exchangeOperations>;
+
+export const createExchangeHandlers = (dependencies: ExchangeDependencies): ExchangeHandlers => {
+  const { control } = dependencies;
+  return {
+    createExchange: async ({ actor, body, idempotencyKey, signal }) => {
+      const { job, created } = await requestExchange(dependencies, actor, body, idempotencyKey, signal);
+      return { jobId: job.jobId, created, exchange: await describeExchange(dependencies, job) };
+    },
+    previewExchange: async ({ actor, body, signal }) => previewExchange(dependencies, actor, body, signal),
+    listExchanges: async ({ query }) => {
+      const jobs = await control.transaction({ readOnly: true }, async (tx) => {
+        if (query.before !== undefined) await getJob(tx, query.before);
+        return listJobs(tx, query);
+      });
+      const exchanges = [];
+      for (const job of jobs) exchanges.push(await describeExchange(dependencies, job));
+      return { exchanges, next: jobs.length === query.limit ? (jobs.at(-1)?.jobId ?? null) : null };
+    },
+    getExchange: async ({ params }) =>
+      describeExchange(
+        dependencies,
+        await control.transaction({ readOnly: true }, async (tx) => getJob(tx, params.jobId)),
+      ),
+    listExchangeItems: async ({ params, query }) => listItems(dependencies, params.jobId, query),
+    cancelExchange: async ({ params }) =>
+      describeExchange(dependencies, await cancelExchange(dependencies, params.jobId)),
+    retryExchange: async ({ params }) => {
+      const { items, job } = await retryFailed(dependencies, params.jobId);
+      return { items, exchange: await describeExchange(dependencies, job) };
+    },
+    rollbackExchange: async ({ params }) => describeExchange(dependencies, await rollBack(dependencies, params.jobId)),
+  };
+};

@@ -1,0 +1,176 @@
+/** A whole installation for tests of exchanges: databases, objects, engine, index, messaging that works, and nothing replaced. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { CaseId, type JobId, type Actor, type ExchangeRequest } from '@casebound/contract';
+import { createMessaging, createPostgresTransport, type Messaging, type SqlDatabase } from '@casebound/messaging';
+import { createTemporaryFolder } from '@casebound/test-kit';
+import type { Database } from '../../../database/index.ts';
+import { readMigrations } from '../../../database/index.ts';
+import { openTestDatabases, silentLog, type TestDatabases } from '../../../database/testing/open-test-databases.ts';
+import { createClock } from '../../../platform/clock/create-clock.ts';
+import { builtinEngineMigrations } from '../../../platform/document-engine/adapters/builtin/migrations.ts';
+import { pdfWorkersConfigSchema } from '../../../platform/document-engine/config.ts';
+import { createDocumentEngine } from '../../../platform/document-engine/create-document-engine.ts';
+import { createPdfWorkers } from '../../../platform/document-engine/pdf-workers/create-pdf-workers.ts';
+import type { Log } from '../../../platform/log/Port.ts';
+import { createObjectStore } from '../../../platform/object-store/create-object-store.ts';
+import { testDependencies } from '../../../platform/object-store/testing/test-dependencies.ts';
+import { searchIndexConfigSchema } from '../../../platform/search-index/config.ts';
+import { createSearchIndex } from '../../../platform/search-index/create-search-index.ts';
+import { messagingMigrations } from '../../../run/open-messaging.ts';
+import { createCase } from '../../cases/index.ts';
+import { caseDependencies } from '../../cases/testing/case-dependencies.ts';
+import { createFields } from '../../fields/index.ts';
+import { caseSchemaFile, createCaseRecords, loadModel } from '../../records/index.ts';
+import { exchangeConfigSchema, type ExchangeConfig } from '../config.ts';
+import { createExchanges, type Exchanges } from '../create-exchanges.ts';
+import { getJob, hasEnded, type ExchangeJob } from '../job-store.ts';
+import { exchangeCaseMigrations, exchangeControlMigrations } from '../migrations.ts';
+import type { StepDependencies } from '../orchestrator/steps.ts';
+import { requestExchange } from '../request-exchange.ts';
+
+export const testActor: Actor = { kind: 'system', reason: 'test' };
+
+const asSql = (database: Database): SqlDatabase => ({
+  query: async (text, values) => database.transaction({ alongside: true }, async (tx) => tx.query(text, values)),
+  transaction: async (work) => database.transaction({ alongside: true }, work),
+});
+
+export interface TestExchange extends AsyncDisposable {
+  readonly test: TestDatabases;
+  readonly parts: StepDependencies;
+  readonly exchanges: Exchanges;
+  readonly messaging: Messaging;
+  createCase(name: string): Promise<CaseId>;
+  /** Starts an exchange and waits for its end. */
+  run(request: ExchangeRequest, key?: string): Promise<ExchangeJob>;
+  settled(jobId: JobId): Promise<ExchangeJob>;
+}
+
+export interface TestExchangeOptions {
+  readonly config?: Partial<ExchangeConfig>;
+  readonly workers?: boolean;
+  readonly log?: Log;
+  readonly change?: (parts: StepDependencies) => StepDependencies;
+}
+
+const featureFolder = (name: string): string =>
+  fileURLToPath(new URL(`../../${name}/case-migrations/`, import.meta.url));
+
+export const openTestExchange = async (options: TestExchangeOptions = {}): Promise<TestExchange> => {
+  await using resources = new AsyncDisposableStack();
+  const log = options.log ?? silentLog;
+  const test = await openTestDatabases({
+    controlMigrations: [...messagingMigrations.control, exchangeControlMigrations],
+    caseDatabaseMigrations: messagingMigrations.cases,
+  });
+  resources.defer(async () => test.close());
+  const folder = await createTemporaryFolder();
+  resources.defer(async () => folder[Symbol.asyncDispose]());
+  const { databases } = test;
+  const clock = createClock();
+  const objects = await createObjectStore(
+    {
+      kind: 'filesystem',
+      fsync: 'never',
+      flushIntervalMs: 1_000,
+      copies: 'hardlink',
+      groupReadable: false,
+      sweepAfterSeconds: 86_400,
+    },
+    { defaultRoot: `${folder.path}/objects`, ...testDependencies() },
+  );
+  resources.defer(async () => objects.close());
+  const records = createCaseRecords({ sessions: databases.cases, model: await loadModel([caseSchemaFile]) });
+  const fields = createFields({ sessions: databases.cases, objects, clock, cacheBytes: 1_000_000 });
+  const workers = createPdfWorkers(pdfWorkersConfigSchema.parse({ workers: 1 }));
+  resources.defer(async () => workers.close());
+  const engine = await createDocumentEngine({ kind: 'builtin' }, { cases: databases.cases, objects, workers });
+  resources.defer(async () => engine.close());
+  const index = await createSearchIndex(searchIndexConfigSchema.parse(undefined), {
+    defaultRoot: `${folder.path}/search`,
+  });
+  resources.defer(async () => index.close());
+  const cases = caseDependencies(databases, {
+    provisioners: [records.provision],
+    caseMigrations: await readMigrations([
+      { set: 'fields', folder: featureFolder('fields') },
+      { set: 'audit', folder: featureFolder('audit') },
+      { set: 'document-engine', folder: fileURLToPath(builtinEngineMigrations) },
+      exchangeCaseMigrations,
+    ]),
+  });
+  const config = exchangeConfigSchema.parse({
+    teardownDelayMs: 200,
+    pollMs: 200,
+    leaseMs: 3_000,
+    handlerTimeoutMs: 30_000,
+    copyParallel: 2,
+    ...options.config,
+  });
+  const base: StepDependencies = {
+    control: databases.control,
+    caseDatabases: databases.caseDatabases,
+    owner: databases.owner,
+    sessions: databases.cases,
+    records,
+    fields,
+    objects,
+    engine,
+    pdf: workers,
+    index,
+    messaging: () => messaging,
+    clock,
+    log,
+    crashPoint: () => undefined,
+    config,
+    worker: `test-${process.pid}`,
+  };
+  const parts = options.change?.(base) ?? base;
+  const exchanges = createExchanges(parts);
+  const control = asSql(databases.control);
+  const messaging: Messaging = createMessaging({
+    control,
+    caseDatabases: async () =>
+      (await databases.caseDatabases.list()).map(({ server, databaseName }) => ({
+        name: `${server}/${databaseName}`,
+        database: asSql(databases.owner(server, databaseName)),
+      })),
+    transport: () => createPostgresTransport({ control, clock, worker: 'w', pollMs: 50 }),
+    payloads: { put: async () => {}, get: async () => Promise.reject(new Error('none')), delete: async () => {} },
+    clock,
+    log,
+    worker: 'w',
+    workerTotal: 16,
+    handlers: exchanges.catalogue,
+  });
+  const start = options.workers ?? true;
+  await messaging.start({ workers: start });
+  resources.defer(async () => messaging.stop(5_000));
+  await exchanges.start();
+
+  const settled = async (jobId: JobId): Promise<ExchangeJob> => {
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      const job = await databases.control.transaction({ readOnly: true }, async (tx) => getJob(tx, jobId));
+      if (hasEnded(job.state)) return job;
+      if (performance.now() > deadline)
+        throw new Error(`The exchange hangs in ${job.state}: ${JSON.stringify(job.failure)}`);
+      await sleep(50);
+    }
+  };
+  const opened = resources.move();
+  return {
+    test,
+    parts,
+    exchanges,
+    messaging,
+    createCase: async (name) => CaseId.parse((await createCase(cases, testActor, { name })).caseId),
+    settled,
+    async run(request, key) {
+      const { job } = await requestExchange(parts, testActor, request, key);
+      return settled(job.jobId);
+    },
+    [Symbol.asyncDispose]: async () => opened.disposeAsync(),
+  };
+};
