@@ -6,6 +6,7 @@
 
 const TEST = '([.]test[.]ts$|/conformance[.]ts$|/testing/|/test/|^tests/)';
 const FAMILY = '^apps/server/src/platform/([^/]+)/';
+const PDF_FAMILY = '^apps/server/src/platform/(document-engine|ocr)/';
 const FEATURE = '^apps/server/src/features/([^/]+)/';
 /** npm puts some dependencies below the workspace that asks for them. */
 const INSTALLED = '/node_modules/';
@@ -69,10 +70,26 @@ module.exports = {
       name: 'platform-family-keeps-to-itself',
       comment: 'A platform family imports the contract, itself, and the ports of other families.',
       severity: 'error',
-      from: { path: FAMILY, pathNot: TEST },
+      from: { path: FAMILY, pathNot: [TEST, PDF_FAMILY] },
       to: {
         path: ['^packages/', '^apps/', '^tests/', '^bench/', '^tools/'],
         pathNot: [INSTALLED, '^packages/contract/', '^apps/server/src/platform/$1/', PORT],
+      },
+    },
+    {
+      name: 'pdf-family-adds-the-pdf-package',
+      comment: 'The families that work on PDFs import the package for it, too; no other package.',
+      severity: 'error',
+      from: { path: PDF_FAMILY, pathNot: TEST },
+      to: {
+        path: ['^packages/', '^apps/', '^tests/', '^bench/', '^tools/'],
+        pathNot: [
+          INSTALLED,
+          '^packages/contract/',
+          '^packages/pdf/src/index[.]ts$',
+          '^apps/server/src/platform/$1/',
+          PORT,
+        ],
       },
     },
     {
