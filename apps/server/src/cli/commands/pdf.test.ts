@@ -28,6 +28,7 @@ const run = async (...argv: string[]): Promise<{ code: number; out: string; err:
   const context: CliContext = {
     engine: {
       version: '0',
+      createMetrics: unused,
       demo: unused,
       up: unused,
       connect: unused,
