@@ -1,3 +1,4 @@
+import { hasCode } from '@casebound/contract';
 import { deflateSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { PdfEngine } from '../engine/create-engine.ts';
@@ -5,6 +6,7 @@ import { decodeImageObject } from '../engine/decode-image.ts';
 import { listObjects } from '../engine/list-objects.ts';
 import { openDocument } from '../engine/open-document.ts';
 import { buildPdf, greyPicture, onePage, stream } from '../testing/build-pdf.ts';
+import { jbig2Picture, jbig2Pixels, jpeg2000Codestream, jpeg2000File } from '../testing/image-codecs.ts';
 import { createTestEngine, expectVerified, findRedactions, redact, textOf } from '../testing/with-engine.ts';
 import type { Redaction } from './apply-redactions.ts';
 
@@ -71,6 +73,38 @@ describe('pixels under a redaction', () => {
         ),
       ],
     ],
+    [
+      'JPEG 2000, a bare codestream',
+      [image('/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/JPXDecode', jpeg2000Codestream)],
+    ],
+    ['JPEG 2000, a JP2 file that brings its own colour space', [image('/Filter/JPXDecode', jpeg2000File)]],
+    ['JBIG2', [image('/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/JBIG2Decode', jbig2Picture)]],
+    [
+      'JBIG2 with globals',
+      [
+        image(
+          '/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/JBIG2Decode/DecodeParms<</JBIG2Globals 7 0 R>>',
+          jbig2Picture,
+        ),
+        // A comment: segment 5 of type 62, of no page, with 8 bytes.
+        stream('', Buffer.from('000000053e000000000008200000006100620000', 'hex')),
+      ],
+    ],
+    ['a stencil mask of JBIG2', [image('/ImageMask true/BitsPerComponent 1/Filter/JBIG2Decode', jbig2Picture)]],
+    [
+      'an image with a stencil mask of JBIG2',
+      [
+        image('/ColorSpace/DeviceGray/BitsPerComponent 8/Mask 7 0 R', grey),
+        image('/ImageMask true/BitsPerComponent 1/Filter/JBIG2Decode', jbig2Picture),
+      ],
+    ],
+    [
+      'an image with a soft mask of JPEG 2000',
+      [
+        image('/ColorSpace/DeviceGray/BitsPerComponent 8/SMask 7 0 R', grey),
+        image('/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/JPXDecode', jpeg2000Codestream),
+      ],
+    ],
     ['a stencil mask', [image('/ImageMask true/BitsPerComponent 1', bits)]],
     [
       'an image with a soft mask',
@@ -94,6 +128,37 @@ describe('pixels under a redaction', () => {
         const one = before.pixels[(row * width + column) * before.channels];
         expect(after.pixels[(row * width + column) * after.channels]).toBe(one);
       }
+  });
+
+  it('of JBIG2 outside the area stay black and white as they were', async () => {
+    const pdf = page([image('/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/JBIG2Decode', jbig2Picture)]);
+    const [before] = decodeAll(pdf);
+    const black = (row: number, column: number): boolean =>
+      (((jbig2Pixels[(row * width + column) >> 3] ?? 0) >> (7 - (column & 7))) & 1) === 1;
+    for (let row = 0; row < height; row += 1)
+      for (let column = 0; column < width; column += 1)
+        expect(before?.pixels[(row * width + column) * before.channels]).toBe(black(row, column) ? 0 : 255);
+    const { output } = await redact(engine, pdf, [area]);
+    expect(Buffer.from(output).toString('latin1')).toMatch(/\/BitsPerComponent 1\b/);
+  });
+
+  it.each([
+    ['JPEG 2000', '/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/JPXDecode', jpeg2000Codestream.subarray(0, 60)],
+    ['JBIG2', '/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/JBIG2Decode', jbig2Picture.subarray(0, 20)],
+    ['JPEG', '/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/DCTDecode', jpeg.subarray(0, 40)],
+    ['a codec that nobody knows', '/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/Secret', Buffer.from('SECRET')],
+    [
+      'JPEG 2000 with transparency of its own',
+      '/ColorSpace/DeviceGray/BitsPerComponent 8/SMaskInData 1/Filter/JPXDecode',
+      jpeg2000Codestream,
+    ],
+  ])('that cannot be read under a redaction stop the document, with a reason: %s', async (_name, dict, data) => {
+    const failure = await redact(engine, page([image(dict, data)]), [area]).catch((error: unknown) => error);
+    expect(hasCode(failure, 'pdf_damaged'), String(failure)).toBe(true);
+    expect(String(failure)).toMatch(/image/);
+    // Elsewhere on the page it does no harm.
+    const beside = [{ ...area, rects: [{ left: 5, top: 5, width: 20, height: 20 }] }];
+    expectVerified(await redact(engine, page([image(dict, data)]), beside));
   });
 
   it('go from an inline image that holds the letters EI, and the image stays elsewhere', async () => {

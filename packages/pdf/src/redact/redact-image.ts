@@ -320,6 +320,12 @@ export const createImageEditor = (engine: PdfEngine, file: CosFile): ImageEditor
       const image = file.stream(object);
       if (image === undefined) throw new CaseboundError('pdf_damaged', 'An image under a redaction is missing.');
       if (file.resolve(image.dict.entries.get('ImageMask')) === true) return redactStencil(image, polygons);
+      const ownMask = file.resolve(image.dict.entries.get('SMaskInData'));
+      if (typeof ownMask === 'number' && ownMask > 0)
+        throw new CaseboundError(
+          'pdf_damaged',
+          'A JPEG 2000 image with transparency of its own lies under a redaction; such images cannot be rewritten.',
+        );
       const decoded = decode(image, {});
       blank(decoded, polygons, 0);
       const bitonal = file.resolve(image.dict.entries.get('BitsPerComponent')) === 1 || isJbigOrFax(file, image);
