@@ -7,9 +7,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CaseboundError, jobCatalogue, type Actor, type Handlers, type Status } from '@casebound/contract';
 import type { MigrationReport } from './cli/engine.ts';
-import { queueSettingsOf, type Messaging } from '@casebound/messaging';
+import { createCircuitBreaker, queueSettingsOf, type Messaging } from '@casebound/messaging';
 import type { EffectiveConfig } from './config/effective-config.ts';
 import type { Config } from './config/schema.ts';
 import { secretRequirements } from './config/secret-requirements.ts';
@@ -33,6 +34,12 @@ import {
   type CasesDependencies,
 } from './features/cases/index.ts';
 import { createAuditSealer, type AuditSealer } from './features/audit/index.ts';
+import {
+  createExchanges,
+  exchangeCaseMigrations,
+  exchangeControlMigrations,
+  type Exchanges,
+} from './features/exchange/index.ts';
 import { createFields, type Fields } from './features/fields/index.ts';
 import { createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
@@ -49,16 +56,22 @@ import { createClock } from './platform/clock/create-clock.ts';
 import type { Clock } from './platform/clock/Port.ts';
 import { createCrashPoints } from './platform/crash-points/create-crash-points.ts';
 import type { CrashPoint } from './platform/crash-points/Port.ts';
+import { createDocumentEngine } from './platform/document-engine/create-document-engine.ts';
+import { createPdfWorkers } from './platform/document-engine/pdf-workers/create-pdf-workers.ts';
+import type { DocumentEngine, PdfWorkers } from './platform/document-engine/Port.ts';
+import { builtinEngineMigrations } from './platform/document-engine/adapters/builtin/migrations.ts';
 import type { Log } from './platform/log/Port.ts';
 import { createMetrics } from './platform/metrics/create-metrics.ts';
 import type { Metrics } from './platform/metrics/Port.ts';
 import type { ObjectStoreConfig } from './platform/object-store/config.ts';
 import { createObjectStore, type CreateObjectStoreOptions } from './platform/object-store/create-object-store.ts';
 import { objectPrefix, type ObjectStore } from './platform/object-store/Port.ts';
+import { createSearchIndex } from './platform/search-index/create-search-index.ts';
+import type { SearchIndex } from './platform/search-index/Port.ts';
 import { createSecrets } from './platform/secrets/create-secrets.ts';
 import type { Secrets, SecretSetting } from './platform/secrets/Port.ts';
 import { observeDatabases } from './run/observe-databases.ts';
-import { messagingMigrations, openMessaging } from './run/open-messaging.ts';
+import { messagingMigrations, openMessaging, type OpenedMessaging } from './run/open-messaging.ts';
 
 export type Role = Status['role'];
 
@@ -89,6 +102,9 @@ export interface System {
   readonly records: CaseRecords;
   readonly fields: Fields;
   readonly audit: AuditSealer;
+  readonly engine: DocumentEngine;
+  readonly index: SearchIndex;
+  readonly exchanges: Exchanges;
   readonly messaging: Messaging;
   /** Creates the queues that stand for good, then relays and, with `workers`, works. */
   readonly start: (options: { readonly workers: boolean }) => Promise<void>;
@@ -105,10 +121,14 @@ export interface System {
 }
 
 /** Tables that parts of the product keep in every case beside its records, in the order in which they are made. */
-const caseMigrationFolders: readonly MigrationFolder[] = ['fields', 'audit', 'import'].map((feature) => ({
-  set: feature,
-  folder: path.join(import.meta.dirname, 'features', feature, 'case-migrations'),
-}));
+const caseMigrationFolders: readonly MigrationFolder[] = [
+  ...['fields', 'audit', 'import'].map((feature) => ({
+    set: feature,
+    folder: path.join(import.meta.dirname, 'features', feature, 'case-migrations'),
+  })),
+  { set: 'document-engine', folder: fileURLToPath(builtinEngineMigrations) },
+  exchangeCaseMigrations,
+];
 
 const LOCAL_TOKEN_BYTES = 32;
 const FIELD_CACHE_BYTES = 64 * 1024 * 1024;
@@ -187,6 +207,37 @@ const s3CredentialsOf = (
   };
 };
 
+const openEngine = async (
+  { effective }: SystemOptions,
+  parts: Pick<System, 'clock' | 'secrets' | 'metrics' | 'objects'> & {
+    readonly cases: Databases['cases'];
+    readonly workers: PdfWorkers;
+  },
+): Promise<DocumentEngine> => {
+  const config = effective.config.documentEngine;
+  return createDocumentEngine(config, {
+    cases: parts.cases,
+    objects: parts.objects,
+    workers: parts.workers,
+    ...(config.kind === 'nutrient'
+      ? {
+          nutrient: () => ({
+            clock: parts.clock,
+            secrets: parts.secrets,
+            metrics: parts.metrics,
+            workers: parts.workers,
+            breaker: createCircuitBreaker({
+              name: 'nutrient',
+              threshold: config.breakerThreshold,
+              openMs: config.breakerOpenMs,
+              clock: parts.clock,
+            }),
+          }),
+        }
+      : {}),
+  });
+};
+
 const refusePending = async (databases: Databases): Promise<void> => {
   const pending = await databases.pending();
   if (pending.length === 0) return;
@@ -244,7 +295,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     pool: config.database.pool,
     cases: config.database.cases,
     namedStatements: config.database.namedStatements,
-    controlMigrations: messagingMigrations.control,
+    controlMigrations: [...messagingMigrations.control, exchangeControlMigrations],
     caseDatabaseMigrations: messagingMigrations.cases,
     clock,
     log,
@@ -257,6 +308,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
 
   const objects = await openObjects(options, { clock, secrets, crashPoint });
   resources.defer(async () => objects.close());
+
+  const index = await createSearchIndex(config.searchIndex, { defaultRoot: path.join(effective.dataFolder, 'search') });
+  resources.defer(async () => index.close());
 
   const records = createCaseRecords({
     sessions: databases.cases,
@@ -274,7 +328,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     removeObjects: async (prefix, signal) => {
       await objects.deletePrefix(objectPrefix(prefix), signal === undefined ? {} : { signal });
     },
-    onCaseDeleted: [async (caseId) => Promise.resolve(records.forget(caseId))],
+    onCaseDeleted: [async (caseId) => Promise.resolve(records.forget(caseId)), async (caseId) => index.drop(caseId)],
     crashPoint,
     log,
   };
@@ -304,7 +358,30 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     log: log.with({ component: 'import' }),
     chunkRows: config.import.chunkRows,
   };
-  const { messaging, close: closeMessaging } = await openMessaging({
+  const pdf = createPdfWorkers(config.pdfWorkers);
+  resources.defer(async () => pdf.close());
+  const engine = await openEngine(options, { clock, secrets, metrics, cases: databases.cases, objects, workers: pdf });
+  resources.defer(async () => engine.close());
+  const soleProcess = config.database.kind === 'embedded' && options.schema === 'migrate';
+  const exchanges = createExchanges({
+    control: databases.control,
+    caseDatabases: databases.caseDatabases,
+    owner: databases.owner,
+    sessions: databases.cases,
+    records,
+    fields,
+    objects,
+    engine,
+    pdf,
+    index,
+    messaging: () => messaging,
+    clock,
+    log: log.with({ component: 'exchange' }),
+    crashPoint,
+    config: config.exchange,
+    worker: `${process.pid}-${randomBytes(4).toString('hex')}`,
+  });
+  const { messaging, close: closeMessaging }: OpenedMessaging = await openMessaging({
     config: config.messaging,
     databases,
     target: servers.main.writer,
@@ -313,8 +390,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     log,
     metrics,
     crashPoint,
-    ownsQueues: config.database.kind === 'embedded' && options.schema === 'migrate',
-    handlers: () => ({
+    ownsQueues: soleProcess,
+    handlers: (parts) => ({
+      ...exchanges.catalogue(parts),
       run_import: {
         handle: async (deliveries, signal) => {
           const { createRunImportHandler } = await import('./features/import/run-import.handler.ts');
@@ -363,6 +441,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ...access.handlers,
     ...createCaseHandlers(cases),
     ...createOperationsHandlers({ ...messaging, clock }),
+    ...exchanges.handlers,
     ...createImportHandlers({ ...importing, clock, outbox: messaging.outbox, roots: config.import.roots }),
   };
   const start = async (roles: { readonly workers: boolean }): Promise<void> => {
@@ -376,6 +455,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
       batchSize: 1,
       batchWindowMs: 0,
     });
+    await exchanges.start({ soleProcess });
   };
   const localToken = randomBytes(LOCAL_TOKEN_BYTES).toString('base64url');
   const opened = resources.move();
@@ -392,6 +472,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     fields,
     audit,
     messaging,
+    engine,
+    index,
+    exchanges,
     start,
     access,
     readiness,

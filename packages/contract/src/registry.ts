@@ -3,6 +3,7 @@ import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
 import { caseOperations } from './operations/cases.ts';
 import { importOperations } from './operations/imports.ts';
+import { exchangeOperations } from './operations/exchange.ts';
 import { messagingOperations } from './operations/messaging.ts';
 import { systemOperations } from './operations/system.ts';
 
@@ -12,6 +13,7 @@ export const operations = {
   ...accountOperations,
   ...importOperations,
   ...messagingOperations,
+  ...exchangeOperations,
 } as const satisfies OperationMap;
 
 export type Operations = typeof operations;

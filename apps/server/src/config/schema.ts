@@ -2,12 +2,15 @@
 import { z } from 'zod';
 import { databaseConfigDefault, databaseConfigSchema } from '../database/config.ts';
 import { accessConfigSchema } from '../features/access/config.ts';
+import { exchangeConfigSchema } from '../features/exchange/config.ts';
 import { importConfigSchema } from '../features/import/config.ts';
 import { messagingConfigSchema } from '../features/operations/config.ts';
 import { recordsConfigSchema } from '../features/records/config.ts';
 import { httpConfigSchema } from '../http/config.ts';
+import { documentEngineConfigSchema, pdfWorkersConfigSchema } from '../platform/document-engine/config.ts';
 import { logConfigSchema } from '../platform/log/config.ts';
 import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
+import { searchIndexConfigSchema } from '../platform/search-index/config.ts';
 import { secretsConfigSchema } from '../platform/secrets/config.ts';
 
 export const configSchema = z.strictObject({
@@ -20,5 +23,9 @@ export const configSchema = z.strictObject({
   messaging: messagingConfigSchema,
   records: recordsConfigSchema,
   import: importConfigSchema,
+  documentEngine: documentEngineConfigSchema.prefault({ kind: 'builtin' }),
+  pdfWorkers: pdfWorkersConfigSchema,
+  searchIndex: searchIndexConfigSchema,
+  exchange: exchangeConfigSchema,
 });
 export type Config = z.output<typeof configSchema>;

@@ -13,7 +13,7 @@ import {
   requestHandler,
   requestQueue,
 } from './consumers.ts';
-import { listOpenJobs } from './job-store.ts';
+import { clearLeases, listOpenJobs } from './job-store.ts';
 import { createDriver, orchestratorQueue, type Driver } from './orchestrator/advance-exchange.ts';
 import { createSteps, type StepDependencies } from './orchestrator/steps.ts';
 import { createObjectCopy } from './processors/object-copy.ts';
@@ -27,8 +27,11 @@ export interface Exchanges {
   readonly handlers: ExchangeHandlers;
   /** For `createMessaging`; called once. */
   readonly catalogue: (parts: { readonly breakers: Breakers }) => HandlerCatalogue;
-  /** Makes the queues that all exchanges share, and wakes those that a process left. Done again, it changes nothing. */
-  readonly start: () => Promise<void>;
+  /**
+   * Makes the queues that all exchanges share, and wakes those that a process left. Done again, it changes nothing. `soleProcess`: no other
+   * process drives exchanges, so that none needs to be waited for.
+   */
+  readonly start: (options: { readonly soleProcess: boolean }) => Promise<void>;
   readonly driver: Driver;
 }
 
@@ -61,7 +64,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
     };
   };
 
-  const start = async (): Promise<void> => {
+  const start: Exchanges['start'] = async ({ soleProcess }) => {
     const { queues, topics, topic, fleet, outbox } = messaging();
     const shared = [
       {
@@ -96,6 +99,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
     }
     // The message of a process that died is hidden for as long as it might have lived; its jobs are woken at once instead.
     await control.transaction({}, async (tx) => {
+      if (soleProcess) await clearLeases(tx);
       const open = await listOpenJobs(tx);
       await outbox.send(
         tx,

@@ -188,6 +188,13 @@ export const listOpenJobs = async (tx: Queryable): Promise<JobId[]> => {
   return rows.map((row) => row.job_id);
 };
 
+/** For a process that knows that it is the only one. */
+export const clearLeases = async (tx: Queryable): Promise<void> => {
+  await tx.query(
+    'UPDATE exchange.job SET lease_until = NULL, worker = NULL WHERE finished_at IS NULL AND worker IS NOT NULL',
+  );
+};
+
 /** Takes the job for `leaseMs`; undefined while another process drives it, or when it has ended. */
 export const takeJob = async (
   tx: Queryable,

@@ -14,7 +14,7 @@ import type { OwnerTransaction } from '../../../database/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import { exchangeEvent } from '../exchange-event.ts';
 import { crashAt } from './crash-at.ts';
-import { changeJob, hasEnded, renewLease, takeJob, type ExchangeJob, type JobChange } from '../job-store.ts';
+import { changeJob, findJob, hasEnded, renewLease, takeJob, type ExchangeJob, type JobChange } from '../job-store.ts';
 
 /** The queue whose messages make a job move. */
 export const orchestratorQueue = 'exchange_orchestrator';
@@ -182,7 +182,14 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
     wake,
     /** Takes the job and drives it until it ends, waits, or its time is up. Does nothing while another process drives it. */
     async advance(jobId: JobId, signal: AbortSignal): Promise<void> {
-      let job = await control.transaction({}, async (tx) => takeJob(tx, jobId, worker, config.leaseMs));
+      let job = await control.transaction({}, async (tx) => {
+        const taken = await takeJob(tx, jobId, worker, config.leaseMs);
+        if (taken !== undefined) return taken;
+        // Somebody drives it, or died driving it: looked at again when that shows.
+        const held = await findJob(tx, jobId);
+        if (held !== undefined && !hasEnded(held.state)) await wake(tx, held, config.leaseMs);
+        return undefined;
+      });
       const startedAt = clock.monotonicMs();
       while (job !== undefined) {
         const current: ExchangeJob = job;

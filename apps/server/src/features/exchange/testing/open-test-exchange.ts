@@ -147,7 +147,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   const start = options.workers ?? true;
   await messaging.start({ workers: start });
   resources.defer(async () => messaging.stop(5_000));
-  await exchanges.start();
+  await exchanges.start({ soleProcess: true });
 
   const settled = async (jobId: JobId): Promise<ExchangeJob> => {
     const deadline = performance.now() + 60_000;
