@@ -27,14 +27,32 @@ export const workLayer = 'casebound-work';
 /** The second document of a redaction under way. Of no case's names, so it is in no listing. */
 export const standInOf = (id: EngineDocumentId): string => `redacted_${id}`;
 
-/** Finishes a replacement that was interrupted; drops one that was never begun. */
-const finishReplacement = async (work: EngineWork, id: EngineDocumentId, signal: Signal): Promise<void> => {
+/**
+ * Finishes a replacement that was interrupted, and says whether there was one. One that was never begun is left, or dropped with `drop`.
+ * To be called by one at a time for one document.
+ */
+export const finishReplacement = async (
+  work: EngineWork,
+  id: EngineDocumentId,
+  signal: Signal,
+  drop = false,
+): Promise<boolean> => {
   const standIn = standInOf(id);
   const redacted = await work.documents.properties(standIn, signal);
-  if (redacted === undefined) return;
+  if (redacted === undefined) return false;
   const present = await work.documents.properties(id, signal);
-  if (present === undefined || present.sha256 === redacted.sha256) await replace(work, id, signal);
-  else await work.documents.delete(standIn, signal);
+  if (present === undefined || present.sha256 === redacted.sha256) {
+    await replace(work, id, signal);
+    return true;
+  }
+  if (drop) await work.documents.delete(standIn, signal);
+  return false;
+};
+
+/** For reading all that is on a document: in the midst of a replacement it would be less. */
+export const awaitReplacement = async (work: EngineWork, id: EngineDocumentId, signal: Signal): Promise<void> => {
+  if ((await work.documents.properties(standInOf(id), signal)) === undefined) return;
+  await work.exclusively(id, async () => finishReplacement(work, id, signal));
 };
 
 /** Puts what the second document has in the place of the first. */
@@ -89,7 +107,7 @@ export const applyRedactions = async (
   id: EngineDocumentId,
   signal: Signal,
 ): Promise<AppliedRedactions> => {
-  await finishReplacement(work, id, signal);
+  await finishReplacement(work, id, signal, true);
   await work.documents.require(id, signal);
   await finishRemoval(work, id, signal);
   const all = await readPlace(work, { document: id }, signal);

@@ -23,6 +23,7 @@ import {
   writeAnnotation,
   writeComment,
 } from './annotation-records.ts';
+import { awaitReplacement } from './apply-redactions.ts';
 import { checkPlaces, parseShapes, unknownRoot } from '../../check-annotations.ts';
 import { readPlace } from './copy-records.ts';
 import { carrierLayer } from './engine-attachments.ts';
@@ -167,6 +168,7 @@ export const listAnnotations = async (
   document: EngineDocumentId,
   { signal, pageIndex }: EngineCall & { readonly pageIndex?: number } = {},
 ): Promise<readonly StoredAnnotation[]> => {
+  await awaitReplacement(work, document, signal);
   if (pageIndex !== undefined && (await work.documents.sizes(document, signal))[pageIndex] === undefined) return [];
   return storedAnnotations(sortRecords(await work.records.list({ document }, signal, pageIndex)));
 };
@@ -281,6 +283,7 @@ export const listComments = async (
   document: EngineDocumentId,
   { signal, rootId }: EngineCall & { readonly rootId?: string } = {},
 ): Promise<readonly StoredComment[]> => {
+  await awaitReplacement(work, document, signal);
   await work.exclusively(document, async () => finishRemoval(work, document, signal));
   if (rootId === undefined) {
     const { annotations, comments } = await readPlace(work, { document }, signal);
@@ -320,6 +323,7 @@ export const exportInstantJson = async (
   document: EngineDocumentId,
   { signal }: EngineCall = {},
 ): Promise<InstantJson> => {
+  await awaitReplacement(work, document, signal);
   await work.exclusively(document, async () => finishRemoval(work, document, signal));
   const { annotations: records, comments } = await readPlace(work, { document }, signal);
   const annotations = storedAnnotations(sortRecords(records)).map(({ value }) => value);

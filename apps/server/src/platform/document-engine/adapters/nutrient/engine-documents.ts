@@ -40,8 +40,14 @@ export interface EngineDocuments {
   properties(document: string, signal: Signal): Promise<Properties | undefined>;
   require(document: string, signal: Signal): Promise<Properties>;
   describe(id: EngineDocumentId, signal: Signal): Promise<EngineDocument | undefined>;
-  /** To be called by one at a time for one document. */
-  put(id: EngineDocumentId, pdf: Uint8Array, replace: boolean, signal: Signal): Promise<PutOutcome>;
+  /** To be called by one at a time for one document. `whenMissing` is called where there is none; true when it made one. */
+  put(
+    id: EngineDocumentId,
+    pdf: Uint8Array,
+    replace: boolean,
+    whenMissing: () => Promise<boolean>,
+    signal: Signal,
+  ): Promise<PutOutcome>;
   /** Uploads over whatever is there. */
   overwrite(document: string, pdf: Uint8Array, signal: Signal): Promise<void>;
   delete(document: string, signal: Signal): Promise<void>;
@@ -262,7 +268,7 @@ export const createEngineDocuments = (client: EngineClient, clock: Pick<Clock, '
       if (found === undefined) return undefined;
       return { id, ...found, pageCount: (await sizes(id, signal)).length };
     },
-    async put(id, pdf, replace, signal) {
+    async put(id, pdf, replace, whenMissing, signal) {
       if (!Buffer.from(pdf.buffer, pdf.byteOffset, Math.min(pdf.length, 1_024)).includes('%PDF-'))
         throw new CaseboundError('pdf_damaged', 'The file is not a PDF: it has no PDF header.');
       const sha256 = createHash('sha256').update(pdf).digest('hex');
@@ -270,7 +276,10 @@ export const createEngineDocuments = (client: EngineClient, clock: Pick<Clock, '
       /** An upload may have taken effect without saying so: then what is there is its work. */
       let unknown = false;
       for (let tries = 1; ; tries += 1) {
-        const present = await properties(id, signal);
+        let present = await properties(id, signal);
+        if (present === undefined && tries === 1) {
+          if (await whenMissing()) present = await properties(id, signal);
+        }
         if (present?.sha256 === sha256) {
           const pageCount = unknown ? await pagesOrNothing(id, false, signal) : (await sizes(id, signal)).length;
           return { ...stated, pageCount, created: unknown };

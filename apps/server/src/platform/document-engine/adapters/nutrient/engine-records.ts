@@ -28,10 +28,11 @@ export interface RecordToWrite {
 /** Binaries that records refer to, by their SHA-256. */
 export type Binaries = ReadonlyMap<string, Attachment>;
 
-export const noBinaries: Binaries = new Map();
+const noBinaries: Binaries = new Map();
 
-/** Records a request; a request stays well below the engine's body limit. */
+/** Records and bytes of binaries a request: it stays well below the engine's limit of bodies. */
 const batchSize = 500;
+const batchBytes = 32 * 1024 * 1024;
 
 export const pathOf = ({ document, layer }: Place): string =>
   `/api/documents/${encodeURIComponent(document)}${layer === undefined ? '' : `/layers/${encodeURIComponent(layer)}`}`;
@@ -41,10 +42,34 @@ const binaryIdOf = ({ content }: { readonly content: Json }): string | undefined
   return typeof id === 'string' ? id : undefined;
 };
 
-const inBatches = <T>(items: readonly T[]): readonly (readonly T[])[] =>
-  Array.from({ length: Math.ceil(items.length / batchSize) }, (_, at) =>
-    items.slice(at * batchSize, (at + 1) * batchSize),
-  );
+interface Batch<T> {
+  readonly items: readonly T[];
+  /** Of the first among all. */
+  readonly offset: number;
+}
+
+const inBatches = <T>(items: readonly T[], bytesOf: (item: T) => number = () => 0): readonly Batch<T>[] => {
+  const batches: Batch<T>[] = [];
+  let own: T[] = [];
+  let bytes = 0;
+  items.forEach((item, at) => {
+    const size = bytesOf(item);
+    if (own.length >= batchSize || (own.length > 0 && bytes + size > batchBytes)) {
+      batches.push({ items: own, offset: at - own.length });
+      own = [];
+      bytes = 0;
+    }
+    own.push(item);
+    bytes += size;
+  });
+  if (own.length > 0) batches.push({ items: own, offset: items.length - own.length });
+  return batches;
+};
+
+const binaryBytes =
+  (binaries: Binaries) =>
+  (record: RecordToWrite): number =>
+    binaries.get(binaryIdOf(record) ?? '')?.bytes.length ?? 0;
 
 export interface EngineRecords {
   /** Annotations that are not part of the PDF itself. */
@@ -201,11 +226,11 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
   };
 
   const remove: EngineRecords['remove'] = async (place, ids, signal) => {
-    for (const batch of inBatches(ids)) {
+    for (const { items } of inBatches(ids)) {
       await client.done({
         method: 'DELETE',
         path: `${pathOf(place)}/annotations`,
-        body: jsonBody({ annotationIds: batch }),
+        body: jsonBody({ annotationIds: items }),
         signal,
         ...context('delete annotations'),
       });
@@ -213,7 +238,8 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
   };
 
   /** Undoes what was done before `error`, and says so when that fails too. Without the signal: it may be what ended the work. */
-  const takeBack = async (error: unknown, undo: () => Promise<void>): Promise<never> => {
+  const takeBack = async (error: unknown, written: number, undo: () => Promise<void>): Promise<never> => {
+    if (written === 0 && hasCode(error, 'circuit_open')) throw error;
     try {
       await undo();
     } catch {
@@ -221,7 +247,10 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
         throw new CaseboundError(
           error.code,
           `${error.message} What had been written before could not be taken back; make the call again.`,
-          { errors: error.errors },
+          {
+            errors: error.errors,
+            ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
+          },
         );
     }
     throw error;
@@ -247,36 +276,29 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
     remove,
     comments,
     async create(place, records, binaries, signal) {
-      const batches = inBatches(records);
-      for (const [at, batch] of batches.entries()) {
+      for (const { items, offset } of inBatches(records, binaryBytes(binaries))) {
         try {
-          await createBatch(place, batch, binaries, at * batchSize, signal);
+          await createBatch(place, items, binaries, offset, signal);
         } catch (error) {
-          const begun = batches.slice(0, at + 1).flat();
-          await takeBack(error, async () => {
-            const present = await find(
-              place,
-              begun.map(({ id }) => id),
-              undefined,
-            );
+          await takeBack(error, offset, async () => {
+            const begun = records.slice(0, offset + items.length).map(({ id }) => id);
+            const present = await find(place, begun, undefined);
             await remove(place, [...present.keys()], undefined);
           });
         }
       }
     },
     async update(place, records, before, binaries, signal) {
-      const batches = inBatches(records);
-      for (const [at, batch] of batches.entries()) {
+      for (const { items, offset } of inBatches(records, binaryBytes(binaries))) {
         try {
-          await send('PUT', place, batch, binaries, at * batchSize, signal);
+          await send('PUT', place, items, binaries, offset, signal);
         } catch (error) {
-          const begun = batches.slice(0, at + 1).flat();
-          await takeBack(error, async () => {
-            const old = begun.flatMap(({ id, by }) => {
+          await takeBack(error, offset, async () => {
+            const old = records.slice(0, offset + items.length).flatMap(({ id, by }) => {
               const record = before.get(id);
               return record === undefined ? [] : [{ id, content: record.content, by: record.updatedBy ?? by }];
             });
-            for (const part of inBatches(old)) await send('PUT', place, part, noBinaries, 0, undefined);
+            for (const part of inBatches(old)) await send('PUT', place, part.items, noBinaries, 0, undefined);
           });
         }
       }

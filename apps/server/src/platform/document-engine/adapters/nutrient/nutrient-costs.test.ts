@@ -61,7 +61,7 @@ describe('the cost of a call', () => {
     costs['list 1,001'] = await requests(async () => engine.listAnnotations(id));
     costs['delete 1,000'] = await requests(async () => engine.deleteAnnotations(id, thousand));
     expect(costs).toEqual({
-      put: 4,
+      put: 5,
       'put again': 2,
       find: 2,
       get: 1,
@@ -70,7 +70,7 @@ describe('the cost of a call', () => {
       'create 1': 4,
       'change 1': 4,
       'create 1,000': 5,
-      'list 1,001': 1,
+      'list 1,001': 2,
       'delete 1,000': 4,
     });
   });

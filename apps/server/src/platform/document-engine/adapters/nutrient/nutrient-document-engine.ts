@@ -8,7 +8,7 @@
 import { CaseboundError } from '@casebound/contract';
 import type { NutrientDocumentEngineConfig } from '../../config.ts';
 import type { AnnotationsIn, DocumentEngine, EngineDocumentId } from '../../Port.ts';
-import { applyRedactions, standInOf, workLayer } from './apply-redactions.ts';
+import { applyRedactions, finishReplacement, standInOf, workLayer } from './apply-redactions.ts';
 import { binariesOfRecords, writePlace } from './copy-records.ts';
 import type { NutrientDependencies } from './dependencies.ts';
 import {
@@ -103,7 +103,16 @@ export const openNutrientDocumentEngine = (
   return {
     kind: 'nutrient',
     putDocument: async (id, pdf, options = {}) =>
-      oneAtATime(id, async () => documents.put(id, pdf, options.replace === true, options.signal)),
+      oneAtATime(id, async () =>
+        documents.put(
+          id,
+          pdf,
+          options.replace === true,
+          // Where a redaction was interrupted, the PDF from before it must not come back.
+          async () => finishReplacement(work, id, options.signal),
+          options.signal,
+        ),
+      ),
     findDocument: async (id, options = {}) => documents.describe(id, options.signal),
     listDocuments: (caseId, options = {}) => documents.list(caseId, options.signal),
     getPdf: async (id, options = {}) => pdfOf(work, id, options.annotations ?? 'none', options.signal),
@@ -138,9 +147,9 @@ export const openNutrientDocumentEngine = (
     importInstantJson: async (id, json, options) => importInstantJson(work, id, json, options),
     deleteDocument: async (id, options = {}) =>
       oneAtATime(id, async () => {
-        await documents.delete(id, options.signal);
-        // A redaction that was interrupted may have left one.
+        // First what a redaction that was interrupted may have left: from it the document would be made again.
         await documents.delete(standInOf(id), options.signal);
+        await documents.delete(id, options.signal);
       }),
     async probe(options = {}) {
       const began = clock.monotonicMs();

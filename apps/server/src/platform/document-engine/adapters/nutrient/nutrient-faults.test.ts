@@ -156,6 +156,18 @@ describe('an engine that fails for a while', () => {
   });
 });
 
+describe('closing', () => {
+  it('ends what runs and refuses what comes', async () => {
+    const { engine } = openNutrient(server);
+    server.fault = () => ({ kind: 'hang' });
+    const running = errorOf(engine.probe());
+    await expect.poll(() => server.requests.length).toBe(1);
+    await engine.close();
+    expect((await running).family).toBe('recoverable');
+    expect((await errorOf(engine.probe())).code).toBe('shutting_down');
+  });
+});
+
 describe('the breaker', () => {
   it('opens after five failures, rejects at once, and lets one trial through when its time has come', async () => {
     const clock = createFakeClock();
@@ -205,7 +217,7 @@ describe('answers that are none', () => {
     const { engine } = openNutrient(server);
     const id = newId();
     await engine.putDocument(id, pdf);
-    server.fault = () => fault;
+    server.fault = ({ path }) => (path.endsWith('/annotations') ? fault : undefined);
     const error = await errorOf(engine.listAnnotations(id));
     expect(error.code).toBe('document_engine_refused');
     expect(inspect(error)).not.toContain(canary);
@@ -217,7 +229,7 @@ describe('answers that are none', () => {
     const id = newId();
     await engine.putDocument(id, pdf);
     await engine.createAnnotations(id, [note('a'), note('b'), note('c')]);
-    failFirst(1, { kind: 'shorten', after: 700 });
+    failFirst(1, { kind: 'shorten', after: 700 }, (path) => path.endsWith('/annotations'));
     expect(await engine.listAnnotations(id)).toHaveLength(3);
     await engine.close();
   });
@@ -228,7 +240,7 @@ describe('answers that are none', () => {
     await engine.putDocument(id, pdf);
     expect((await errorOf(engine.getPdf(id))).message).toContain('100 bytes');
     await engine.createAnnotations(id, []);
-    failFirst(1, { kind: 'body', text: 'x'.repeat(10_000) });
+    failFirst(1, { kind: 'body', text: 'x'.repeat(10_000) }, (path) => path.endsWith('/annotations'));
     expect((await errorOf(engine.listAnnotations(id))).message).toContain('50 bytes');
     await engine.close();
   });
@@ -286,6 +298,27 @@ describe('writing', () => {
     server.refuseAnnotation = () => undefined;
     const texts = (await engine.listAnnotations(id)).map(({ value }) => 'text' in value && value.text);
     expect(texts).toEqual([note('a', 'one'), note('b', 'two')].map((one) => 'text' in one && one.text));
+    await engine.close();
+  });
+
+  it('of binaries is divided by their size', async () => {
+    const { engine } = openNutrient(server);
+    const id = newId();
+    await engine.putDocument(id, pdf);
+    const binaries = [1, 2, 3].map((mark) =>
+      Uint8Array.from({ length: 13 * 1024 * 1024 }, (_, at) => (at === 0 ? mark : 0)),
+    );
+    const attachments = new Map(binaries.map((bytes) => [attachmentId(bytes), { bytes, contentType: 'image/png' }]));
+    server.requests.length = 0;
+    await engine.importInstantJson(id, {
+      annotations: [...attachments.keys()].map((one, at) => sticker(`s${at}`, one)),
+      comments: [],
+      attachments,
+    });
+    const posts = server.requests.filter(({ method }) => method === 'POST');
+    expect(posts).toHaveLength(2);
+    for (const { body } of posts) expect(body.length).toBeLessThan(33 * 1024 * 1024);
+    expect((await engine.exportInstantJson(id)).attachments.size).toBe(3);
     await engine.close();
   });
 
@@ -445,6 +478,10 @@ describe('redaction', () => {
       const id = await prepare();
       const ended = await killAt(at, async (engine) => engine.applyRedactions(id));
       const { engine } = openNutrient(server);
+      // Who reads meanwhile finds all that shall stay, at any time.
+      expect(
+        (await engine.exportInstantJson(id)).annotations.map((one) => one.id).filter((one) => one !== 'r'),
+      ).toEqual(['s', 'h']);
       await engine.applyRedactions(id);
       expect(
         (await engine.listAnnotations(id)).map(({ value }) => value.id),
@@ -464,6 +501,26 @@ describe('redaction', () => {
       }
     }
   }, 60_000);
+
+  it('that was interrupted does not let the PDF from before it come back', async () => {
+    const id = await prepare();
+    // The engine removes the document that is uploaded over before it has the new one.
+    const { engine } = openNutrient(server, { settings: { maxAttempts: 1 }, dependencies: { breaker: noBreaker } });
+    let over = false;
+    server.fault = ({ method, path, body }) => {
+      over ||= method === 'POST' && path === '/api/documents' && body.subarray(0, 400).includes(`\r\n${id}\r\n`);
+      if (over) server.documents.delete(id);
+      return over ? { kind: 'drop' } : undefined;
+    };
+    await errorOf(engine.applyRedactions(id));
+    server.fault = () => undefined;
+    expect(await engine.findDocument(id)).toBeUndefined();
+    expect((await errorOf(engine.putDocument(id, pdf))).code).toBe('engine_document_exists');
+    expect((await engine.pageText(id, 0)).text).not.toContain('SECRET');
+    expect((await engine.listAnnotations(id)).map(({ value }) => value.id)).toEqual(['s', 'h']);
+    await engine.deleteDocument(id);
+    await engine.close();
+  });
 
   it('of comments: a removal is finished by the next call, wherever it was killed', async () => {
     for (let at = 0; ; at += 1) {
