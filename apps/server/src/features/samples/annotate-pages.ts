@@ -14,7 +14,7 @@ import { writeParagraph } from './story/prose.ts';
 
 type Box = readonly [left: number, top: number, width: number, height: number];
 
-export interface RedactedWords {
+interface RedactedWords {
   readonly pageIndex: number;
   readonly words: string;
   readonly reason: string;
@@ -25,7 +25,7 @@ export type AnnotationCounts = Readonly<
   Record<'bates_stamp' | 'confidentiality_stamp' | 'redaction' | 'highlight' | 'note' | 'sticker' | 'comment', number>
 >;
 
-export interface AnnotatedPages {
+interface AnnotatedPages {
   /** The sidecar file. */
   readonly json: Record<string, unknown>;
   readonly redacted: readonly RedactedWords[];

@@ -4,7 +4,7 @@ import type { FamilyPlan, ItemPlan } from './plan-families.ts';
 import type { Random } from './random.ts';
 import { topics, writeParagraph } from './story/prose.ts';
 
-export const confidentialityCodes = {
+const confidentialityCodes = {
   confidential: 'Confidential',
   highly: 'Highly Confidential',
   counsel: "Attorneys' Eyes Only",

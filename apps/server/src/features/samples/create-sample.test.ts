@@ -280,6 +280,16 @@ describe('the folder of a sample', () => {
     expect(fingerprint(place('given-up'))).toEqual(fingerprint(place('fresh')));
   });
 
+  it('says which file could not be written, and keeps its marker', async () => {
+    const making = make('blocked', {
+      documents: 5000,
+      onProgress: () => writeFileSync(path.join(place('blocked'), 'VOL001', 'TEXT', '003'), ''),
+    });
+    await expect(making).rejects.toMatchObject({ code: 'data_folder_unusable' });
+    await expect(making).rejects.toThrow(/TEXT\/003\/MH\d+\.txt` cannot be written/u);
+    expect(readdirSync(place('blocked'))).toContain('.incomplete');
+  });
+
   it('refuses what cannot be', async () => {
     writeFileSync(place('a-file'), '');
     await expect(make('a-file', { documents: 1 })).rejects.toMatchObject({ code: 'validation_failed' });

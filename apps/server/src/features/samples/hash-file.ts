@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Random } from './random.ts';
 
-export interface Hashes {
+interface Hashes {
   readonly md5: string;
   readonly sha1: string;
   readonly sha256: string;

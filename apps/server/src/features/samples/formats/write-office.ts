@@ -18,7 +18,7 @@ const rootParts = (main: string, type: string, others: readonly (readonly [strin
   },
 ];
 
-export interface OfficeInfo {
+interface OfficeInfo {
   readonly title: string;
   readonly author: string;
   /** Milliseconds since 1970. */

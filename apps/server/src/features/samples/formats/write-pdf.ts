@@ -8,7 +8,7 @@ import type { PageBitmap } from './draw-page.ts';
 import { encodeFax } from './encode-fax.ts';
 import type { PageLayout, PageShape } from './lay-out-text.ts';
 
-export interface PdfInfo {
+interface PdfInfo {
   readonly title: string;
   readonly author: string;
   /** Milliseconds since 1970. */

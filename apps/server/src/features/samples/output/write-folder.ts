@@ -1,9 +1,23 @@
 /** A sample as files in a folder: some writes at a time, so that the disk and the processor work side by side. */
+import { CaseboundError } from '@casebound/contract';
 import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SampleSink } from './Sink.ts';
 
 const WRITES_AT_A_TIME = 16;
+
+/** What to tell of a file that could not be written; the system's own code says why. */
+const unwritable = (file: string, error: unknown): CaseboundError => {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  const reason = code === 'ENOSPC' || code === 'EDQUOT' ? `the disk is full (${code})` : `the system answers ${code}`;
+  return new CaseboundError(
+    'data_folder_unusable',
+    `\`${file}\` cannot be written: ${reason}. The sample is not whole.`,
+    {
+      cause: error,
+    },
+  );
+};
 
 export const createFolderSink = (root: string): SampleSink => {
   const folders = new Map<string, Promise<unknown>>();
@@ -33,7 +47,7 @@ export const createFolderSink = (root: string): SampleSink => {
       const job = target(name)
         .then((full) => writeFile(full, bytes))
         .catch((error: unknown) => {
-          failure ??= { error };
+          failure ??= { error: unwritable(path.join(root, name), error) };
         })
         .finally(() => running.delete(job));
       running.add(job);
@@ -41,9 +55,13 @@ export const createFolderSink = (root: string): SampleSink => {
       rethrow();
     },
     append: async (name, bytes) => {
-      let file = growing.get(name);
-      if (file === undefined) growing.set(name, (file = await open(await target(name), 'w')));
-      await file.writeFile(bytes);
+      try {
+        let file = growing.get(name);
+        if (file === undefined) growing.set(name, (file = await open(await target(name), 'w')));
+        await file.writeFile(bytes);
+      } catch (error) {
+        throw unwritable(path.join(root, name), error);
+      }
     },
     finish: async () => {
       await close();

@@ -38,7 +38,7 @@ const truthLine = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('duplicate'), document: z.string(), of: z.string() }),
 ]);
 
-export type TruthLine = z.infer<typeof truthLine>;
+type TruthLine = z.infer<typeof truthLine>;
 
 export interface ReadSample {
   readonly rows: readonly Row[];
