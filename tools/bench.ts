@@ -25,6 +25,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'record copy against hand-written INSERT ... SELECT and row by row',
     script: 'bench/records/copy.ts',
   },
+  'import-sources': {
+    about: 'reading zips, mailboxes and messages against bare hashing; memory as they grow',
+    script: 'bench/import-sources/import-sources.ts',
+  },
   loadfile: {
     about: 'reading load files against a bare split and csv-parse',
     script: 'bench/loadfile/loadfile.bench.ts',

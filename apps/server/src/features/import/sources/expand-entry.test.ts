@@ -108,9 +108,9 @@ test('a message is taken apart into itself, inline images, attachments and messa
   expect(message?.content?.equals(Buffer.from(rich))).toBe(true);
   expect(logo?.content?.equals(png)).toBe(true);
   expect(logo).toMatchObject({ size: png.length, mime: 'image/png' });
-  expect(`${report?.content}`).toBe('the report');
+  expect(report?.content?.toString()).toBe('the report');
   expect(report?.size).toBe(10);
-  expect(`${nested?.content}`).toBe(inner);
+  expect(nested?.content?.toString()).toBe(inner);
   expect(nested?.mail?.subject).toBe('inner');
   expect(coded?.mail?.messageId).toBe('<inner@x>');
   expect(text).toContain('From: Jürgen <j@x.de>\nTo: Doe, Jane <jane@x>; a@x; b@x\n');
@@ -215,7 +215,7 @@ test('a mailbox delivers its messages one by one, with attachments below each', 
     ['mail.mbox/000001/attachments/4-coded.eml', 'message', 'mail.mbox/000001'],
     ['mail.mbox/000002', 'message', null],
   ]);
-  expect(`${items.at(-1)?.content}`).toBe('Subject: second\nFrom: b@x\n\nFrom the start\n');
+  expect(items.at(-1)?.content?.toString()).toBe('Subject: second\nFrom: b@x\n\nFrom the start\n');
 });
 
 test('zips within zips and mail within zips become families where they belong to one', async () => {

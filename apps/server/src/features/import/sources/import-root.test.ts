@@ -8,7 +8,7 @@ import { comparePaths } from './entry-order.ts';
 import { openImportRoot } from './open-import-root.ts';
 import type { ImportRoot, SourceProblem } from './source-model.ts';
 import { buildZip } from './testing/build-zip.ts';
-import { readAll } from './testing/expand-files.ts';
+import { readText } from './testing/expand-files.ts';
 
 const createTree = async (root: string, files: Readonly<Record<string, string>>): Promise<void> => {
   for (const [name, content] of Object.entries(files)) {
@@ -38,7 +38,7 @@ test('a folder and a zip of the same files list the same, and go on after any pa
     expect(await pathsOf(root, 'a/b')).toEqual(all.filter((name) => comparePaths(name, 'a/b') > 0));
     expect(await pathsOf(root, 'a/gone.txt')).toEqual(all.filter((name) => comparePaths(name, 'a/gone.txt') > 0));
     for (const name of all) {
-      expect(`${await readAll(await root.open(name))}`).toBe(tree[name as keyof typeof tree]);
+      expect(await readText(await root.open(name))).toBe(tree[name as keyof typeof tree]);
       expect(await root.stat(name)).toMatchObject({ path: name, size: 1 });
     }
     await expect(root.open('none')).rejects.toMatchObject({ code: 'source_unreadable' });

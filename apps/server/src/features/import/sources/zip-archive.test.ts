@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { bytesOfBuffer } from './random-bytes.ts';
 import { defaultSourceLimits } from './source-model.ts';
 import { buildZip } from './testing/build-zip.ts';
-import { readAll } from './testing/expand-files.ts';
+import { readAll, readText } from './testing/expand-files.ts';
 import { openZipArchive } from './zip-archive.ts';
 
 const open = (zip: Buffer, limits = {}) => openZipArchive(bytesOfBuffer(zip), { ...defaultSourceLimits, ...limits });
@@ -14,9 +14,7 @@ test('members come in the order of paths, with their bytes', async () => {
   );
   expect(archive.problems).toEqual([]);
   expect(archive.members.map(({ path }) => path)).toEqual(['a.txt', 'b/2.txt']);
-  const contents = await Promise.all(
-    archive.members.map(async (member) => `${await readAll(await archive.open(member))}`),
-  );
+  const contents = await Promise.all(archive.members.map(async (member) => readText(await archive.open(member))));
   expect(contents).toEqual(['one', 'two']);
 });
 
@@ -49,9 +47,7 @@ test('members of one name are all kept, under names of their own', async () => {
     ]),
   );
   expect(new Set(archive.members.map(({ path }) => path)).size).toBe(3);
-  const contents = await Promise.all(
-    archive.members.map(async (member) => `${await readAll(await archive.open(member))}`),
-  );
+  const contents = await Promise.all(archive.members.map(async (member) => readText(await archive.open(member))));
   expect(contents.toSorted()).toEqual(['1', '2', '3']);
   expect(archive.problems.map(({ code }) => code)).toContain('duplicate_name');
 });

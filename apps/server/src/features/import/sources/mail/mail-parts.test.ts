@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bytesOfBuffer, bytesOfSpan } from '../random-bytes.ts';
 import { defaultSourceLimits } from '../source-model.ts';
-import { readAll } from '../testing/expand-files.ts';
+import { readAll, readText } from '../testing/expand-files.ts';
 import { decodeHeaderText, parseStructuredValue } from './header-block.ts';
 import { parseMailDate } from './mail-date.ts';
 import { conversationTopic, hashMessageId, readMessageId, readReferences } from './message-id.ts';
@@ -126,7 +126,7 @@ test.each([
   ['quoted-printable', 'a=', 'a', undefined],
   ['x-uuencode', 'begin', 'begin', 'mime_broken'],
 ])('%s of %j gives what is good, and tells the rest', async (encoding, text, decoded, code) => {
-  expect(`${await readAll(decodeTransfer(chunked(Buffer.from(text), [3]), encoding))}`).toBe(decoded);
+  expect(await readText(decodeTransfer(chunked(Buffer.from(text), [3]), encoding))).toBe(decoded);
   const { flaws } = await measureTransfer(chunked(Buffer.from(text), [3]), encoding);
   expect(flaws[0]?.code).toBe(code);
 });
@@ -148,7 +148,7 @@ test('a mailbox splits into what was joined, quoting undone', async () => {
       const found: string[] = [];
       for await (const { span, hasQuotedLines } of splitMbox(bytes)) {
         const stream = await bytesOfSpan(bytes, span).open();
-        found.push(`${await readAll(hasQuotedLines ? unquoteFromLines(stream) : stream)}`);
+        found.push(await readText(hasQuotedLines ? unquoteFromLines(stream) : stream));
       }
       expect(found).toEqual(messages);
     }),
@@ -162,7 +162,7 @@ test('quoted lines are found whatever the chunks', async () => {
       chunkSizes,
       async (lines, sizes) => {
         const text = lines.join('\n');
-        const unquoted = `${await readAll(unquoteFromLines(chunked(Buffer.from(text), sizes)))}`;
+        const unquoted = await readText(unquoteFromLines(chunked(Buffer.from(text), sizes)));
         expect(unquoted).toBe(text.replaceAll(/^>(>*From )/gmu, '$1'));
       },
     ),

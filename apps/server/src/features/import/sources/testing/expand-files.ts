@@ -13,6 +13,9 @@ export const readAll = async (stream: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(chunks);
 };
 
+export const readText = async (stream: AsyncIterable<Uint8Array>): Promise<string> =>
+  (await readAll(stream)).toString();
+
 export interface ExpandedItem extends ContentItem {
   /** Null when reading failed; then `failure` says how. */
   readonly content: Buffer | null;
