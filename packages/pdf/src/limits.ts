@@ -6,7 +6,7 @@ export interface PdfLimits {
   readonly maxBytes: number;
   /** Pages of the document. */
   readonly maxPages: number;
-  /** Indirect objects of the document. */
+  /** Indirect objects of the document; editing and proving take two kilobytes of heap for each. */
   readonly maxObjects: number;
   /** Pixels of one image or of one rendered page. */
   readonly maxPixels: number;
@@ -21,7 +21,7 @@ export interface PdfLimits {
 export const defaultLimits: PdfLimits = {
   maxBytes: 1024 * 1024 * 1024,
   maxPages: 100_000,
-  maxObjects: 4_000_000,
+  maxObjects: 1_000_000,
   maxPixels: 200_000_000,
   maxStreamBytes: 512 * 1024 * 1024,
   maxEngineBytes: 1024 * 1024 * 1024,

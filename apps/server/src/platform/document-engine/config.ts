@@ -41,6 +41,12 @@ export const pdfWorkersConfigSchema = z
       .min(1)
       .default(1_024 * mebibyte)
       .describe('Largest PDF that is accepted. Working on a PDF takes up to eight times its size in memory.'),
+    maxObjects: z
+      .number()
+      .int()
+      .min(1_000)
+      .default(1_000_000)
+      .describe('Most objects that a PDF may consist of. Each takes up to two kilobytes of heap.'),
     maxQueued: z
       .number()
       .int()

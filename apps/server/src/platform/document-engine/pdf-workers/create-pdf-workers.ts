@@ -148,10 +148,10 @@ class Pool {
   }
 
   #spawn(module: WorkerStart['module']): void {
-    const { maxEngineBytes, maxHeapBytes, maxDocumentBytes } = this.#config;
+    const { maxEngineBytes, maxHeapBytes, maxDocumentBytes, maxObjects } = this.#config;
     const workerData: WorkerStart = {
       module,
-      limits: { maxEngineBytes, maxBytes: maxDocumentBytes },
+      limits: { maxEngineBytes, maxBytes: maxDocumentBytes, maxObjects },
       keepEngineBytes: Math.min(KEEP_ENGINE_BYTES, maxEngineBytes),
     };
     const worker = new Worker(new URL('./pdf-worker.ts', import.meta.url), {
