@@ -39,6 +39,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'records-contention': { about: 'hub contention and cascades', script: 'bench/records/contention.ts' },
   'records-read': { about: 'pages of reads against stored JSON', script: 'bench/records/read.ts' },
   'records-scale': { about: 'a store of many documents', script: 'bench/records/scale.ts' },
+  'records-show': { about: 'a served store: chain renamed under writers, refused delete, killed bulk write', script: 'bench/records/show.ts' },
   'records-write': { about: 'single and bulk writes against their limits', script: 'bench/records/write.ts' },
   samples: { about: 'making samples against writing the same files', script: 'bench/samples/samples.ts' },
 };

@@ -183,17 +183,17 @@ const runDelete = async (
     if (!own) await tx.query('RELEASE SAVEPOINT records_delete');
   } catch (error) {
     if (sqlFailureOf(error)?.sqlState !== '23503') throw error;
-    if (own) throw new ReferencedSignal(documentId);
+    if (own) throw new ReferencedSignal(documentId, error);
     await tx.query('ROLLBACK TO SAVEPOINT records_delete');
     throw referenced(resource, await referringTypes(ctx, tx, resource, documentId, options.claims ?? null));
   }
 };
 
-/** Carries the id out of the failed transaction; never leaves this file. */
+/** Carries the id out of the failed transaction, with the failure that tells the database's port what it was; never leaves this file. */
 class ReferencedSignal extends Error {
   readonly documentId: number;
-  constructor(documentId: number) {
-    super('referenced');
+  constructor(documentId: number, cause: unknown) {
+    super('referenced', { cause });
     this.documentId = documentId;
   }
 }

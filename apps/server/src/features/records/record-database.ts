@@ -27,11 +27,18 @@ export interface OpenRecordDatabase extends RecordDatabase, AutocommitSession {
   close(): Promise<void>;
 }
 
-/** Classes of SQLSTATE (and codes of Node) that mean the connection or the server is gone. */
+/**
+ * Whether the connection or the server is gone: classes of SQLSTATE, codes of Node, and what `pg` says in words only. Any other
+ * error is the program's own and must not look like a database that is away.
+ */
 const isBroken = (error: unknown): boolean => {
   const state = sqlFailureOf(error)?.sqlState;
   if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300';
-  return error instanceof Error && !(error instanceof CaseboundError);
+  if (!(error instanceof Error) || error instanceof CaseboundError) return false;
+  const { code } = error as { readonly code?: unknown };
+  return (
+    (typeof code === 'string' && /^E[A-Z]+$/.test(code)) || /connection|terminated|not queryable/i.test(error.message)
+  );
 };
 
 const unreachable = (cause: unknown): CaseboundError =>

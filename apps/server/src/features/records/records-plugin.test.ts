@@ -75,6 +75,25 @@ test('the life of a record: 201, 200, 304, 204, 412, 404', async () => {
   expect((await send('GET', url)).statusCode).toBe(404);
 });
 
+test('what is referred to is not deleted: 409 with the referring types, for descriptors too', async () => {
+  const descriptor = { namespace: 'uri://library.example/LanguageDescriptor', codeValue: 'fr', shortDescription: 'x' };
+  const language = await send('POST', 'languageDescriptors', descriptor);
+  const author = await send('POST', 'authors', { authorKey: 'referred' });
+  const work = {
+    authorReference: { authorKey: 'referred' },
+    title: 't',
+    languageDescriptor: `${descriptor.namespace}#fr`,
+  };
+  expect((await send('POST', 'works', work)).statusCode).toBe(201);
+  for (const made of [author, language]) {
+    const answer = await send('DELETE', String(made.headers.location).replace('/data/library/', ''));
+    expect([answer.statusCode, answer.json().errors]).toEqual([
+      409,
+      [{ path: '$', message: 'is referred to by Library.Work' }],
+    ]);
+  }
+});
+
 test('lists page by offset and by token, and count', async () => {
   for (let n = 0; n < 7; n += 1) await send('POST', 'authors', { authorKey: `p${n}`, born: '1950-01-01' });
   const first = await send('GET', 'authors?born=1950-01-01&limit=3&totalCount=true');
