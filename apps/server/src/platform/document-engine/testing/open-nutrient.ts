@@ -1,12 +1,12 @@
 /** The adapter on a test server, with pauses that take no time and are written down. */
-import { CaseId } from '@casebound/contract';
+import { CaseboundError, CaseId } from '@casebound/contract';
 import { createCircuitBreaker } from '@casebound/messaging';
 import { createClock } from '../../clock/create-clock.ts';
 import { SecretValue } from '../../secrets/Port.ts';
 import { openNutrientDocumentEngine, type NutrientOptions } from '../adapters/nutrient/nutrient-document-engine.ts';
 import { nutrientDocumentEngineConfig } from '../config.ts';
 import { EngineDocumentId, type DocumentEngine } from '../Port.ts';
-import type { NutrientServer } from './nutrient-server.ts';
+import type { NutrientFault, NutrientServer } from './nutrient-server.ts';
 
 export interface OpenedNutrient {
   readonly engine: DocumentEngine;
@@ -68,4 +68,31 @@ export const openNutrient = (server: NutrientServer, options: OpenNutrient = {})
     },
   );
   return { engine, pauses, lookUps };
+};
+
+/** How many requests go wrong, how, and which; by default all count. */
+export type FailFirst = readonly [
+  times: number,
+  fault: NutrientFault,
+  match?: (path: string, method: string) => boolean,
+];
+
+/** The first `times` requests that match go wrong. */
+export const failFirstOf = (server: NutrientServer, ...[times, fault, match = () => true]: FailFirst): void => {
+  let left = times;
+  server.fault = ({ path, method }) => {
+    if (left === 0 || !match(path, method)) return undefined;
+    left -= 1;
+    return fault;
+  };
+};
+
+export const errorOf = async (work: Promise<unknown>): Promise<CaseboundError> => {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof CaseboundError) return error;
+    throw error;
+  }
+  throw new Error('nothing went wrong');
 };

@@ -15,10 +15,9 @@ import type { AppliedRedactions, EngineDocumentId } from '../../Port.ts';
 import { readAnnotation } from './annotation-records.ts';
 import { parseShapes } from '../../check-annotations.ts';
 import { binariesOfRecords, readPlace, type RecordsOfPlace, writePlace } from './copy-records.ts';
-import type { Signal } from './engine-documents.ts';
 import { pathOf, type Place } from './engine-records.ts';
 import type { EngineWork } from './engine-work.ts';
-import type { EngineClient } from './engine-client.ts';
+import type { EngineClient, Signal } from './engine-client.ts';
 import { finishRemoval } from './remove-comments.ts';
 
 /** A layer for one piece of work at a time; made by its first record, deleted before and after. */
@@ -137,7 +136,7 @@ export const applyRedactions = async (
     id,
     sha256,
     size,
-    pageCount: (await work.documents.sizes(id, signal)).length,
+    pageCount: (await work.pages.sizes(id, signal)).length,
     applied: redactions.length,
     removedAnnotations: removed,
   };

@@ -6,7 +6,7 @@
  */
 import type { Attachment } from '@casebound/pdf';
 import { copyOfComment, type RawRecord } from './annotation-records.ts';
-import type { Signal } from './engine-documents.ts';
+import type { Signal } from './engine-client.ts';
 import type { Place, RecordToWrite } from './engine-records.ts';
 import type { EngineWork } from './engine-work.ts';
 

@@ -27,7 +27,7 @@ import { awaitReplacement } from './apply-redactions.ts';
 import { checkPlaces, parseShapes, unknownRoot } from '../../check-annotations.ts';
 import { readPlace } from './copy-records.ts';
 import { carrierLayer } from './engine-attachments.ts';
-import type { Signal } from './engine-documents.ts';
+import type { Signal } from './engine-client.ts';
 import type { Binaries, Place } from './engine-records.ts';
 import { actorId, binariesOf, type EngineWork } from './engine-work.ts';
 import { finishRemoval, removeComments } from './remove-comments.ts';
@@ -169,7 +169,7 @@ export const listAnnotations = async (
   { signal, pageIndex }: EngineCall & { readonly pageIndex?: number } = {},
 ): Promise<readonly StoredAnnotation[]> => {
   await awaitReplacement(work, document, signal);
-  if (pageIndex !== undefined && (await work.documents.sizes(document, signal))[pageIndex] === undefined) return [];
+  if (pageIndex !== undefined && (await work.pages.sizes(document, signal))[pageIndex] === undefined) return [];
   return storedAnnotations(sortRecords(await work.records.list({ document }, signal, pageIndex)));
 };
 
@@ -194,7 +194,7 @@ export const createAnnotations = async (
 ): Promise<readonly StoredAnnotation[]> => {
   const { annotations: values } = parseShapes(annotations);
   return work.exclusively(document, async () => {
-    checkPlaces(values, await work.documents.sizes(document, signal));
+    checkPlaces(values, await work.pages.sizes(document, signal));
     const found = await addAnnotations(work, { document }, values, new Map(), actorId(actor), signal);
     return storedAnnotations(
       inOrder(
@@ -219,7 +219,7 @@ export const updateAnnotations = async (
   const { annotations: values } = parseShapes(changes.map(({ value }) => value));
   const ids = values.map(({ id }) => id);
   return work.exclusively(document, async () => {
-    checkPlaces(values, await work.documents.sizes(document, signal));
+    checkPlaces(values, await work.pages.sizes(document, signal));
     const place: Place = { document };
     const before = await work.records.find(place, ids, signal);
     const present = storedAnnotations(inOrder(ids, before));
@@ -365,7 +365,7 @@ export const importInstantJson = async (
   );
   return work.exclusively(document, async () => {
     const place: Place = { document };
-    checkPlaces(values, await work.documents.sizes(document, signal));
+    checkPlaces(values, await work.pages.sizes(document, signal));
     await finishRemoval(work, document, signal);
     const own = new Set(values.map(({ id }) => id));
     const elsewhere = [...new Set(json.comments.map(({ rootId }) => rootId))].filter((id) => !own.has(id));

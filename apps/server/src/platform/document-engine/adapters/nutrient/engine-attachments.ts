@@ -6,8 +6,7 @@
  */
 import { hasCode } from '@casebound/contract';
 import { attachmentId, type Attachment } from '@casebound/pdf';
-import type { EngineClient } from './engine-client.ts';
-import type { Signal } from './engine-documents.ts';
+import type { EngineClient, Signal } from './engine-client.ts';
 import { type EngineRecords, pathOf, type Place } from './engine-records.ts';
 
 export const carrierLayer = 'casebound-attachments';

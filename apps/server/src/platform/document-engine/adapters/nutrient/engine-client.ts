@@ -27,13 +27,15 @@ import { readNdjson } from './read-ndjson.ts';
 import { createWire, type WireRequest, type WireSettings } from './send-request.ts';
 import { authorization, type SharedToken } from './shared-token.ts';
 
+export type Signal = AbortSignal | undefined;
+
 export interface EngineRequest extends AnswerContext {
   readonly method: WireRequest['method'];
   readonly path: string;
   readonly body?: RequestBody;
   /** False when making it twice is not the same as making it once. Default: true. */
   readonly repeat?: boolean;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Signal;
 }
 
 /** Largest answers that are read, in bytes. */
@@ -62,7 +64,7 @@ export interface EngineClient {
   /** For answers whose body says nothing that is needed. */
   done(request: EngineRequest): Promise<void>;
   /** Waits before the next try of something that failed for the `tries`th time, or throws the error when there is none. */
-  beforeNextTry(error: unknown, tries: number, signal: AbortSignal | undefined): Promise<void>;
+  beforeNextTry(error: unknown, tries: number, signal: Signal): Promise<void>;
   /** The bytes of an answer and their content type. */
   bytes(
     request: EngineRequest,

@@ -9,7 +9,7 @@ import { CaseboundError, hasCode } from '@casebound/contract';
 import type { Attachment } from '@casebound/pdf';
 import { isJson, isPartOfPdf, type Json, readRecord, type RawRecord } from './annotation-records.ts';
 import { type AnswerContext, garbage, readRefusal } from './classify-answer.ts';
-import type { EngineClient, EngineRequest } from './engine-client.ts';
+import type { EngineClient, EngineRequest, Signal } from './engine-client.ts';
 import { jsonBody, multipartBody, type RequestBody } from './multipart-body.ts';
 
 /** Where records are: the default layer, or a named one. */
@@ -73,36 +73,26 @@ const binaryBytes =
 
 export interface EngineRecords {
   /** Annotations that are not part of the PDF itself. */
-  list(place: Place, signal: AbortSignal | undefined, pageIndex?: number): Promise<readonly RawRecord[]>;
+  list(place: Place, signal: Signal, pageIndex?: number): Promise<readonly RawRecord[]>;
   /** Those of these ids that are there. */
-  find(place: Place, ids: readonly string[], signal: AbortSignal | undefined): Promise<ReadonlyMap<string, RawRecord>>;
+  find(place: Place, ids: readonly string[], signal: Signal): Promise<ReadonlyMap<string, RawRecord>>;
   /** All of them or none; those that are there already are left as they are. Throws `annotation_invalid`. */
-  create(
-    place: Place,
-    records: readonly RecordToWrite[],
-    binaries: Binaries,
-    signal: AbortSignal | undefined,
-  ): Promise<void>;
+  create(place: Place, records: readonly RecordToWrite[], binaries: Binaries, signal: Signal): Promise<void>;
   /** All of them or none, `before` being what they are now. */
   update(
     place: Place,
     records: readonly RecordToWrite[],
     before: ReadonlyMap<string, RawRecord>,
     binaries: Binaries,
-    signal: AbortSignal | undefined,
+    signal: Signal,
   ): Promise<void>;
   /** Those that are not there are success. Comments on them go too. */
-  remove(place: Place, ids: readonly string[], signal: AbortSignal | undefined): Promise<void>;
-  comments(place: Place, rootId: string, signal: AbortSignal | undefined): Promise<readonly RawRecord[]>;
+  remove(place: Place, ids: readonly string[], signal: Signal): Promise<void>;
+  comments(place: Place, rootId: string, signal: Signal): Promise<readonly RawRecord[]>;
   /** Ids of the annotations that have comments. */
-  commented(place: Place, signal: AbortSignal | undefined): Promise<readonly string[]>;
+  commented(place: Place, signal: Signal): Promise<readonly string[]>;
   /** Adds those that are not there. */
-  comment(
-    place: Place,
-    rootId: string,
-    comments: readonly RecordToWrite[],
-    signal: AbortSignal | undefined,
-  ): Promise<void>;
+  comment(place: Place, rootId: string, comments: readonly RecordToWrite[], signal: Signal): Promise<void>;
 }
 
 const fewIds = 8;
@@ -189,7 +179,7 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
     records: readonly RecordToWrite[],
     binaries: Binaries,
     offset: number,
-    signal: AbortSignal | undefined,
+    signal: Signal,
   ): Promise<void> => {
     const request: EngineRequest = {
       method,
@@ -209,7 +199,7 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
     batch: readonly RecordToWrite[],
     binaries: Binaries,
     offset: number,
-    signal: AbortSignal | undefined,
+    signal: Signal,
   ): Promise<void> => {
     let missing = batch;
     for (let tries = 1; missing.length > 0; tries += 1) {

@@ -3,12 +3,15 @@ import { CaseboundError, type Actor } from '@casebound/contract';
 import type { Attachment, PageAnnotation } from '@casebound/pdf';
 import type { NutrientDependencies } from './dependencies.ts';
 import type { EngineAttachments } from './engine-attachments.ts';
-import type { EngineDocuments, Signal } from './engine-documents.ts';
+import type { Signal } from './engine-client.ts';
+import type { EngineDocuments } from './engine-documents.ts';
+import type { EnginePages } from './engine-pages.ts';
 import type { EngineRecords } from './engine-records.ts';
 import type { Writing } from './annotation-records.ts';
 
 export interface EngineWork {
   readonly documents: EngineDocuments;
+  readonly pages: EnginePages;
   readonly records: EngineRecords;
   readonly attachments: EngineAttachments;
   readonly workers: NutrientDependencies['workers'];

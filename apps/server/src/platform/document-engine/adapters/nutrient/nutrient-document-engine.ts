@@ -23,9 +23,10 @@ import {
   updateAnnotations,
 } from './engine-annotations.ts';
 import { createEngineAttachments } from './engine-attachments.ts';
-import { type AnswerLimits, createEngineClient } from './engine-client.ts';
+import { type AnswerLimits, createEngineClient, type Signal } from './engine-client.ts';
 import { createEngineMetrics } from './engine-metrics.ts';
-import { createEngineDocuments, type Signal } from './engine-documents.ts';
+import { createEngineDocuments } from './engine-documents.ts';
+import { createEnginePages } from './engine-pages.ts';
 import { createEngineRecords, type Place } from './engine-records.ts';
 import { actorId, type EngineWork } from './engine-work.ts';
 import { createExclusiveWork, createGate } from './exclusive-work.ts';
@@ -83,12 +84,14 @@ export const openNutrientDocumentEngine = (
     ...(dependencies.limits === undefined ? {} : { limits: dependencies.limits }),
   });
   const records = createEngineRecords(client);
-  const documents = createEngineDocuments(client, clock);
+  const pages = createEnginePages(client, clock);
+  const documents = createEngineDocuments(client, pages);
   const attachments = createEngineAttachments(client, records);
   const oneAtATime = dependencies.exclusively ?? createExclusiveWork();
   let written = 0;
   const work: EngineWork = {
     documents,
+    pages,
     records,
     attachments,
     workers,
@@ -116,11 +119,11 @@ export const openNutrientDocumentEngine = (
     findDocument: async (id, options = {}) => documents.describe(id, options.signal),
     listDocuments: (caseId, options = {}) => documents.list(caseId, options.signal),
     getPdf: async (id, options = {}) => pdfOf(work, id, options.annotations ?? 'none', options.signal),
-    pageSizes: async (id, options = {}) => documents.sizes(id, options.signal),
-    pageText: async (id, pageIndex, options = {}) => documents.text(id, pageIndex, options.signal),
+    pageSizes: async (id, options = {}) => pages.sizes(id, options.signal),
+    pageText: async (id, pageIndex, options = {}) => pages.text(id, pageIndex, options.signal),
     renderPage: async (id, pageIndex, options = {}) =>
-      documents.render(id, pageIndex, options.dpi, options.annotations === false, options.signal),
-    searchText: async (id, query, options = {}) => documents.search(id, query, options.signal),
+      pages.render(id, pageIndex, options.dpi, options.annotations === false, options.signal),
+    searchText: async (id, query, options = {}) => pages.search(id, query, options.signal),
     listAnnotations: async (id, options) => listAnnotations(work, id, options),
     getAnnotation: async (id, annotationId, options) => getAnnotation(work, id, annotationId, options),
     createAnnotations: async (id, annotations, options) => createAnnotations(work, id, annotations, options),

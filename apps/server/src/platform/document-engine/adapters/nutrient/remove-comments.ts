@@ -7,7 +7,7 @@
  */
 import type { RawRecord } from './annotation-records.ts';
 import { binariesOfRecords, readPlace, type RecordsOfPlace, writePlace } from './copy-records.ts';
-import type { Signal } from './engine-documents.ts';
+import type { Signal } from './engine-client.ts';
 import type { Place } from './engine-records.ts';
 import type { EngineWork } from './engine-work.ts';
 
