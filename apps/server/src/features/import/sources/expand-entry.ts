@@ -80,7 +80,10 @@ class Expander implements ExpandContext {
   }
 
   async *#look(node: SourceNode): AsyncGenerator<Expansion> {
-    const head = await readHead(await node.open(), headBytes);
+    const head =
+      node.bytes === null
+        ? await readHead(await node.open(), headBytes)
+        : await readSpan(node.bytes, { start: 0, end: headBytes });
     if (head.length === 0) {
       const empty = await detectFileType(node.fileName, head, null);
       yield* this.#deliver(node, head, empty, null);
