@@ -6,6 +6,7 @@
  * - Annotations within an uploaded PDF become records of the base layer, with a `pdfObjectId`.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { hasCode } from '@casebound/contract';
 import type { BinaryFile, PdfContents, PdfWork } from './nutrient-pdf.ts';
 
 export type Members = Record<string, unknown>;
@@ -32,6 +33,8 @@ export interface ServerDocument {
   readonly title: string | null;
   readonly createdAt: string;
   readonly source: Uint8Array;
+  /** It needs a password to be opened. */
+  readonly locked: boolean;
   readonly base: Layer;
   /** The default layer is the one without a name. */
   readonly layers: Map<string, Layer>;
@@ -144,14 +147,20 @@ const fill = (
   }
 };
 
-/** A document of an upload. Throws what the PDF engine throws. */
+/** A document of an upload. Throws what the PDF engine throws; a PDF that needs a password is kept all the same. */
 export const makeDocument = (pdf: PdfWork, id: string, title: string | null, source: Uint8Array): ServerDocument => {
-  if (pdf.pages(source).length === 0) throw new Refused(400, { details: 'no pages' });
-  const { bare, contents } = pdf.takeApart(source);
   const binaries = new Map<string, BinaryFile>();
-  const layer = emptyLayer(bare, source);
-  fill({ binaries }, layer, contents, true);
-  return { id, title, createdAt: new Date().toISOString(), source, base: layer, layers: new Map(), binaries };
+  const made = { id, title, createdAt: new Date().toISOString(), source, layers: new Map<string, Layer>(), binaries };
+  try {
+    if (pdf.pages(source).length === 0) throw new Refused(400, { details: 'no pages' });
+    const { bare, contents } = pdf.takeApart(source);
+    const layer = emptyLayer(bare, source);
+    fill({ binaries }, layer, contents, true);
+    return { ...made, locked: false, base: layer };
+  } catch (error) {
+    if (!hasCode(error, 'pdf_encrypted')) throw error;
+    return { ...made, locked: true, base: emptyLayer(source, source) };
+  }
 };
 
 /** A layer to read. */

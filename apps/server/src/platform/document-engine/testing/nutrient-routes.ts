@@ -59,7 +59,7 @@ const isForm = ({ headers }: ServerRequest): boolean => (headers['content-type']
 
 const propertiesOf = (document: ServerDocument, bytes: Uint8Array): Members => ({
   id: document.id,
-  passwordProtected: false,
+  passwordProtected: document.locked,
   sourcePdfSha256: hashOf(document.source),
   title: document.title,
   byteSize: bytes.length,
@@ -85,7 +85,14 @@ const upload = async (server: NutrientServer, request: ServerRequest): Promise<S
   server.documents.set(id, document);
   const { title, createdAt } = document;
   return json({
-    data: { document_id: id, errors: [], password_protected: false, sourcePdfSha256: hashOf(source), title, createdAt },
+    data: {
+      document_id: id,
+      errors: [],
+      password_protected: document.locked,
+      sourcePdfSha256: hashOf(source),
+      title,
+      createdAt,
+    },
   });
 };
 
@@ -427,6 +434,7 @@ export const serveDocuments = async (server: NutrientServer, request: ServerRequ
     }
     default:
   }
+  if (document.locked) throw new Refused(400, { details: 'the document is password protected' });
   if (first === 'layers' && second !== undefined) return serveLayer(server, document, second, below, request);
   return serveLayer(server, document, '', rest, request);
 };

@@ -47,6 +47,8 @@ export interface EngineDocuments {
 
 const context = (doing: string): AnswerContext => ({ doing, missing: 'engine_document_not_found' });
 
+const isDamaged = (error: unknown): boolean => hasCode(error, 'pdf_damaged');
+
 const notFound = (document: string): CaseboundError =>
   new CaseboundError('engine_document_not_found', `The document engine has no document \`${document}\`.`);
 
@@ -117,7 +119,9 @@ export const createEngineDocuments = (client: EngineClient, pages: EnginePages):
       if (length > 0) return length;
       throw new CaseboundError('pdf_damaged', 'The PDF has no pages.');
     } catch (error) {
-      if (error instanceof UnknownOutcome) throw error;
+      // Anything else is no fault of the document, and it may be somebody else's by now.
+      const atFault = error instanceof CaseboundError && error.family === 'permanent' && (locked || isDamaged(error));
+      if (!atFault) throw error;
       await remove(document, signal);
       if (!locked) throw error;
       throw new CaseboundError('pdf_encrypted', 'The PDF needs a password to be opened.');

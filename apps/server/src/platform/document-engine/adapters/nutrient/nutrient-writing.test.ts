@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { attachmentId } from '@casebound/pdf';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { comment, highlight, note, redaction, samplePng, sticker } from '../../testing/sample-annotations.ts';
-import { samplePdf } from '../../testing/sample-pdf.ts';
+import { buildPdf, samplePdf } from '../../testing/sample-pdf.ts';
 import { startNutrientServer, type NutrientServer } from '../../testing/nutrient-server.ts';
 import { errorOf, failFirstOf, noBreaker, nutrientId, openNutrient } from '../../testing/open-nutrient.ts';
 
@@ -22,6 +22,25 @@ afterAll(async () => {
 });
 beforeEach(() => {
   server.reset();
+});
+
+describe('a PDF that needs a password', () => {
+  it('is refused, and nothing of it is kept', async () => {
+    const { engine } = openNutrient(server);
+    const id = newId();
+    const key = '(0123456789abcdef0123456789abcdef)';
+    const locked = buildPdf(
+      [
+        '<</Type/Catalog/Pages 2 0 R>>',
+        '<</Type/Pages/Kids[3 0 R]/Count 1>>',
+        '<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>',
+      ],
+      `/ID[(a)(a)]/Encrypt<</Filter/Standard/V 1/R 2/Length 40/O${key}/U${key}/P -4>>`,
+    );
+    expect((await errorOf(engine.putDocument(id, locked))).code).toBe('pdf_encrypted');
+    expect(server.documents.has(id)).toBe(false);
+    await engine.close();
+  });
 });
 
 describe('writing', () => {
