@@ -28,7 +28,7 @@ describe('casebound sample create', () => {
     const { status, stdout } = run(['a', '--documents', '60', '--fields', '5']);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^Sample of 60 documents in \d+ families/u);
-    expect(stdout).toContain('Load file    meridian.dat');
+    expect(stdout).toContain('Load file    MERIDIAN.dat');
     expect(stdout).toMatch(/Flaws {8}(?:\w+, ){3}\w+\n/u);
     expect(existsSync(path.join(folder, 'a', '.incomplete'))).toBe(false);
   });
@@ -40,7 +40,7 @@ describe('casebound sample create', () => {
     });
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ documents: 60, fields: 5, seed: '1', folder: path.join(folder, 'b') });
-    for (const name of ['meridian.dat', 'meridian.opt', 'TRUTH.jsonl'])
+    for (const name of ['MERIDIAN.dat', 'MERIDIAN.opt', 'TRUTH.jsonl'])
       expect(readFileSync(path.join(folder, 'b', name))).toEqual(readFileSync(path.join(folder, 'a', name)));
   });
 
@@ -57,8 +57,8 @@ describe('casebound sample create', () => {
   it('replaces, spoils nothing, and writes mail or rows alone', () => {
     expect(run(['a', '--documents', '60', '--no-flaws', '--force', '--json']).stdout).toContain('"flaws": []');
     expect(run(['d', '--documents', '5', '--mail-only']).status).toBe(0);
-    expect(existsSync(path.join(folder, 'd', 'meridian.mbox'))).toBe(true);
+    expect(existsSync(path.join(folder, 'd', 'MERIDIAN.mbox'))).toBe(true);
     expect(run(['e', '--documents', '5', '--load-file-only', '--zip']).status).toBe(0);
-    expect(existsSync(path.join(folder, 'e', 'meridian.zip'))).toBe(true);
+    expect(existsSync(path.join(folder, 'e', 'MERIDIAN.zip'))).toBe(true);
   });
 });

@@ -33,7 +33,7 @@ describe('a sample', () => {
     const one = fingerprint(place('one'));
     expect(Object.keys(one).length).toBeGreaterThan(120);
     expect(fingerprint(place('two'))).toEqual(one);
-    expect(fingerprint(place('three'))['meridian.dat']).not.toBe(one['meridian.dat']);
+    expect(fingerprint(place('three'))['MERIDIAN.dat']).not.toBe(one['MERIDIAN.dat']);
   });
 
   it('starts as a smaller sample of its seed does', async () => {
@@ -73,8 +73,8 @@ describe('the load files of a sample', () => {
   });
 
   it('map to core fields and custom fields of the right types', async () => {
-    const report = await inspectLoadFile(createReadStream(path.join(folder(), 'meridian.dat')), {
-      fileName: 'meridian.dat',
+    const report = await inspectLoadFile(createReadStream(path.join(folder(), 'MERIDIAN.dat')), {
+      fileName: 'MERIDIAN.dat',
     });
     expect(report.problems).toEqual([]);
     const mapping = proposeMapping(report.delimited?.columns ?? []);
@@ -137,7 +137,7 @@ describe('the load files of a sample', () => {
   });
 
   it('name files that are there, with the hashes and sizes they have', () => {
-    const linked = new Set(['meridian.dat', 'meridian.opt', 'TRUTH.jsonl']);
+    const linked = new Set(['MERIDIAN.dat', 'MERIDIAN.opt', 'TRUTH.jsonl']);
     const see = (link: string): void => void linked.add(link.replaceAll('\\', '/'));
     const images = new Map(sample.images.map((document) => [document.key, document]));
     for (const row of sample.rows) {
@@ -208,9 +208,9 @@ describe('the flaws of a sample', () => {
 describe('other shapes of a sample', () => {
   it('is a load file alone', async () => {
     const summary = await make('rows', { documents: 1000, fields: 4, loadFileOnly: true });
-    expect(readdirSync(place('rows')).toSorted()).toEqual(['TRUTH.jsonl', 'meridian.dat']);
+    expect(readdirSync(place('rows')).toSorted()).toEqual(['MERIDIAN.dat', 'TRUTH.jsonl']);
     expect(summary).toMatchObject({ documents: 1000, files: 0, imageList: undefined });
-    const report = await inspectLoadFile(createReadStream(path.join(place('rows'), 'meridian.dat')));
+    const report = await inspectLoadFile(createReadStream(path.join(place('rows'), 'MERIDIAN.dat')));
     expect(report).toMatchObject({ rows: 1000, rejected: 0, problems: [] });
     const columns = new Map(report.delimited?.columns.map((column) => [column.name, column.filled]));
     for (const name of ['NATIVELINK', 'TEXTLINK', 'PDFLINK', 'ANNOTATIONSLINK']) expect(columns.get(name)).toBe(0);
@@ -223,11 +223,11 @@ describe('other shapes of a sample', () => {
     await make('folder', options);
     await make('zip-1', { ...options, zip: true });
     await make('zip-2', { ...options, zip: true });
-    expect(readdirSync(place('zip-1')).toSorted()).toEqual(['TRUTH.jsonl', 'meridian.zip']);
+    expect(readdirSync(place('zip-1')).toSorted()).toEqual(['MERIDIAN.zip', 'TRUTH.jsonl']);
     expect(fingerprint(place('zip-2'))).toEqual(fingerprint(place('zip-1')));
     const entries: Record<string, string> = {};
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    open(path.join(place('zip-1'), 'meridian.zip'), { lazyEntries: true }, (error, zip) => {
+    open(path.join(place('zip-1'), 'MERIDIAN.zip'), { lazyEntries: true }, (error, zip) => {
       if (error !== null) return reject(error);
       zip.on('end', resolve).on('error', reject);
       zip.on('entry', (entry: { readonly fileName: string }) => {
@@ -256,10 +256,10 @@ describe('the folder of a sample', () => {
     await make('kept', { documents: 8, seed: 'old' });
     await expect(make('kept', { documents: 3 })).rejects.toThrow(/is not empty/u);
     writeFileSync(path.join(place('kept'), 'mine.txt'), 'not of a sample');
-    const before = readFileSync(path.join(place('kept'), 'meridian.dat'));
+    const before = readFileSync(path.join(place('kept'), 'MERIDIAN.dat'));
     await make('kept', { documents: 3, force: true });
     expect(readFileSync(path.join(place('kept'), 'mine.txt'), 'utf8')).toBe('not of a sample');
-    expect(readFileSync(path.join(place('kept'), 'meridian.dat'))).not.toEqual(before);
+    expect(readFileSync(path.join(place('kept'), 'MERIDIAN.dat'))).not.toEqual(before);
     await make('fresh', { documents: 3 });
     const { 'mine.txt': mine, ...rest } = fingerprint(place('kept'));
     expect(mine).toBeDefined();
@@ -310,11 +310,13 @@ it('needs no more memory for more documents', { timeout: 120_000 }, async () => 
     fields: 50,
     onProgress: () => {
       collect();
-      const { heapUsed, external } = process.memoryUsage();
-      used.push((heapUsed + external) / 1_000_000);
+      // Not `external`: it counts what zlib gives back when it likes.
+      const { heapUsed, arrayBuffers } = process.memoryUsage();
+      used.push((heapUsed + arrayBuffers) / 1_000_000);
     },
   });
   const half = Math.floor(used.length / 2);
   expect(used.length).toBeGreaterThan(3);
-  expect(Math.max(...used.slice(half))).toBeLessThan(Math.max(...used.slice(1, half)) + 10);
+  // Files that are being written come and go, so the least of each half is compared.
+  expect(Math.min(...used.slice(half))).toBeLessThan(Math.min(...used.slice(0, half)) + 4);
 });

@@ -9,13 +9,14 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { VOLUME } from './load-columns.ts';
 
+/** Capitals sort before the folders of a volume, so that who lists a production meets its load files first. */
 export const fileNames = {
-  loadFile: 'meridian.dat',
-  imageList: 'meridian.opt',
+  loadFile: 'MERIDIAN.dat',
+  imageList: 'MERIDIAN.opt',
   truth: 'TRUTH.jsonl',
   mail: 'mail',
-  mailbox: 'meridian.mbox',
-  archive: 'meridian.zip',
+  mailbox: 'MERIDIAN.mbox',
+  archive: 'MERIDIAN.zip',
   marker: '.incomplete',
   spool: '.spool',
 } as const;

@@ -284,7 +284,7 @@ describe('other files of a sample', () => {
 it('is mail alone, as files and as a mailbox', async () => {
   const mail = path.join(folder, 'mail-only');
   const made = await createSample(mail, { documents: 90, mailOnly: true, seed: 'mail' });
-  expect(readdirSync(mail).toSorted()).toEqual(['TRUTH.jsonl', 'mail', 'meridian.mbox']);
+  expect(readdirSync(mail).toSorted()).toEqual(['MERIDIAN.mbox', 'TRUTH.jsonl', 'mail']);
   const files = readdirSync(path.join(mail, 'mail', '001')).toSorted();
   expect(made).toMatchObject({ documents: 90, loadFile: undefined, flaws: [] });
   const ids: (string | undefined)[] = [];
@@ -295,7 +295,7 @@ it('is mail alone, as files and as a mailbox', async () => {
     documents += 1 + email.attachments.length;
   }
   expect(documents).toBe(90);
-  const box = readFileSync(path.join(mail, 'meridian.mbox'), 'latin1');
+  const box = readFileSync(path.join(mail, 'MERIDIAN.mbox'), 'latin1');
   const entries = box.split(/^From \S+ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\n/mu).slice(1);
   const boxed: (string | undefined)[] = [];
   for (const entry of entries) boxed.push((await PostalMime.parse(Buffer.from(entry, 'latin1'))).messageId);

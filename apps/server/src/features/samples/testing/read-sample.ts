@@ -57,14 +57,14 @@ export const readTruth = (folder: string): readonly TruthLine[] =>
 export const readSample = async (folder: string): Promise<ReadSample> => {
   const problems: unknown[] = [];
   const onProblem = (problem: unknown): void => void problems.push(problem);
-  const reader = await DelimitedReader.open(createReadStream(path.join(folder, 'meridian.dat')), {
+  const reader = await DelimitedReader.open(createReadStream(path.join(folder, 'MERIDIAN.dat')), {
     dialect: datDialect,
     onProblem,
   });
   const rows: Row[] = [];
   for await (const { cells } of reader.rows())
     rows.push(Object.fromEntries(reader.columns.map(({ name, index }) => [name, cells[index] ?? ''])));
-  const lines = readOpticon(createReadStream(path.join(folder, 'meridian.opt')), { onProblem });
+  const lines = readOpticon(createReadStream(path.join(folder, 'MERIDIAN.opt')), { onProblem });
   const images: OpticonDocument[] = [];
   for await (const document of groupOpticonDocuments(lines, onProblem)) images.push(document);
   return { rows, images, truth: readTruth(folder), problems };
