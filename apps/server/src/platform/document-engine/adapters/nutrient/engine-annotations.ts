@@ -245,7 +245,13 @@ export const updateAnnotations = async (
       return { id: value.id, content: writeAnnotation(value, how), by };
     });
     await work.records.update(place, records, before, binaries, signal);
-    return storedAnnotations(inOrder(ids, await work.records.find(place, ids, signal)));
+    const after = inOrder(ids, await work.records.find(place, ids, signal));
+    values.forEach((value, at) => {
+      const record = after[at];
+      // Somebody outside of `exclusively` was quicker.
+      if (record === undefined || !holds(record, value)) throw conflict(value.id);
+    });
+    return storedAnnotations(after);
   });
 };
 

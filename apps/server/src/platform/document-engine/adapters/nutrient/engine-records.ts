@@ -155,7 +155,13 @@ export const createEngineRecords = (client: EngineClient): EngineRecords => {
   /** Throws when the engine refused any of a batch. The paths count within this call. */
   const requireAll = (answer: unknown, records: readonly RecordToWrite[], offset: number): void => {
     const result = isJson(answer) ? answer['result'] : undefined;
-    if (result === 'success') return;
+    if (result === 'success') {
+      const data = isJson(answer) ? answer['data'] : undefined;
+      const own = new Set(records.map(({ id }) => id));
+      const kept = Array.isArray(data) && data.every((one: unknown) => isJson(one) && own.has(String(one['id'])));
+      if (!kept) throw garbage('it does not keep the ids of annotations');
+      return;
+    }
     // One record alone may be answered in the short form.
     if (isJson(answer) && isJson(answer['data']) && typeof answer['data']['annotation_id'] === 'string') return;
     if (result !== 'partial_failure' && result !== 'failure') throw garbage('it does not say what became of a batch');

@@ -98,6 +98,27 @@ describe('writing', () => {
     await engine.close();
   });
 
+  it('upon a version that somebody else overwrote at the same time is a conflict', async () => {
+    const { engine } = openNutrient(server);
+    const id = newId();
+    await engine.putDocument(id, pdf);
+    const [made] = await engine.createAnnotations(id, [note('n', 'one')]);
+    const version = made?.version ?? '';
+    // Another process has looked at the same time and writes right after us.
+    const records = server.documents.get(id)?.layers.get('')?.annotations;
+    const theirs = { ...records?.get('n')?.content, text: { format: 'plain', value: 'theirs' } };
+    let puts = 0;
+    server.fault = ({ method }) => {
+      const record = records?.get('n');
+      if (puts > 0 && record !== undefined) record.content = theirs;
+      if (method === 'PUT') puts += 1;
+      return undefined;
+    };
+    const error = await errorOf(engine.updateAnnotations(id, [{ value: note('n', 'ours'), version }]));
+    expect(error.code).toBe('annotation_conflict');
+    await engine.close();
+  });
+
   it('of binaries is divided by their size', async () => {
     const { engine } = openNutrient(server);
     const id = newId();
