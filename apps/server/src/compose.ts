@@ -35,6 +35,7 @@ import {
 } from './features/cases/index.ts';
 import { createAuditSealer, type AuditSealer } from './features/audit/index.ts';
 import {
+  createManifestKeys,
   createExchanges,
   exchangeCaseMigrations,
   exchangeControlMigrations,
@@ -66,6 +67,8 @@ import type { Metrics } from './platform/metrics/Port.ts';
 import type { ObjectStoreConfig } from './platform/object-store/config.ts';
 import { createObjectStore, type CreateObjectStoreOptions } from './platform/object-store/create-object-store.ts';
 import { objectPrefix, type ObjectStore } from './platform/object-store/Port.ts';
+import { createOcr } from './platform/ocr/create-ocr.ts';
+import { createPageTexts } from './platform/ocr/create-page-texts.ts';
 import { createSearchIndex } from './platform/search-index/create-search-index.ts';
 import type { SearchIndex } from './platform/search-index/Port.ts';
 import { createSecrets } from './platform/secrets/create-secrets.ts';
@@ -360,6 +363,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   };
   const pdf = createPdfWorkers(config.pdfWorkers);
   resources.defer(async () => pdf.close());
+  const ocr = await createOcr(config.ocr);
+  resources.defer(async () => ocr.close());
+  const pageTexts = createPageTexts({ workers: pdf, ocr, config: config.ocr });
   const engine = await openEngine(options, { clock, secrets, metrics, cases: databases.cases, objects, workers: pdf });
   resources.defer(async () => engine.close());
   const soleProcess = config.database.kind === 'embedded' && options.schema === 'migrate';
@@ -373,12 +379,14 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     objects,
     engine,
     pdf,
+    pageTexts,
     index,
     messaging: () => messaging,
     clock,
     log: log.with({ component: 'exchange' }),
     crashPoint,
     config: config.exchange,
+    manifestKeys: createManifestKeys(secrets, config.exchange.manifestKey),
     worker: `${process.pid}-${randomBytes(4).toString('hex')}`,
   });
   const { messaging, close: closeMessaging }: OpenedMessaging = await openMessaging({

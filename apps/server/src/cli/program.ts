@@ -9,6 +9,7 @@ import { registerDemo } from './commands/demo.ts';
 import { registerDlq } from './commands/dlq.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEvents } from './commands/events.ts';
+import { registerExchange } from './commands/exchange.ts';
 import { registerMigrate } from './commands/migrate.ts';
 import { registerQueue } from './commands/queue.ts';
 import { registerStatus } from './commands/status.ts';
@@ -30,6 +31,7 @@ const registrations: readonly RegisterCommand[] = [
   registerQueue,
   registerDlq,
   registerEvents,
+  registerExchange,
   registerWorkflow,
 ];
 

@@ -10,6 +10,7 @@ import { httpConfigSchema } from '../http/config.ts';
 import { documentEngineConfigSchema, pdfWorkersConfigSchema } from '../platform/document-engine/config.ts';
 import { logConfigSchema } from '../platform/log/config.ts';
 import { objectStoreConfigSchema } from '../platform/object-store/config.ts';
+import { ocrConfigSchema } from '../platform/ocr/config.ts';
 import { searchIndexConfigSchema } from '../platform/search-index/config.ts';
 import { secretsConfigSchema } from '../platform/secrets/config.ts';
 
@@ -25,6 +26,7 @@ export const configSchema = z.strictObject({
   import: importConfigSchema,
   documentEngine: documentEngineConfigSchema.prefault({ kind: 'builtin' }),
   pdfWorkers: pdfWorkersConfigSchema,
+  ocr: ocrConfigSchema.prefault({}),
   searchIndex: searchIndexConfigSchema,
   exchange: exchangeConfigSchema,
 });

@@ -30,6 +30,13 @@ export const exchangeConfigSchema = z
       'Time after which another process takes an exchange over whose process is gone.',
     ),
     pollMs: int(50, 60_000, 1_000, 'How often the orchestrator looks at the ledger of a running exchange.'),
+    manifestKey: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*$/)
+      .default('exchange-manifest-key')
+      .describe(
+        'Name of the secret that signs manifests: 32 bytes in hexadecimal. Made at first use where secrets can be kept.',
+      ),
     maxPdfBytes: int(1_000, 2_000_000_000, 1_000_000_000, 'Largest PDF that is put into the document engine.'),
   })
   .prefault({});

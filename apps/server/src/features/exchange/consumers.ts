@@ -17,6 +17,7 @@ import { z } from 'zod';
 import type { ExchangeDependencies } from './dependencies.ts';
 import type { Driver } from './orchestrator/advance-exchange.ts';
 import { endItems, type JobReader } from './processors/process-message.ts';
+import { queueName } from './stages.ts';
 import { requestExchange } from './request-exchange.ts';
 
 export const ledgerQueue = 'exchange_ledger';
@@ -82,6 +83,32 @@ const died = async (
     await endItems(dependencies, tx, job, stage, { outcomes });
   });
 };
+
+export const deadQueue = 'exchange_dead_letters';
+export const deadPolicy: FilterPolicy = { eventType: ['MESSAGE_DEAD_LETTERED'] };
+
+/** What died of an event on its way to a stage: the items of its exhibits end as those of a message would. */
+export const deadHandler = (dependencies: ExchangeDependencies, readJob: JobReader): BatchHandler =>
+  handleEvents({
+    MESSAGE_DEAD_LETTERED: async (event) => {
+      if (event.status !== 'SUCCESS' || event.exhibitIds === undefined) return;
+      const { queue, code, reason, deadLetterId } = event.eventDetail;
+      if (!queue.startsWith('doc_exch_')) return;
+      const job = await readJob(event.jobId);
+      const stage = job.stages.find((one) => queueName(one, job.destinationCaseId, job.batchId) === queue);
+      if (stage === undefined) return;
+      const outcomes = event.exhibitIds.map((exhibitId) => ({
+        exhibitId,
+        state: 'failed' as const,
+        code,
+        reason,
+        deadLetterId,
+      }));
+      await dependencies.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
+        await endItems(dependencies, tx, job, stage, { outcomes });
+      });
+    },
+  });
 
 /** Ends the items of a message that died, so that no exchange waits for them. */
 export const ledgerHandler = (dependencies: ExchangeDependencies, readJob: JobReader): BatchHandler => {

@@ -2,9 +2,11 @@
  * Puts the feature together: its operations, the handlers of its queues, and what is set up once when a process starts.
  */
 import { jobCatalogue, type ExchangeStage } from '@casebound/contract';
-import type { Breakers, HandlerCatalogue } from '@casebound/messaging';
-import { visibilityTimeoutMs } from '@casebound/messaging';
+import { visibilityTimeoutMs, type Breakers, type HandlerCatalogue } from '@casebound/messaging';
 import {
+  deadHandler,
+  deadPolicy,
+  deadQueue,
   ledgerHandler,
   ledgerPolicy,
   ledgerQueue,
@@ -17,7 +19,9 @@ import { clearLeases, listOpenJobs } from './job-store.ts';
 import { createDriver, orchestratorQueue, type Driver } from './orchestrator/advance-exchange.ts';
 import { createSteps, type StepDependencies } from './orchestrator/steps.ts';
 import { createObjectCopy } from './processors/object-copy.ts';
+import { createPreUploader } from './processors/pre-uploader.ts';
 import { createJobReader, stageHandler, type Processor } from './processors/process-message.ts';
+import { createReOcr } from './processors/re-ocr.ts';
 import { createSearchText } from './processors/search-text.ts';
 import { createUploader } from './processors/uploader.ts';
 import { createExchangeHandlers, type ExchangeHandlers } from './routes.ts';
@@ -56,10 +60,13 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
     const shared = { handlerTimeoutMs: permanent.handlerTimeoutMs, retry: { baseMs: 500, maxMs: 30_000 } };
     return {
       [handlerName('object_copy')]: stage('object_copy', createObjectCopy(dependencies)),
+      [handlerName('pre_uploader')]: stage('pre_uploader', createPreUploader(dependencies)),
+      [handlerName('re_ocr')]: stage('re_ocr', createReOcr(dependencies)),
       [handlerName('uploader')]: { ...stage('uploader', createUploader({ ...dependencies, breaker })), breaker },
       [handlerName('search_text')]: stage('search_text', createSearchText(dependencies)),
       [orchestratorQueue]: { ...shared, handle: orchestratorHandler(() => driver), reserved: 4 },
       [ledgerQueue]: { ...shared, handle: ledgerHandler(dependencies, readJob), reserved: 2 },
+      [deadQueue]: { ...shared, handle: deadHandler(dependencies, readJob), reserved: 1 },
       [requestQueue]: { ...shared, handle: requestHandler(dependencies), reserved: 1 },
     };
   };
@@ -74,6 +81,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
         policy: orchestratorPolicy,
       },
       { name: ledgerQueue, concurrency: 2, maxReceiveCount: permanent.maxReceiveCount, policy: ledgerPolicy },
+      { name: deadQueue, concurrency: 1, maxReceiveCount: permanent.maxReceiveCount, policy: deadPolicy },
       {
         name: requestQueue,
         concurrency: 1,

@@ -9,6 +9,7 @@ import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
 import type { CaseRecords } from '../records/index.ts';
 import type { ExchangeConfig } from './config.ts';
+import type { ManifestKeys } from './verification/manifest-keys.ts';
 
 export interface ExchangeDependencies {
   readonly control: Database;
@@ -26,6 +27,7 @@ export interface ExchangeDependencies {
   readonly log: Log;
   readonly crashPoint: CrashPoint;
   readonly config: ExchangeConfig;
+  readonly manifestKeys: ManifestKeys;
   /** Name of this process. */
   readonly worker: string;
 }

@@ -1,5 +1,21 @@
-import { ExchangeRequest } from '@casebound/contract';
+import { createHash } from 'node:crypto';
+import { ExchangeRequest, type CaseId } from '@casebound/contract';
+import { formatInstantJson } from '@casebound/pdf';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { EngineDocumentId } from '../../platform/document-engine/Port.ts';
+import {
+  comment,
+  highlight,
+  note,
+  redaction,
+  samplePng,
+  stamp,
+  sticker,
+} from '../../platform/document-engine/testing/sample-annotations.ts';
+import { objectKey, objectPrefix } from '../../platform/object-store/Port.ts';
+import { listItems } from './list-items.ts';
+import { requestExchange } from './request-exchange.ts';
+import { retryFailed, rollBack } from './steer-exchange.ts';
 import { fillCase } from './testing/fill-case.ts';
 import { openTestExchange, testActor, type TestExchange } from './testing/open-test-exchange.ts';
 
@@ -73,4 +89,187 @@ test('exhibits travel with files, text, fields, labels and folders, and the exch
   const listed = [];
   for await (const page of world.parts.engine.listDocuments(to)) listed.push(...page);
   expect(listed).toHaveLength(2);
+}, 90_000);
+
+const keyedText = async (caseId: CaseId): Promise<string> => {
+  let all = '';
+  for await (const page of world.parts.objects.list(objectPrefix(`case_${caseId}/`)))
+    for (const { key } of page) {
+      const { body } = await world.parts.objects.get(key);
+      for await (const chunk of body) all += Buffer.from(chunk as Uint8Array).toString('latin1');
+    }
+  return all;
+};
+
+test('a redaction is burned in, layers travel, and nothing beneath it is in the destination', async () => {
+  const from = await world.createCase('redacted from');
+  const to = await world.createCase('redacted to');
+  const attached = samplePng();
+  const id = createHash('sha256').update(attached).digest('hex');
+  await fillCase(world.parts, from, [
+    {
+      controlNumber: 'R1',
+      pages: [['Pay the SECRET amount today'], ['Second page']],
+      native: Buffer.from('SECRET native'),
+      instantJson: formatInstantJson({
+        annotations: [
+          redaction('r', [60, 85, 300, 20]),
+          highlight('h', 1),
+          sticker('s', id),
+          stamp('b', 'ACME000001'),
+          note('n', 'a note'),
+        ],
+        comments: [comment('c', 'h', 'look at this')],
+        attachments: new Map([[id, { bytes: attached, contentType: 'image/png' }]]),
+      }),
+    },
+    { controlNumber: 'R2', pages: [['An innocent page']], native: Buffer.from('plain native') },
+    { controlNumber: 'R3', pages: [['no pdf at all']], withoutPdf: true },
+  ]);
+  const job = await world.run(
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      includeNatives: true,
+      annotations: { batesAs: 'brand_in' },
+    }),
+  );
+  expect(job.failure).toBeNull();
+  const { items } = await listItems(world.parts, job.jobId, { limit: 100 });
+  const ends = Object.fromEntries(
+    items.map((item) => [`${item.sourceControlNumber} ${item.stage}`, item.code ?? item.state]),
+  );
+  expect(ends).toMatchObject({
+    'R1 object_copy': 'done',
+    'R1 pre_uploader': 'done',
+    'R1 uploader': 'done',
+    'R1 re_ocr': 'done',
+    'R1 search_text': 'done',
+    'R2 re_ocr': 'text_copied',
+    'R3 pre_uploader': 'no_pdf',
+    'R3 uploader': 'no_pdf',
+    'R3 re_ocr': 'text_copied',
+    'R3 search_text': 'done',
+  });
+  expect(job.state).toBe('FINISHED');
+  expect(await keyedText(to)).not.toContain('SECRET');
+  expect(await world.parts.index.search(to, { text: 'SECRET' }, { limit: 10 })).toEqual([]);
+  expect(await world.parts.index.search(to, { text: 'innocent' }, { limit: 10 })).toHaveLength(1);
+  expect(await world.parts.index.search(to, { text: '"second page"' }, { limit: 10 })).toHaveLength(1);
+  const first = items.find(({ sourceControlNumber, stage }) => sourceControlNumber === 'R1' && stage === 'uploader');
+  const engineId = EngineDocumentId.parse(first?.detail?.['engineDocumentId']);
+  const there = await world.parts.engine.exportInstantJson(engineId);
+  expect(there.annotations.map((one) => one.id).sort()).toEqual(['h', 'n', 's']);
+  expect(there.comments.map((one) => one.id)).toEqual(['c']);
+  expect((await world.parts.engine.pageText(engineId, 0)).text).not.toContain('SECRET');
+  expect((await world.parts.engine.pageText(engineId, 0)).text).toContain('ACME000001');
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query(
+      `SELECT e.control_number, (SELECT json_agg(v.type ORDER BY v.type) FROM source_document__variants v WHERE v.root_document_id = e.document_document_id) AS variants FROM exhibit e ORDER BY 1`,
+    ),
+  );
+  expect(rows).toEqual([
+    { control_number: 'R1', variants: ['pdf'] },
+    { control_number: 'R2', variants: ['native', 'pdf'] },
+    { control_number: 'R3', variants: null },
+  ]);
+}, 90_000);
+
+test('the same key is the same job; another body under it is refused; a rollback leaves the case as it was', async () => {
+  const from = await world.createCase('key from');
+  const to = await world.createCase('key to');
+  await fillCase(world.parts, from, [
+    { controlNumber: 'K1', pages: [['one']], custodian: 'Ann', label: 'Hot', fields: { Matter: 'x' } },
+    { controlNumber: 'K2', pages: [['two']], parent: 'K1' },
+  ]);
+  await fillCase(world.parts, to, [{ controlNumber: 'Z1', pages: [['mine']], custodian: 'Ann' }]);
+  const tables = async () => {
+    const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+      tx.query<{ name: string }>(
+        `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema() AND table_name NOT LIKE 'exchange_%' ORDER BY 1`,
+      ),
+    );
+    const contents: Record<string, unknown> = {};
+    for (const { name } of rows) {
+      const { rows: found } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+        tx.query(`SELECT to_jsonb(t)::text AS row FROM "${name}" t ORDER BY 1`),
+      );
+      contents[name] = found;
+    }
+    return contents;
+  };
+  const before = await tables();
+  const objectsBefore = await keyedText(to);
+  const request = ExchangeRequest.parse({ sourceCaseId: from, destinationCaseId: to, selection: { by: 'all' } });
+  const [one, two] = await Promise.all([
+    requestExchange(world.parts, testActor, request, 'k'),
+    requestExchange(world.parts, testActor, request, 'k'),
+  ]);
+  expect([one.created, two.created].filter(Boolean)).toHaveLength(1);
+  expect(one.job.jobId).toBe(two.job.jobId);
+  await expect(requestExchange(world.parts, testActor, { ...request, includeText: false }, 'k')).rejects.toMatchObject({
+    code: 'idempotency_key_reused',
+  });
+  const job = await world.settled(one.job.jobId);
+  expect(job.state).toBe('FINISHED');
+  await expect(world.run(request, 'other')).rejects.toMatchObject({ code: 'exchange_conflict' });
+  const again = await world.run({ ...request, onConflict: 'skip' }, 'third');
+  expect(again.state).toBe('FINISHED');
+  expect(again.counters.records['Casebound.Exhibit'] ?? 0).toBe(0);
+  const dedupe = await world.run({ ...request, deduplicate: 'destination' }, 'fourth');
+  expect(dedupe.state).toBe('FINISHED');
+  for (const id of [dedupe.jobId, again.jobId, job.jobId]) {
+    await rollBack(world.parts, id);
+    const ended = await world.settled(id);
+    expect(ended).toMatchObject({ state: 'ROLLED_BACK', resources: [] });
+  }
+  expect(await tables()).toEqual(before);
+  expect(await keyedText(to)).toEqual(objectsBefore);
+  expect(await world.parts.index.count(to)).toBe(0);
+}, 120_000);
+
+test('missing and damaged objects end their items, the rest arrives, and a retry brings what was mended', async () => {
+  const from = await world.createCase('bad from');
+  const to = await world.createCase('bad to');
+  const filled = await fillCase(
+    world.parts,
+    from,
+    [
+      { controlNumber: 'B1', pages: [['good']], native: Buffer.from('good') },
+      { controlNumber: 'B2', pages: [['gone']], native: Buffer.from('gone') },
+      { controlNumber: 'B3', pages: [['changed']], native: Buffer.from('old') },
+    ],
+    { engine: false },
+  );
+  const nativeOf = (number: string) => {
+    const one = filled.get(number);
+    return objectKey(`case_${from}/processed-files/${one?.batchId}/native/${one?.documentKey}/content`);
+  };
+  await world.parts.objects.delete(nativeOf('B2'));
+  await world.parts.objects.put(nativeOf('B3'), Buffer.from('new'));
+  const job = await world.run(
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      includeNatives: true,
+      annotations: noAnnotations,
+    }),
+  );
+  expect(job.state).toBe('FINISHED_WITH_ERRORS');
+  const failed = await listItems(world.parts, job.jobId, { state: 'failed', limit: 10 });
+  expect(failed.items.map(({ sourceControlNumber, code }) => [sourceControlNumber, code])).toEqual([
+    ['B2', 'DOCUMENT_NOT_FOUND'],
+    ['B3', 'object_corrupt'],
+  ]);
+  await world.parts.objects.put(nativeOf('B2'), Buffer.from('gone'));
+  await world.parts.objects.put(nativeOf('B3'), Buffer.from('old'));
+  expect(await retryFailed(world.parts, job.jobId)).toMatchObject({ items: 2 });
+  const ended = await world.settled(job.jobId);
+  expect(ended).toMatchObject({ state: 'FINISHED', round: 1, resources: [] });
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query(`SELECT count(*)::int AS n FROM source_document__variants WHERE type = 'native'`),
+  );
+  expect(rows).toEqual([{ n: 3 }]);
 }, 90_000);

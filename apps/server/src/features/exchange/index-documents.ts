@@ -59,7 +59,8 @@ const valueOf = (name: string, value: unknown): FieldValue | undefined => {
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(String);
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (typeof value === 'number') return value;
-  return numbers.has(name) ? Number(value) : String(value);
+  if (typeof value !== 'string') return undefined;
+  return numbers.has(name) ? Number(value) : value;
 };
 
 /** Core fields by exhibit. */

@@ -68,7 +68,7 @@ export const readPages = async (tx: Queryable, exhibitIds: readonly number[]): P
   );
   const found = rows.map((row): PageText => ({
     exhibitId: Number(row.root_document_id),
-    position: Number(row.pages_ordinal) + 1,
+    position: row.pages_ordinal + 1,
     sha256: row.text_sha256,
     size: row.text_size === null ? null : Number(row.text_size),
   }));
@@ -140,9 +140,11 @@ export const setPageTexts = async (tx: Queryable, pages: readonly NewPageText[])
     pages.map(({ exhibitId }) => exhibitId),
   );
   await tx.query(
-    `UPDATE exhibit__pages p SET text_source = n.source, text_size = n.size, text_sha256 = n.sha256
+    `INSERT INTO exhibit__pages (root_document_id, pages_ordinal, text_source, text_size, text_sha256)
+     SELECT exhibit_id, position - 1, source, size, sha256
      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::bigint[], $5::text[]) AS n (exhibit_id, position, source, size, sha256)
-     WHERE p.root_document_id = n.exhibit_id AND p.pages_ordinal = n.position - 1`,
+     ON CONFLICT (root_document_id, pages_ordinal) DO UPDATE
+       SET text_source = excluded.text_source, text_size = excluded.text_size, text_sha256 = excluded.text_sha256`,
     [
       pages.map(({ exhibitId }) => exhibitId),
       pages.map(({ position }) => position),

@@ -6,7 +6,7 @@
  * 3. Objects, index documents, engine documents and field values go with the records that went, and with no others.
  * 4. All of it can be repeated; what is gone is not looked for again.
  */
-import { BatchId, DocumentId, ExhibitId, type ExchangeState } from '@casebound/contract';
+import { type BatchId, DocumentId, ExhibitId, type ExchangeState } from '@casebound/contract';
 import { copyState, forgetCopy, removeCopied, type RemovalSummary } from '@casebound/records';
 import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../platform/object-store/Port.ts';

@@ -8,6 +8,7 @@ import type { ExchangeDependencies } from '../dependencies.ts';
 import { ensureBatch } from '../batch-record.ts';
 import { copyFieldValues } from '../copy-field-values.ts';
 import { exchangeEvent } from '../exchange-event.ts';
+import type { PageTexts } from '../../../platform/ocr/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import { hasPending } from '../ledger.ts';
 import { progressOf, readProgress } from '../progress.ts';
@@ -19,7 +20,7 @@ import { constructPart } from './construct-payload.ts';
 import { createQueues, createSubscriptions, createWorkers } from './create-resources.ts';
 import { takeDown } from './take-down.ts';
 
-export type StepDependencies = ExchangeDependencies & { readonly fields: Fields };
+export type StepDependencies = ExchangeDependencies & { readonly fields: Fields; readonly pageTexts: PageTexts };
 
 const patient = { attempts: 12, retry: { baseMs: 500, maxMs: 60_000 } };
 /** Record copy: 3 attempts, 30 s, doubling, with jitter. */

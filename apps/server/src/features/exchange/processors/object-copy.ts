@@ -3,8 +3,8 @@
  *
  * 1. A copy is checked against the size and hash that the source's record states. What is missing or differs is an outcome of the
  *    item; the exhibit's other objects are copied all the same.
- * 2. What shows the words under a redaction does not leave the source: of a redacted exhibit neither the old text nor page images travel
- *    when its redactions are branded in, and its native only when that was asked for.
+ * 2. What shows the words under a redaction does not leave the source: of an exhibit with redactions that are burned in, neither the old
+ *    text nor page images travel. The native of one that is redacted, or marked as such, travels only when that was asked for.
  * 3. Rows of variants are written with the end of the item, for the objects that were proved.
  */
 import { hasCode } from '@casebound/contract';
@@ -14,6 +14,7 @@ import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
 import { hasRedaction, markedRedacted } from '../source-annotations.ts';
 import { addVariants, readPages, readVariants, type PageText, type Variant } from '../variants.ts';
+import { withholdFromRedacted } from '../withhold-from-redacted.ts';
 import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
 
 type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'engine' | 'crashPoint'>;
@@ -42,7 +43,7 @@ const wantedObjects = (
   exhibit: LedgerExhibit,
   variants: readonly Variant[],
   pages: readonly PageText[],
-  isRedacted: boolean,
+  { isRedacted, isHidden }: { readonly isRedacted: boolean; readonly isHidden: boolean },
 ): { readonly wanted: Wanted[]; readonly withheld: string[] } => {
   const { request } = job;
   const to: DocumentPlace = { caseId: job.destinationCaseId, batchId: job.batchId, documentKey: exhibit.documentKey };
@@ -51,7 +52,7 @@ const wantedObjects = (
     batchId: exhibit.sourceBatchId,
     documentKey: exhibit.sourceDocumentKey,
   };
-  const hides = isRedacted && request.annotations.redactionsAs === 'brand_in';
+  const hides = isHidden && request.annotations.redactionsAs === 'brand_in';
   const withheld: string[] = [];
   const travels = (type: string): boolean => {
     switch (type) {
@@ -113,6 +114,7 @@ export const createObjectCopy =
       { readOnly: true, signal },
     );
     const arrived: Variant[] = [];
+    let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
 
     const copyOne = async (wanted: Wanted): Promise<CopiedObject> => {
@@ -134,14 +136,14 @@ export const createObjectCopy =
       concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId, sourceExhibitId } = exhibit;
-        const isRedacted =
-          marked.has(sourceExhibitId) || (await hasRedaction(engine, job.sourceCaseId, exhibit, signal));
+        const isHidden = await hasRedaction(engine, job.sourceCaseId, exhibit, signal);
+        const isRedacted = isHidden || marked.has(sourceExhibitId);
         const { wanted, withheld } = wantedObjects(
           job,
           exhibit,
           variants.get(exhibit.sourceDocumentId) ?? [],
           pages.get(sourceExhibitId) ?? [],
-          isRedacted,
+          { isRedacted, isHidden },
         );
         const copied: CopiedObject[] = [];
         const faults: { code: string; key: string }[] = [];
@@ -190,6 +192,10 @@ export const createObjectCopy =
           tx,
           arrived.filter(({ documentId }) => documents.has(documentId)),
         );
+        withheldLater = await withholdFromRedacted(tx, job, [...settled]);
+      },
+      afterCommit: async () => {
+        await objects.delete(withheldLater.map(objectKey));
       },
       events: (settled): readonly Stated[] => {
         const sum = (ids: readonly number[], isNative: boolean): CopiedObject[] =>

@@ -16,7 +16,14 @@ import {
   type ExhibitId,
   type JobId,
 } from '@casebound/contract';
-import { classifyFailure, handleJob, type BatchHandler, type JobDelivery } from '@casebound/messaging';
+import {
+  classifyFailure,
+  handleEvents,
+  handleJob,
+  type BatchHandler,
+  type Delivery,
+  type JobDelivery,
+} from '@casebound/messaging';
 import type { Queryable } from '../../../database/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import { exchangeEvent } from '../exchange-event.ts';
@@ -44,6 +51,8 @@ export interface Result {
   /** Rows that stand with the outcomes of the exhibits that were settled by this call. */
   readonly apply?: (tx: Queryable, settled: ReadonlySet<number>) => Promise<void>;
   readonly events?: (settled: ReadonlySet<number>) => readonly Stated[];
+  /** What is to follow the commit. It may be lost with the process: what it does must be missed by nobody. */
+  readonly afterCommit?: () => Promise<void>;
 }
 
 export interface Stated {
@@ -143,27 +152,60 @@ export const endItems = async (
   return settled;
 };
 
-/** The handler of a stage's queue. */
+/**
+ * The handler of a stage's queue. Exhibits come in messages of the stage's job, or in an event that states the end of the stage before: an
+ * event has no item of its own to die for, so what fails in it is sent again as messages of the job.
+ */
 export const stageHandler = (
   dependencies: Pick<ExchangeDependencies, 'sessions' | 'messaging' | 'config' | 'crashPoint' | 'log'>,
   readJob: JobReader,
   stage: ExchangeStage,
   processor: Processor,
 ): BatchHandler => {
-  const handle = createStageWork(dependencies, readJob, stage, processor);
-  return handleJob(
+  const work = createStageWork(dependencies, readJob, stage, processor);
+  const ofJob = handleJob(
     jobCatalogue[stage],
     async ({ context, payload, signal }: JobDelivery<{ documents: { exhibitIds: ExhibitId[] }[] }>) =>
-      handle(
+      work(
         context.jobId,
         payload.documents.flatMap(({ exhibitIds }) => exhibitIds),
         signal,
       ),
   );
+  const ofEvent = handleEvents({
+    DOCUMENT_UPLOADED: async ({ jobId, exhibitIds = [] }, { signal }) => {
+      try {
+        await work(jobId, exhibitIds, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const job = await readJob(jobId);
+        dependencies.log.info('An event of a stage is worked on in messages', {
+          jobId,
+          step: stage,
+          errorCode: classifyFailure(error).code,
+        });
+        await dependencies.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
+          const exhibits = await pendingExhibits(tx, jobId, stage, exhibitIds);
+          await sendStage(dependencies, tx, job, stage, exhibits, 1);
+        });
+      }
+    },
+  });
+  return async (deliveries, signal) => {
+    const events = deliveries.filter(isEvent);
+    const messages = deliveries.filter((delivery) => !isEvent(delivery));
+    return [
+      ...(events.length === 0 ? [] : await ofEvent(events, signal)),
+      ...(messages.length === 0 ? [] : await ofJob(messages, signal)),
+    ];
+  };
 };
 
-/** The same for exhibits that a caller has read from somewhere else. */
-export const createStageWork =
+/** What its kind is called stands in an event, and in no message of a job. */
+const isEvent = ({ message }: Delivery): boolean => message.attributes['eventType'] !== undefined;
+
+/** The work of a stage on exhibits that were read from a message. */
+const createStageWork =
   (
     dependencies: Pick<ExchangeDependencies, 'sessions' | 'messaging' | 'config' | 'crashPoint' | 'log'>,
     readJob: JobReader,
@@ -197,6 +239,7 @@ export const createStageWork =
       { signal },
     );
     crashPoint('exchange.processor.settled');
+    await result.afterCommit?.();
     if (exhibits.length === 1 && alone !== undefined) throw alone.error;
     if (alone !== undefined)
       log.info('Documents of a message are tried again alone', { jobId, step: stage, count: retry.length });

@@ -15,6 +15,9 @@ import { createPdfWorkers } from '../../../platform/document-engine/pdf-workers/
 import type { Log } from '../../../platform/log/Port.ts';
 import { createObjectStore } from '../../../platform/object-store/create-object-store.ts';
 import { testDependencies } from '../../../platform/object-store/testing/test-dependencies.ts';
+import { ocrConfigSchema } from '../../../platform/ocr/config.ts';
+import { createOcr } from '../../../platform/ocr/create-ocr.ts';
+import { createPageTexts } from '../../../platform/ocr/create-page-texts.ts';
 import { searchIndexConfigSchema } from '../../../platform/search-index/config.ts';
 import { createSearchIndex } from '../../../platform/search-index/create-search-index.ts';
 import { messagingMigrations } from '../../../run/open-messaging.ts';
@@ -28,6 +31,8 @@ import { getJob, hasEnded, type ExchangeJob } from '../job-store.ts';
 import { exchangeCaseMigrations, exchangeControlMigrations } from '../migrations.ts';
 import type { StepDependencies } from '../orchestrator/steps.ts';
 import { requestExchange } from '../request-exchange.ts';
+import { publicKeyText, signingKey } from '../verification/manifest-format.ts';
+import type { ManifestKeys } from '../verification/manifest-keys.ts';
 
 export const testActor: Actor = { kind: 'system', reason: 'test' };
 
@@ -53,6 +58,12 @@ export interface TestExchangeOptions {
   readonly log?: Log;
   readonly change?: (parts: StepDependencies) => StepDependencies;
 }
+
+/** A key of the test's own. */
+const testManifestKeys = (): ManifestKeys => {
+  const key = signingKey('42'.repeat(32));
+  return { signing: async () => Promise.resolve(key), publicKey: async () => Promise.resolve(publicKeyText(key)) };
+};
 
 const featureFolder = (name: string): string =>
   fileURLToPath(new URL(`../../${name}/case-migrations/`, import.meta.url));
@@ -85,6 +96,9 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   const fields = createFields({ sessions: databases.cases, objects, clock, cacheBytes: 1_000_000 });
   const workers = createPdfWorkers(pdfWorkersConfigSchema.parse({ workers: 1 }));
   resources.defer(async () => workers.close());
+  const ocrConfig = ocrConfigSchema.parse({});
+  const ocr = await createOcr(ocrConfig);
+  resources.defer(async () => ocr.close());
   const engine = await createDocumentEngine({ kind: 'builtin' }, { cases: databases.cases, objects, workers });
   resources.defer(async () => engine.close());
   const index = await createSearchIndex(searchIndexConfigSchema.parse(undefined), {
@@ -118,6 +132,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
     objects,
     engine,
     pdf: workers,
+    pageTexts: createPageTexts({ workers, ocr, config: ocrConfig }),
     index,
     messaging: () => messaging,
     clock,
@@ -125,6 +140,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
     crashPoint: () => undefined,
     config,
     worker: `test-${process.pid}`,
+    manifestKeys: testManifestKeys(),
   };
   const parts = options.change?.(base) ?? base;
   const exchanges = createExchanges(parts);

@@ -1,11 +1,15 @@
 /**
  * Verification of an exchange, between the take-down of its queues and its end.
  *
- * - Answers how many items failed, whether source and destination agree, and where the signed manifest lies, if one was made. It changes
- *   nothing and can be repeated.
+ * - Records and edges are compared in sets by the record copy; everything else item by item, as it is written into the manifest.
+ * - It changes nothing but the manifest, which it replaces, and can be repeated.
  */
-import type { ExchangeDependencies } from '../dependencies.ts';
+import { hasCode } from '@casebound/contract';
+import { compareCopied, type CopyComparison } from '@casebound/records';
 import type { ExchangeJob } from '../job-store.ts';
+import { openJobCopy } from '../record-copy.ts';
+import type { VerificationParts } from './read-facts.ts';
+import { writeManifest } from './write-manifest.ts';
 
 export interface Verification {
   readonly items: number;
@@ -14,33 +18,40 @@ export interface Verification {
   readonly manifestKey: string | null;
 }
 
-/** Compares what the ledger says was brought with what stands in the destination. */
-export const verifyExchange = async (
-  { sessions }: Pick<ExchangeDependencies, 'sessions'>,
+/** What stages write after the records were copied: variants as their objects arrive, and the text of pages. */
+const afterTheCopy = {
+  source_document__variants: 'table',
+  exhibit__pages: { columns: ['text_source', 'text_size', 'text_sha256'], extraRows: true },
+} as const;
+
+/** Differences of records that are looked up by item; all are counted. */
+const listedDifferences = 1_000;
+
+const compareRecords = async (
+  parts: VerificationParts,
   job: ExchangeJob,
   signal: AbortSignal,
-): Promise<Verification> =>
-  sessions.withCase(
-    job.destinationCaseId,
-    job.createdBy,
-    async (tx) => {
-      const { rows } = await tx.query<{ items: number; failed: number; absent: number; unproved: number }>(
-        `SELECT (SELECT count(*)::int FROM exchange_exhibit WHERE job_id = $1) AS items,
-                (SELECT count(DISTINCT exhibit_id)::int FROM exchange_item WHERE job_id = $1 AND state = 'failed')
-                  + (SELECT count(*)::int FROM exchange_exhibit WHERE job_id = $1 AND action = 'missing') AS failed,
-                (SELECT count(*)::int FROM exchange_exhibit e WHERE job_id = $1 AND action IN ('inserted', 'overlaid')
-                   AND NOT EXISTS (SELECT FROM exhibit x WHERE x.document_id = e.exhibit_id AND x.document_document_id = e.document_id)) AS absent,
-                (SELECT count(*)::int FROM exchange_exhibit e JOIN exchange_item i ON i.job_id = e.job_id AND i.exhibit_id = e.exhibit_id
-                   WHERE e.job_id = $1 AND i.state = 'pending') AS unproved`,
-        [job.jobId],
-      );
-      const [row] = rows;
-      return {
-        items: row?.items ?? 0,
-        failedItems: row?.failed ?? 0,
-        agrees: row?.absent === 0 && row.unproved === 0,
-        manifestKey: null,
-      };
-    },
-    { readOnly: true, signal, statementTimeoutMs: 600_000, transactionTimeoutMs: 1_800_000 },
-  );
+): Promise<CopyComparison> => {
+  try {
+    return await compareCopied(await openJobCopy(parts, job, signal), {
+      limit: listedDifferences,
+      except: afterTheCopy,
+    });
+  } catch (error) {
+    // Nothing was copied: all that was selected was here already.
+    if (hasCode(error, 'copy_state_invalid'))
+      return { compared: {}, differences: 0, listed: [], changedInSource: 0, changedInDestination: 0 };
+    throw error;
+  }
+};
+
+/** Compares what was asked for with what stands in the destination, and writes the signed manifest of it. */
+export const verifyExchange = async (
+  parts: VerificationParts,
+  job: ExchangeJob,
+  signal: AbortSignal,
+): Promise<Verification> => {
+  const comparison = await compareRecords(parts, job, signal);
+  const { key, counts } = await writeManifest(parts, parts.manifestKeys, job, comparison, signal);
+  return { items: counts.items, failedItems: counts.failed, agrees: comparison.differences === 0, manifestKey: key };
+};

@@ -1,0 +1,167 @@
+/**
+ * What stands in the destination for exhibits: the same reading when an exchange is verified, and whenever its manifest is checked later.
+ *
+ * - A page of exhibits costs a fixed number of statements; of the engine and the object store, one call an exhibit and one an object.
+ */
+import { BatchId, DocumentId, ExhibitId, hasCode, type Actor, type CaseId } from '@casebound/contract';
+import { formatInstantJson, kindOf, type InstantJson } from '@casebound/pdf';
+import { readMany } from '@casebound/records';
+import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
+import { objectKey } from '../../../platform/object-store/Port.ts';
+import type { Fields } from '../../fields/index.ts';
+import { caseResource } from '../../records/index.ts';
+import { pageTextKey } from '../document-keys.ts';
+import type { ExchangeDependencies } from '../dependencies.ts';
+import { readPages, readVariants } from '../variants.ts';
+import { canonicalHash, type ItemFacts, type ManifestObject } from './manifest-format.ts';
+
+export interface DestinationExhibit {
+  readonly exhibitId: number;
+  readonly documentId: number;
+  readonly documentKey: string;
+}
+
+export type VerificationParts = ExchangeDependencies & { readonly fields: Fields };
+export type FactsParts = Pick<VerificationParts, 'sessions' | 'records' | 'fields' | 'objects' | 'engine'>;
+
+/** `stated`: sizes and hashes as the records and the store state them. `read`: every byte is read and hashed. */
+export type Thoroughness = 'stated' | 'read';
+
+export interface FoundFacts {
+  readonly facts: ItemFacts;
+  /** Objects that are not there, or are not what the records say. */
+  readonly faults: readonly { readonly key: string; readonly reason: string }[];
+}
+
+const concurrency = 8;
+
+const withoutVersion = (body: string): unknown => {
+  const { _etag, _lastModifiedDate, ...record } = JSON.parse(body) as Record<string, unknown>;
+  return record;
+};
+
+export const countKinds = (json: Pick<InstantJson, 'annotations' | 'comments'>): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const one of [...json.annotations, ...json.comments]) counts[kindOf(one)] = (counts[kindOf(one)] ?? 0) + 1;
+  return counts;
+};
+
+/** Facts by exhibit; an exhibit that is gone is not in the map. */
+export const readFacts = async (
+  parts: FactsParts,
+  caseId: CaseId,
+  batchId: number,
+  actor: Actor,
+  exhibits: readonly DestinationExhibit[],
+  thoroughness: Thoroughness,
+  signal: AbortSignal,
+): Promise<Map<number, FoundFacts>> => {
+  const exhibitIds = exhibits.map((it) => it.exhibitId);
+  const documentIds = [...new Set(exhibits.map((it) => it.documentId))];
+  const { bodies, documents, variants, pages, values } = await parts.sessions.withCase(
+    caseId,
+    actor,
+    async (tx) => {
+      const store = await parts.records.within(caseId, tx);
+      return {
+        bodies: await readMany(store, tx, caseResource(store.model, 'exhibits'), exhibitIds),
+        documents: await readMany(store, tx, caseResource(store.model, 'documents'), documentIds),
+        variants: await readVariants(tx, documentIds),
+        pages: await readPages(tx, exhibitIds),
+        values: await parts.fields.readWithin(tx, exhibitIds, signal),
+      };
+    },
+    { statementTimeoutMs: 300_000, transactionTimeoutMs: 600_000, signal },
+  );
+
+  const factsOf = async (exhibit: DestinationExhibit): Promise<FoundFacts | undefined> => {
+    const body = bodies.get(exhibit.exhibitId);
+    const document = documents.get(exhibit.documentId);
+    if (body === undefined || document === undefined) return undefined;
+    const faults: { key: string; reason: string }[] = [];
+    const place = { caseId, batchId, documentKey: exhibit.documentKey };
+    const stated: ManifestObject[] = (variants.get(exhibit.documentId) ?? []).map((it) => ({
+      key: it.objectKey,
+      size: it.size,
+      sha256: it.sha256,
+    }));
+    const ownPages = pages.get(exhibit.exhibitId) ?? [];
+    for (const page of ownPages) {
+      if (page.sha256 === null) continue;
+      const key = pageTextKey(place, page.position);
+      if (!stated.some((it) => it.key === key)) stated.push({ key, size: page.size ?? 0, sha256: page.sha256 });
+    }
+    const objects: ManifestObject[] = [];
+    for (const one of stated.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
+      const found = await lookAt(parts, one.key, thoroughness, signal);
+      if (typeof found === 'string') faults.push({ key: one.key, reason: found });
+      else {
+        objects.push({ key: one.key, ...found });
+        if (found.sha256 !== one.sha256 || found.size !== one.size) {
+          faults.push({
+            key: one.key,
+            reason: `The object has the SHA-256 ${found.sha256}, the record states ${one.sha256}.`,
+          });
+        }
+      }
+    }
+    const engineId = formatDocumentId({
+      caseId,
+      batchId: BatchId.parse(batchId),
+      documentId: DocumentId.parse(exhibit.documentId),
+      exhibitId: ExhibitId.parse(exhibit.exhibitId),
+    });
+    const annotations = await parts.engine.exportInstantJson(engineId, { signal }).catch((error: unknown) => {
+      if (hasCode(error, 'engine_document_not_found')) return undefined;
+      throw error;
+    });
+    const own = values.get(exhibit.exhibitId);
+    return {
+      facts: {
+        record: canonicalHash([withoutVersion(body.body), withoutVersion(document.body)]),
+        values: own === undefined ? null : canonicalHash(own.values),
+        objects,
+        annotations: annotations === undefined ? null : canonicalHash(formatInstantJson(annotations)),
+        annotationCounts: annotations === undefined ? {} : countKinds(annotations),
+        pages: ownPages.length,
+        textPages: ownPages.filter((page) => page.sha256 !== null).length,
+      },
+      faults,
+    };
+  };
+
+  const found = new Map<number, FoundFacts>();
+  const waiting = exhibits.toReversed();
+  const work = async (): Promise<void> => {
+    for (let exhibit = waiting.pop(); exhibit !== undefined; exhibit = waiting.pop()) {
+      signal.throwIfAborted();
+      const facts = await factsOf(exhibit);
+      if (facts !== undefined) found.set(exhibit.exhibitId, facts);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, exhibits.length) }, work));
+  return found;
+};
+
+/** Size and hash of an object, or why there are none. */
+const lookAt = async (
+  { objects }: Pick<FactsParts, 'objects'>,
+  key: string,
+  thoroughness: Thoroughness,
+  signal: AbortSignal,
+): Promise<{ readonly size: number; readonly sha256: string } | string> => {
+  if (thoroughness === 'stated') {
+    const info = await objects.head(objectKey(key), { signal });
+    return info === undefined ? 'There is no such object.' : { size: info.size, sha256: info.sha256 };
+  }
+  try {
+    // A whole read ends only when size and SHA-256 of the bytes were found to be those recorded with the object.
+    const { info, body } = await objects.get(objectKey(key), { signal });
+    for await (const _chunk of body) continue;
+    return { size: info.size, sha256: info.sha256 };
+  } catch (error) {
+    if (hasCode(error, 'object_not_found')) return 'There is no such object.';
+    if (hasCode(error, 'object_corrupt')) return 'The bytes of the object are not those that were stored.';
+    throw error;
+  }
+};
