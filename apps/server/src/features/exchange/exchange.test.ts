@@ -95,6 +95,8 @@ const keyedText = async (caseId: CaseId): Promise<string> => {
   let all = '';
   for await (const page of world.parts.objects.list(objectPrefix(`case_${caseId}/`)))
     for (const { key } of page) {
+      // What was proved of an exchange stays, also when it is rolled back.
+      if (key.includes('/exchanges/')) continue;
       const { body } = await world.parts.objects.get(key);
       for await (const chunk of body) all += Buffer.from(chunk as Uint8Array).toString('latin1');
     }
@@ -187,7 +189,7 @@ test('the same key is the same job; another body under it is refused; a rollback
   const tables = async () => {
     const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
       tx.query<{ name: string }>(
-        `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema() AND table_name NOT LIKE 'exchange_%' ORDER BY 1`,
+        `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema() AND table_name NOT LIKE 'exchange_%' AND table_name <> 'record_copy_job' ORDER BY 1`,
       ),
     );
     const contents: Record<string, unknown> = {};

@@ -33,6 +33,8 @@ const removeRecords = async (
 ): Promise<RemovalSummary | undefined> => {
   const copy = await openJobCopy(parts, job, signal);
   const state = await copyState(copy);
+  // An earlier try may have been here: what is forgotten was removed whole.
+  if (state === 'forgotten') return undefined;
   const removed = state === 'selecting' || state === 'mapping' ? undefined : await removeCopied(copy);
   parts.crashPoint('exchange.compensate.records-removed');
   if ((removed?.kept ?? 0) === 0 && (removed?.overlaidKept ?? 0) === 0) await forgetCopy(copy);
