@@ -6,7 +6,7 @@ import { auditStore } from '../audit/audit-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
 import { putDocument, upsertDocument, type WriteResult } from '../write/write-document.ts';
-import { applyDeferredBumps } from './deferred-bumps.ts';
+import { applyDeferredBumps, countWaitingBumps, startDeferredBumps } from './deferred-bumps.ts';
 import { plainNumber, referentialId, uuidV5 } from './referential-id.ts';
 
 let library: OpenedLibrary;
@@ -298,5 +298,38 @@ test('bounds: a closure that is too large or too deep fails with size and limit;
   expect(await applyDeferredBumps(library.store)).toBe(1);
   expect((await getDocument(library.store, library.resource('readingLists'), list.uuid)).etag).toBe(2);
   expect((await getDocument(library.store, library.resource('renewals'), made.renewal.uuid)).etag).toBe(2);
+  await cleanAudit();
+});
+
+test('while an etag waits for the background, cached JSON of the old name is not served, whoever wrote it when', async () => {
+  const { limits } = library.store;
+  const cascade = { ...limits.cascade, maxFanOut: 0, beyondFanOut: 'defer' as const };
+  const store = await library.reopen({ cacheMode: 'on-write', limits: { ...limits, cascade } });
+  const author = await upsertDocument(store, library.resource('authors'), { authorKey: 'cached' });
+  const lists = library.resource('readingLists');
+  const list = { name: 'cached', authors: [{ authorReference: { authorKey: 'cached' } }] };
+  const { uuid, documentId } = await upsertDocument(store, lists, list);
+  const cachedBody = async (): Promise<string> => {
+    const { rows } = await library.database.pool.query(
+      'SELECT body FROM library.document_cache WHERE document_id = $1',
+      [documentId],
+    );
+    return String(rows[0]?.body);
+  };
+  expect(await cachedBody()).toContain('"authorKey":"cached"');
+  await putDocument(store, library.resource('authors'), author.uuid, { authorKey: 'fresh name' });
+  // The row is of the document's etag and shows the old name, as one would that another writer put there a moment ago.
+  expect(await cachedBody()).toContain('"authorKey":"cached"');
+  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 1, body: expect.stringContaining('fresh name') });
+  await cleanAudit();
+  const job = startDeferredBumps(store, {
+    intervalMs: 1,
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  while ((await countWaitingBumps(store)) > 0) await pause(5);
+  await job.stop();
+  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 2, body: expect.stringContaining('fresh name') });
   await cleanAudit();
 });

@@ -114,6 +114,14 @@ test('lists page by offset and by token, and count', async () => {
     'p6',
   ]);
   expect((await send('GET', 'authors?born=1950-01-01&offset=5')).json()).toHaveLength(2);
+  const counted = await send('GET', 'authors?born=1950-01-01&limit=0&totalCount=true');
+  expect([counted.json(), counted.headers['total-count'], counted.headers['next-page-token']]).toEqual([
+    [],
+    '7',
+    undefined,
+  ]);
+  const head = await app.inject({ method: 'HEAD', url: '/data/library/authors?born=1950-01-01&totalCount=true' });
+  expect([head.statusCode, head.headers['total-count'], head.body]).toEqual([200, '7', '']);
 });
 
 test('whatever is wrong with a request is a 4xx problem document, never a 500', async () => {
