@@ -207,4 +207,160 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
     }
     expect(await auditStore(bulk)).toMatchObject({ checked: 340, damages: 0 });
   }, 120_000);
+
+  /** A project beside the core: members under a root and under collections, a descriptor, a subclass, a resource of its own. */
+  const extension = (): unknown => {
+    const leaf = (more: object = {}): object => ({ type: 'string', maxLength: 60, ...more });
+    const object = (properties: object, required: readonly string[] = []): object => ({
+      type: 'object',
+      properties,
+      required,
+      additionalProperties: false,
+    });
+    const under = (properties: object): object => object({ sample: object(properties) });
+    const reference = (resourceName: string, path: string, pairs: Readonly<Record<string, string>>): object => ({
+      isReference: true,
+      projectName: 'Ed-Fi',
+      resourceName,
+      referenceJsonPaths: Object.entries(pairs).map(([identity, member]) => ({
+        identityJsonPath: identity,
+        referenceJsonPath: `${path}.${member}`,
+      })),
+    });
+    const descriptor = (path: string, resourceName: string, projectName = 'Sample'): object => ({
+      isReference: true,
+      isDescriptor: true,
+      path,
+      projectName,
+      resourceName,
+    });
+    const edFi = JSON.parse(readFileSync(file, 'utf8')) as {
+      projectSchema: {
+        resourceSchemas: Record<
+          string,
+          { documentPathsMapping: object; jsonSchemaForInsert: { properties: object; required: string[] } }
+        >;
+      };
+    };
+    const cte = edFi.projectSchema.resourceSchemas['studentSchoolFoodServiceProgramAssociations'];
+    const descriptorOf = edFi.projectSchema.resourceSchemas['termDescriptors'];
+    return {
+      apiSchemaVersion: '1.0.0',
+      projectSchema: {
+        projectName: 'Sample',
+        projectEndpointName: 'sample',
+        projectVersion: '1.0.0',
+        isExtensionProject: true,
+        abstractResources: {},
+        resourceNameMapping: {},
+        caseInsensitiveEndpointNameMapping: {},
+        resourceSchemas: {
+          petDescriptors: { ...descriptorOf, resourceName: 'PetDescriptor' },
+          schoolExtensions: {
+            resourceName: 'School',
+            isDescriptor: false,
+            isResourceExtension: true,
+            identityJsonPaths: [],
+            documentPathsMapping: {
+              mascot: descriptor('$._ext.sample.mascotDescriptor', 'PetDescriptor'),
+              partner: reference('EducationOrganization', '$._ext.sample.partners[*].partnerReference', {
+                '$.educationOrganizationId': 'educationOrganizationId',
+              }),
+            },
+            decimalPropertyValidationInfos: [{ path: '$._ext.sample.budget', totalDigits: 9, decimalPlaces: 2 }],
+            queryFieldMapping: { motto: [{ path: '$._ext.sample.motto' }] },
+            jsonSchemaForInsert: object({
+              _ext: under({
+                motto: leaf(),
+                budget: { type: 'number' },
+                mascotDescriptor: leaf(),
+                partners: {
+                  type: 'array',
+                  items: object(
+                    {
+                      partnerReference: object({ educationOrganizationId: { type: 'integer' } }),
+                      since: leaf({ format: 'date' }),
+                    },
+                    ['partnerReference'],
+                  ),
+                },
+              }),
+              addresses: {
+                type: 'array',
+                items: object({
+                  _ext: under({
+                    isOnHill: { type: 'boolean' },
+                    entrances: { type: 'array', items: object({ side: leaf() }) },
+                  }),
+                  periods: { type: 'array', items: object({ _ext: under({ note: leaf() }) }) },
+                }),
+              },
+            }),
+          },
+          studentPetProgramAssociations: {
+            ...cte,
+            resourceName: 'StudentPetProgramAssociation',
+            arrayUniquenessConstraints: [],
+          },
+          buses: {
+            resourceName: 'Bus',
+            isDescriptor: false,
+            identityJsonPaths: ['$.busId', '$.schoolReference.schoolId'],
+            documentPathsMapping: {
+              school: reference('School', '$.schoolReference', { '$.schoolId': 'schoolId' }),
+              kind: descriptor('$.petDescriptor', 'PetDescriptor'),
+            },
+            numericJsonPaths: ['$.schoolReference.schoolId'],
+            jsonSchemaForInsert: object(
+              {
+                busId: leaf(),
+                schoolReference: object({ schoolId: { type: 'integer' } }, ['schoolId']),
+                petDescriptor: leaf(),
+              },
+              ['busId', 'schoolReference'],
+            ),
+          },
+        },
+      },
+    };
+  };
+
+  test('an extension project: members under root and collections, a subclass, a descriptor and a resource of its own', async () => {
+    const both = deriveModel(loadSchema([extension(), JSON.parse(readFileSync(file, 'utf8'))]));
+    expect(both.resources.size).toBe(343);
+    await provisionStore(database, both, 'extended');
+    const extended = await openStore({ model: both, database, schema: 'extended' });
+    const written: WrittenDocument[] = [];
+    await fillEveryResource(both, async (entry) => {
+      const { uuid } = await upsertDocument(extended, entry.resource, entry.document);
+      const { body } = await getDocument(extended, entry.resource, uuid);
+      expect([entry.resource.endpoint, membersOf(body)]).toEqual([entry.resource.endpoint, entry.document]);
+      written.push(entry);
+    });
+    const school = written.find((entry) => entry.resource.endpoint === 'schools');
+    expect(school?.document).toMatchObject({
+      _ext: { sample: { motto: 'x', budget: 1, partners: [{ since: '2020-02-29' }] } },
+      addresses: [
+        {
+          _ext: { sample: { isOnHill: true, entrances: [{ side: 'x' }] } },
+          periods: [{ _ext: { sample: { note: 'x' } } }],
+        },
+      ],
+    });
+    const tables = resourceAt(both, 'schools').tables.map((table) => table.name);
+    expect(tables).toEqual(
+      expect.arrayContaining(['school__sample', 'school__sample__partners', 'school__addresses__sample']),
+    );
+    const schools = resourceAt(both, 'schools');
+    const page = await listDocuments(extended, schools, { filters: [{ field: 'motto', value: 'x' }] });
+    expect(page.bodies).toHaveLength(1);
+    // An extension without members stores no row and is not shown.
+    const { _ext, ...bare } = school?.document ?? {};
+    expect(_ext).toBeDefined();
+    await upsertDocument(extended, schools, { ...bare, _ext: { sample: {} } });
+    const { rows } = await database.pool.query('SELECT count(*)::int AS n FROM extended.school__sample');
+    expect(rows).toEqual([{ n: 0 }]);
+    expect((await listDocuments(extended, schools)).bodies.some((body) => body.includes('"motto"'))).toBe(false);
+    expect(await auditStore(extended)).toMatchObject({ checked: 343, damages: 0 });
+  }, 120_000);
 });
