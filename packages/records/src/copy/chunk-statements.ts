@@ -35,7 +35,7 @@ export const identityRows = (sql: CopySql, resource: PlannedResource, members: s
   }
   const keys = [[sql.sourceKey(resource.source.name), own]];
   if (alias !== null && superclass !== null) keys.push([sql.sourceKey(alias.target), superclass]);
-  return `SELECT coalesce(CASE WHEN k.own_key = ${own} THEN m.referential_id ELSE m.alias_id END, i.referential_id) AS referential_id, m.document_id, k.own_key AS resource_key_id FROM ${members} JOIN ${sql.source('referential_identity')} i ON i.document_id = m.source_document_id JOIN (VALUES ${keys.map(([from, to]) => `(${String(from)}, ${String(to)})`).join(', ')}) k(source_key, own_key) ON k.source_key = i.resource_key_id`;
+  return `SELECT i.referential_id, m.document_id, k.own_key AS resource_key_id FROM ${members} JOIN ${sql.source('referential_identity')} i ON i.document_id = m.source_document_id JOIN (VALUES ${keys.map(([from, to]) => `(${String(from)}, ${String(to)})`).join(', ')}) k(source_key, own_key) ON k.source_key = i.resource_key_id`;
 };
 
 const insertProvenance = (sql: CopySql): string =>

@@ -6,7 +6,12 @@
  * - Records that have changed in the source since are counted and not compared: the source no longer says what they were.
  */
 import { settleAll, type RecordTransaction } from '../session.ts';
-import { comparisonStatements, matchedStatement, type DifferenceKind } from './compare-sql.ts';
+import {
+  comparisonStatements,
+  matchedStatement,
+  type ComparisonExceptions,
+  type DifferenceKind,
+} from './compare-sql.ts';
 import { inDestination, moveTo, type RecordCopy } from './open-copy.ts';
 import { type Chunk, chunkValues, inParallel, listChunks } from './chunks.ts';
 import { dropStage, stageSource } from './stage-source.ts';
@@ -79,8 +84,9 @@ const compareChunk = async (
   chunk: Chunk,
   tally: Tally,
   limit: number,
+  except: ComparisonExceptions | undefined,
 ): Promise<void> => {
-  const statements = comparisonStatements(copy.sql, chunk.resource, chunk.kind === 'overlay' ? 'o' : 'i');
+  const statements = comparisonStatements(copy.sql, chunk.resource, chunk.kind === 'overlay' ? 'o' : 'i', except);
   const values = [...chunkValues(copy, chunk), limit];
   const results = await settleAll(statements.map(async ({ text }) => tx.query(text, values)));
   statements.forEach(({ kind, table }, index) => {
@@ -104,11 +110,12 @@ const countChanged = async (copy: RecordCopy): Promise<{ source: number; destina
 /**
  * Compares a finished copy with its source; from another database, with what the source holds now.
  * @param options.limit differences that are listed; default 100
+ * @param options.except what the owner of the copy has changed by itself since
  * @throws `copy_state_invalid` before the copy is done
  */
 export const compareCopied = async (
   copy: RecordCopy,
-  options: { readonly limit?: number } = {},
+  options: { readonly limit?: number; readonly except?: ComparisonExceptions } = {},
 ): Promise<CopyComparison> => {
   const limit = options.limit ?? 100;
   await inDestination(copy, async (tx) => moveTo(copy, tx, ['copied'], 'copied'));
@@ -117,7 +124,7 @@ export const compareCopied = async (
   const chunks = (await listChunks(copy)).filter((chunk) => chunk.kind !== 'links');
   await inParallel(chunks, copy.parallel, async (chunk) => {
     copy.signal?.throwIfAborted();
-    await copy.destination.database.transaction((tx) => compareChunk(copy, tx, chunk, tally, limit));
+    await copy.destination.database.transaction((tx) => compareChunk(copy, tx, chunk, tally, limit, options.except));
   });
   await copy.destination.database.transaction(async (tx) => {
     for (const resource of copy.plan.resources) {
@@ -131,7 +138,7 @@ export const compareCopied = async (
   return {
     compared: tally.compared,
     differences: tally.differences,
-    listed: tally.listed,
+    listed: tally.listed.toSorted((a, b) => a.documentId - b.documentId),
     changedInSource: changed.source,
     changedInDestination: changed.destination,
   };

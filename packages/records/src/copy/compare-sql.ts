@@ -28,14 +28,29 @@ export interface ComparisonStatement {
   readonly text: string;
 }
 
+/**
+ * What the owner of a copy changes by itself afterwards, by the destination's table: all of it, or some columns, with rows that only the
+ * destination has.
+ */
+export type ComparisonExceptions = Readonly<
+  Record<string, 'table' | { readonly columns: readonly string[]; readonly extraRows: boolean }>
+>;
+
 const tail = `ORDER BY 1, 2 LIMIT $6`;
 
-const compareTable = (sql: CopySql, resource: PlannedResource, table: MappedTable, members: string): string => {
+const compareTable = (
+  sql: CopySql,
+  resource: PlannedResource,
+  table: MappedTable,
+  members: string,
+  exception: Exclude<ComparisonExceptions[string], 'table'> | undefined,
+): string => {
   const { destination } = table;
   const rows = sql.rows(resource, table, true, members);
   const owner = quoteIdentifier(documentColumn(destination));
   const key = keyColumns(destination);
-  const compared = rows.columns.filter((name) => !key.includes(name));
+  const compared = rows.columns.filter((name) => !key.includes(name) && exception?.columns.includes(name) !== true);
+  const extra = exception?.extraRows === true ? 'false' : `e.${owner} IS NULL`;
   const actual = `SELECT ${rows.columns.map((name) => `x.${quoteIdentifier(name)}`).join(', ')} FROM ${members} JOIN ${sql.own(destination.name)} x ON x.${owner} = m.document_id`;
   const on = key.map((name) => `e.${quoteIdentifier(name)} = a.${quoteIdentifier(name)}`).join(' AND ');
   const place = key.slice(1).map((name) => `coalesce(e.${quoteIdentifier(name)}, a.${quoteIdentifier(name)})`);
@@ -43,7 +58,7 @@ const compareTable = (sql: CopySql, resource: PlannedResource, table: MappedTabl
   const columns = compared.map((name) => `CASE WHEN ${differs(name)} THEN ${quoteLiteral(name)} END`);
   return `SELECT coalesce(e.${owner}, a.${owner}) AS document_id, array_to_string(ARRAY[${place.join(', ')}]::text[], ',') AS place, array_to_string(ARRAY[${columns.join(', ')}]::text[], ',') AS columns, a.${owner} IS NULL AS missing, e.${owner} IS NULL AS extra, count(*) OVER () AS total
 FROM (${sql.select(rows)}) e FULL JOIN (${actual}) a ON ${on}
-WHERE e.${owner} IS NULL OR a.${owner} IS NULL${compared.map((name) => ` OR ${differs(name)}`).join('')} ${tail}`;
+WHERE ${extra} OR a.${owner} IS NULL${compared.length === 0 ? '' : ` OR (e.${owner} IS NOT NULL AND (${compared.map(differs).join(' OR ')}))`} ${tail}`;
 };
 
 /** Rows in a table of the destination that nothing of the source stands for. */
@@ -88,11 +103,14 @@ export const comparisonStatements = (
   sql: CopySql,
   resource: PlannedResource,
   action: 'i' | 'o',
+  except: ComparisonExceptions = {},
 ): readonly ComparisonStatement[] =>
-  sql.memo(`compare ${action} ${resource.name}`, () => {
+  sql.memo(`compare ${action} ${resource.name} ${JSON.stringify(except)}`, () => {
     const members = sql.unchangedMembers(action);
     const mapped = new Set(resource.tables.map((table) => table.destination));
-    const unmapped = resource.destination.tables.filter((table) => !mapped.has(table));
+    const unmapped = resource.destination.tables.filter(
+      (table) => !mapped.has(table) && except[table.name] !== 'table',
+    );
     const inserted: readonly ComparisonStatement[] = [
       { kind: 'provenance', table: 'record_copy_provenance', text: compareProvenance(sql, members) },
       { kind: 'edge', table: 'reference_edge', text: compareEdges(sql, resource, members) },
@@ -105,11 +123,12 @@ export const comparisonStatements = (
     return [
       { kind: 'record-missing', table: 'document', text: missingRecords(sql, members) },
       { kind: 'identity', table: 'referential_identity', text: compareIdentities(sql, resource, members) },
-      ...resource.tables.map((table): ComparisonStatement => ({
-        kind: 'row-differs',
-        table: table.destination.name,
-        text: compareTable(sql, resource, table, members),
-      })),
+      ...resource.tables.flatMap((table): readonly ComparisonStatement[] => {
+        const { name } = table.destination;
+        const exception = except[name];
+        if (exception === 'table') return [];
+        return [{ kind: 'row-differs', table: name, text: compareTable(sql, resource, table, members, exception) }];
+      }),
       // Of an overlaid record, what the source does not know stays as it was.
       ...(action === 'i' ? inserted : []),
     ];

@@ -140,7 +140,7 @@ export const takenAliases = (sql: CopySql, resource: PlannedResource): string | 
   if (source === null || destination === null) return null;
   return `SELECT m.source_document_id, x.document_id FROM ${sql.own('record_copy_map')} m
 LEFT JOIN ${sql.source('referential_identity')} si ON si.document_id = m.source_document_id AND si.resource_key_id = ${sql.sourceKey(source.target)}
-JOIN ${sql.own('referential_identity')} x ON x.referential_id = coalesce(m.alias_id, si.referential_id) AND x.resource_key_id = ${sql.ownKey(destination.target)}
+JOIN ${sql.own('referential_identity')} x ON x.referential_id = coalesce(m.alias_id, si.referential_id) AND x.resource_key_id = ${sql.ownKey(destination.target)} AND x.document_id <> m.document_id
 WHERE m.job_id = $1 AND m.resource_key_id = $2 AND m.action = 'i'`;
 };
 

@@ -10,7 +10,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CaseboundError } from '@casebound/contract';
 import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { computeIdentities, knownIdentities } from '../identity/recompute-identities.ts';
-import { arrayLiteral } from '../plan/array-literal.ts';
 import { retryReason } from '../retry.ts';
 import { settleAll, sqlFailureOf, type RecordTransaction } from '../session.ts';
 import { identityMoved, recordStatements, sourceChanged } from './chunk-statements.ts';
@@ -45,28 +44,16 @@ const chunkIds = async (
   return rows.map((row) => Number(row['document_id']));
 };
 
-/** Gives the records of a chunk the identities that follow from their rows, and notes them in the map. */
+/**
+ * Gives the records of a chunk the identities that follow from their rows. The map keeps those they would have had: so what contains
+ * theirs finds that they are called otherwise, and is named from its rows too.
+ */
 const nameFromRows = async (copy: RecordCopy, tx: RecordTransaction, chunk: Chunk): Promise<void> => {
-  const { destination, sql } = copy;
-  const resource = chunk.resource.destination;
+  const { destination } = copy;
   const ids = await chunkIds(copy, tx, chunk, null);
-  const identities = knownIdentities(await computeIdentities(destination, tx, resource, ids));
+  const identities = knownIdentities(await computeIdentities(destination, tx, chunk.resource.destination, ids));
   const insert = destination.writes.insertIdentities(identities);
   await tx.query(insert.text, insert.values);
-  const own = sql.ownKey(resource.name);
-  for (const [column, of] of [
-    ['referential_id', identities.filter((identity) => identity.resourceKeyId === own)],
-    ['alias_id', identities.filter((identity) => identity.resourceKeyId !== own)],
-  ] as const) {
-    await tx.query(
-      `UPDATE ${sql.own('record_copy_map')} m SET ${column} = u.r FROM unnest($6::bigint[], $7::uuid[]) AS u(d, r) WHERE m.job_id = $1 AND m.source_document_id BETWEEN $2 AND $3 AND m.resource_key_id = $4 AND m.batch = $5 AND m.document_id = u.d`,
-      [
-        ...chunkValues(copy, chunk),
-        arrayLiteral(of.map((identity) => identity.documentId)),
-        arrayLiteral(of.map((identity) => identity.referentialId)),
-      ],
-    );
-  }
 };
 
 const writeRecords = async (copy: RecordCopy, tx: RecordTransaction, chunk: Chunk, named: boolean): Promise<void> => {
