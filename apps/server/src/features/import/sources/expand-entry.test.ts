@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
 import { randomBytes } from 'node:crypto';
-import { readdir, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createTemporaryFolder } from '@casebound/test-kit';
 import { expect, test } from 'vitest';
 import { extractText } from '../text/extract-text.ts';
+import { expandEntry } from './expand-entry.ts';
 import { digestBytes } from './hash-bytes.ts';
 import { openImportRoot } from './open-import-root.ts';
 import { buildZip } from './testing/build-zip.ts';
@@ -344,11 +345,25 @@ test('large members are spooled within bounds, and nothing of them is left', asy
   }
 });
 
+test('a file that changes while it is walked ends with that, and what came before is kept', async () => {
+  await using folder = await createTemporaryFolder();
+  const file = path.join(folder.path, 'x.eml');
+  await writeFile(file, rich);
+  await using root = await openImportRoot(folder.path);
+  const found: string[] = [];
+  for await (const entry of root.list()) {
+    for await (const expansion of expandEntry(root, entry)) {
+      found.push(expansion.type === 'item' ? expansion.path : expansion.problem.code);
+      if (found.length === 1) await appendFile(file, 'more');
+    }
+  }
+  expect(found).toEqual(['x.eml', 'source_changed']);
+});
+
 test('an aborted walk ends with the reason', async () => {
   await using folder = await createTemporaryFolder();
   await writeFile(path.join(folder.path, 'x.eml'), rich);
   await using root = await openImportRoot(folder.path);
-  const { expandEntry } = await import('./expand-entry.ts');
   const controller = new AbortController();
   const walk = async (): Promise<void> => {
     for await (const entry of root.list()) {

@@ -7,7 +7,8 @@ import { buildMessageFile } from './mail/build-message-file.ts';
 import { expandOutlookMessage, outlookFacts } from './mail/expand-outlook.ts';
 import type { ParsedMailboxMessage, ParsedStoredMessage } from './parser-tasks.ts';
 import { ParserThread } from './parser-thread.ts';
-import { bytesOfBuffer } from './random-bytes.ts';
+import { bytesOfBuffer, readSpan } from './random-bytes.ts';
+import type { RandomBytes } from './random-bytes.ts';
 import type { AttachmentPlace, Expansion } from './source-model.ts';
 import type { ExpandContext, RandomNode, SourceNode } from './source-node.ts';
 import { itemOf, parentOfMembers, problemAt, segmentOf } from './source-node.ts';
@@ -25,6 +26,13 @@ export const expandMailbox = async function* (
     // The library opens files by path: bytes in memory, or within another file, are put into one.
     await using spooled = await context.workspace.spool.takeToFile(await node.open(), path);
     yield* expandMailbox({ ...node, bytes: spooled.bytes }, type, context);
+    return;
+  }
+  if (await isStronglyEncrypted(node.bytes)) {
+    const problems = [
+      { path, code: 'encrypted' as const, reason: 'The mailbox is encrypted by a key that is not in it.' },
+    ];
+    yield itemOf(node, type, { kind: 'document', problems });
     return;
   }
   const parser = new ParserThread(context.limits);
@@ -49,6 +57,16 @@ export const expandMailbox = async function* (
   } finally {
     await parser.close();
   }
+};
+
+const firstUnicodeVersion = 20;
+const cyclicEncryption = 2;
+
+/** Format and encryption of a mailbox file (MS-PST, 2.2.2.6): the other methods only hide the text and need no key. */
+const isStronglyEncrypted = async (bytes: RandomBytes): Promise<boolean> => {
+  const header = await readSpan(bytes, { start: 0, end: 520 });
+  if (header.length < 520) return false;
+  return header[header.readUInt16LE(10) >= firstUnicodeVersion ? 513 : 461] === cyclicEncryption;
 };
 
 const expandStored = async function* (

@@ -1,12 +1,14 @@
 /** Real files: a production of samples, and mailboxes of Outlook. Where they are not at hand, the tests are skipped and say so. */
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { extractText } from '../text/extract-text.ts';
 import { openImportRoot } from './open-import-root.ts';
 import type { ContentItem, ExtractedText } from './source-model.ts';
-import { expandAll } from './testing/expand-files.ts';
+import { buildZip } from './testing/build-zip.ts';
+import { expandAll, expandFiles } from './testing/expand-files.ts';
 
 const samples = process.env['CASEBOUND_SAMPLES'] ?? path.resolve('..', 'shared', 'data', 'relativity-samples');
 const mailboxes = path.resolve(
@@ -82,4 +84,26 @@ test.skipIf(!existsSync(mailboxes))(
     const second = await read();
     expect(second.items.map((item) => item.path)).toEqual(first.items.map((item) => item.path));
   },
+);
+
+test.skipIf(!existsSync(mailboxes))(
+  'a mailbox within a zip is read as well; one that is encrypted or cut short is told',
+  async () => {
+    const mailbox = await readFile(path.join(mailboxes, 'pstextractortestpdf@outlook.com.ost'));
+    const encrypted = Buffer.from(mailbox);
+    encrypted[513] = 2;
+    const files = {
+      'box.zip': buildZip([{ name: 'a.ost', content: mailbox }]),
+      'locked.ost': encrypted,
+      'cut.ost': mailbox.subarray(0, mailbox.length >> 2),
+    };
+    const { items, problems } = await expandFiles(files);
+    expect(
+      items.filter(({ path: at, kind }) => at.startsWith('box.zip/a.ost/') && kind === 'message').length,
+    ).toBeGreaterThan(100);
+    expect(problems.filter(({ path: at }) => at === 'locked.ost').map(({ code }) => code)).toEqual(['encrypted']);
+    expect(problems.filter(({ path: at }) => at.startsWith('cut.ost')).length).toBeGreaterThan(0);
+    expect(items.map(({ path: at }) => at)).toEqual(expect.arrayContaining(['cut.ost', 'locked.ost']));
+  },
+  60_000,
 );

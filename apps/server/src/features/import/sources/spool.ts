@@ -97,9 +97,14 @@ export class Spool {
     }
   }
 
-  async #toDisk(head: Buffer[], rest: AsyncIterator<Buffer>, shown: string): Promise<SpooledBytes> {
+  /** The temporary folder itself, for programs that write files of their own; it is removed with the spool. */
+  folder(): Promise<string> {
     this.#folder ??= this.#createFolder();
-    const folder = await this.#folder;
+    return this.#folder;
+  }
+
+  async #toDisk(head: Buffer[], rest: AsyncIterator<Buffer>, shown: string): Promise<SpooledBytes> {
+    const folder = await this.folder();
     const file = join(folder, `${++this.#count}`);
     let written = 0;
     const count = (chunk: Buffer): Buffer => {

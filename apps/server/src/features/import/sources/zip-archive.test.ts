@@ -1,5 +1,7 @@
+import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { ZipFile } from 'yazl';
 import { bytesOfBuffer } from './random-bytes.ts';
 import { defaultSourceLimits } from './source-model.ts';
 import { buildZip } from './testing/build-zip.ts';
@@ -165,4 +167,15 @@ test('any damage to a zip ends in problems or errors of the product, never in an
       }
     }
   }
+});
+
+test('zips with fields and directories of 64 bits are read', async () => {
+  const zip = new ZipFile();
+  zip.addBuffer(Buffer.from('wide'), 'wide.txt', { forceZip64Format: true });
+  // The types of the library do not know this option.
+  zip.end({ forceZip64Format: true } as object);
+  const archive = await open(await readAll(Readable.from(zip.outputStream)));
+  expect(archive.problems).toEqual([]);
+  const [member] = archive.members;
+  expect(await readText(await archive.open(member!))).toBe('wide');
 });

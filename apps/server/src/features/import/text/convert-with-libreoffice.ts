@@ -6,7 +6,6 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -76,9 +75,9 @@ export const convertWithLibreOffice = async (
   program: string,
   kind: 'doc' | 'xls' | 'ppt',
   source: Readable,
-  options: { readonly timeoutMs: number; readonly maxBytes: number; readonly temporaryFolder?: string },
+  options: { readonly timeoutMs: number; readonly maxBytes: number; readonly temporaryFolder: string },
 ): Promise<Conversion> => {
-  const folder = await mkdtemp(join(options.temporaryFolder ?? tmpdir(), 'casebound-office-'));
+  const folder = await mkdtemp(join(options.temporaryFolder, 'office-'));
   try {
     const input = join(folder, `input.${kind}`);
     await pipeline(source, createWriteStream(input, { mode: 0o600 }));

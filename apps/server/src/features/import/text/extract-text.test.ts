@@ -241,12 +241,16 @@ const program = async (folder: string, script: string): Promise<string> => {
 const convert = async (
   script: string,
   limits: Partial<SourceLimits> = {},
-): Promise<ExtractedText & { readonly folder: string }> => {
+): Promise<ExtractedText & { readonly log: string; readonly left: string[] }> => {
   await using folder = await createTemporaryFolder();
   const soffice = await program(folder.path, script.replaceAll('$LOG', path.join(folder.path, 'log')));
   expect(await findLibreOffice(path.dirname(soffice))).toBe(soffice);
   await mkdir(path.join(folder.path, 'root'));
-  await using root = await openImportRoot(path.join(folder.path, 'root'), { libreOffice: soffice, limits });
+  await using root = await openImportRoot(path.join(folder.path, 'root'), {
+    libreOffice: soffice,
+    limits,
+    temporaryFolder: path.join(folder.path, 'spool'),
+  });
   const { Readable } = await import('node:stream');
   const workspace: SourceWorkspace = root.workspace;
   const source = {
@@ -260,18 +264,17 @@ const convert = async (
   };
   const text = await extractText(source, workspace);
   const log = await readFile(path.join(folder.path, 'log'), 'utf8').catch(() => '');
-  return { ...text, folder: log };
+  const left = await readdir(await root.workspace.spool.folder());
+  return { ...text, log, left };
 };
 
 test('LibreOffice gets a profile and folder of its own, and nothing of them is left', async () => {
-  const before = await readdir('/tmp');
-  const { pages, method, folder } = await convert(
+  const { pages, method, log, left } = await convert(
     'echo "$@" > $LOG; mkdir -p output; cat input.doc > output/input.txt; echo " read" >> output/input.txt',
   );
   expect({ pages, method }).toEqual({ pages: ['doc read\n\n'], method: 'libreoffice' });
-  expect(folder).toMatch(/--headless .*-env:UserInstallation=file:.*--convert-to txt/u);
-  const after = await readdir('/tmp');
-  expect(after.filter((name) => name.startsWith('casebound-office-') && !before.includes(name))).toEqual([]);
+  expect(log).toMatch(/--headless .*-env:UserInstallation=file:.*--convert-to txt/u);
+  expect(left).toEqual([]);
 });
 
 test('LibreOffice that hangs is ended with what it started; one that fails is told', async () => {
@@ -279,8 +282,8 @@ test('LibreOffice that hangs is ended with what it started; one that fails is to
   const hung = await convert('sleep 30 & echo $! > $LOG; sleep 30', { parseTimeoutMs: 300 });
   expect(hung.problems.map(({ code }) => code)).toEqual(['extraction_timeout']);
   expect(performance.now() - started).toBeLessThan(10_000);
-  expect(Number(hung.folder)).toBeGreaterThan(1);
-  await expect.poll(() => isAlive(Number(hung.folder))).toBe(false);
+  expect(Number(hung.log)).toBeGreaterThan(1);
+  await expect.poll(() => isAlive(Number(hung.log))).toBe(false);
   const failed = await convert('exit 3');
   expect(failed.problems.map(({ code }) => code)).toEqual(['extraction_failed']);
 });

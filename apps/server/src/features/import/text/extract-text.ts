@@ -176,7 +176,7 @@ class Extraction {
   }
 
   async #readOldOffice(kind: 'doc' | 'xls' | 'ppt'): Promise<ExtractedText> {
-    const { libreOffice, limits } = this.#workspace;
+    const { libreOffice, limits, spool } = this.#workspace;
     if (libreOffice === null) {
       this.#tell('no_extractor', `Text of .${kind} files is read by LibreOffice, which is not installed here.`);
       return this.#done('none', []);
@@ -184,6 +184,7 @@ class Extraction {
     const converted = await convertWithLibreOffice(libreOffice, kind, await this.#source.open(), {
       timeoutMs: limits.parseTimeoutMs,
       maxBytes: limits.maxTextChars * bytesPerChar,
+      temporaryFolder: await spool.folder(),
     });
     if (!converted.ok) {
       this.#tell(converted.code, converted.reason);
