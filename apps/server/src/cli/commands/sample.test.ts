@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -52,6 +53,24 @@ describe('casebound sample create', () => {
     expect(both.status).toBe(2);
     expect(JSON.parse(both.stdout)).toMatchObject({ error: { code: 'validation_failed' } });
     expect(existsSync(path.join(folder, 'c'))).toBe(false);
+  });
+
+  it('leaves its marker when it is killed, and starts anew with --force', async () => {
+    const killed = path.join(folder, 'killed');
+    const child = spawn(process.execPath, [binary, 'sample', 'create', killed, '--documents', '100000'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    await once(child.stderr, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    expect(existsSync(path.join(killed, '.incomplete'))).toBe(true);
+    expect(existsSync(path.join(killed, 'VOL001', 'NATIVES', '001', 'MH00000001.eml'))).toBe(true);
+    expect(run([killed, '--documents', '60', '--fields', '5']).stderr).toContain('was not finished');
+    expect(run([killed, '--documents', '60', '--fields', '5', '--force']).status).toBe(0);
+    expect(existsSync(path.join(killed, '.incomplete'))).toBe(false);
+    expect(readFileSync(path.join(killed, 'MERIDIAN.dat'))).toEqual(
+      readFileSync(path.join(folder, 'b', 'MERIDIAN.dat')),
+    );
   });
 
   it('replaces, spoils nothing, and writes mail or rows alone', () => {

@@ -8,6 +8,7 @@ interface SampleFlags {
   readonly documents: string;
   readonly fields: string;
   readonly seed: string;
+  readonly prefix: string;
   readonly flaws?: boolean;
   readonly mailOnly?: boolean;
   readonly loadFileOnly?: boolean;
@@ -47,6 +48,7 @@ export const registerSample: RegisterCommand = (program, context) => {
     .addOption(new Option('--documents <count>', 'documents, attachments included').default('100'))
     .addOption(new Option('--fields <count>', 'custom fields, of all types').default('14'))
     .addOption(new Option('--seed <text>', 'another seed, another production').default('1'))
+    .addOption(new Option('--prefix <letters>', 'before the numbers of pages').default('MH'))
     .option('--flaws', 'spoil a few files, as real productions do (default from 50 documents on)')
     .option('--no-flaws', 'spoil nothing')
     .option('--mail-only', 'messages as .eml files and as .mbox, instead of a production')
@@ -61,6 +63,7 @@ export const registerSample: RegisterCommand = (program, context) => {
         documents,
         fields: parseWholeNumber('--fields', flags.fields, 0),
         seed: flags.seed,
+        prefix: flags.prefix,
         ...(flags.flaws === undefined ? {} : { flaws: flags.flaws }),
         mailOnly: flags.mailOnly === true,
         loadFileOnly: flags.loadFileOnly === true,

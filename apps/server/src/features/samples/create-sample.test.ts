@@ -45,6 +45,20 @@ describe('a sample', () => {
     for (const [name, hash] of files) expect(more[name], name).toBe(hash);
   });
 
+  it('has numbers of the prefix asked for, and the same documents', async () => {
+    await make('prefixed', { documents: 12, fields: 3, flaws: false, prefix: 'HAL-' });
+    await make('plain', { documents: 12, fields: 3, flaws: false });
+    const [prefixed, plain] = [await readSample(place('prefixed')), await readSample(place('plain'))];
+    expect(prefixed.rows.map((row) => row['BEGBATES'])).toEqual(
+      plain.rows.map((row) => row['BEGBATES']?.replace('MH', 'HAL-')),
+    );
+    for (const column of ['SHA256HASH', 'ISSUES', 'CONFIDENTIALITY', 'Business Unit'])
+      expect(prefixed.rows.map((row) => row[column])).toEqual(plain.rows.map((row) => row[column]));
+    expect(prefixed.images.map(({ key }) => key)).toEqual(plain.images.map(({ key }) => key.replace('MH', 'HAL-')));
+    for (const prefix of ['', 'mh', 'A1', 'A/B', 'X'.repeat(21)])
+      await expect(make('never', { documents: 1, prefix })).rejects.toThrow(/prefix/u);
+  });
+
   it('has exactly as many documents as asked for', async () => {
     for (const documents of [1, 2, 3, 17]) {
       const summary = await make(`count-${documents}`, { documents, fields: 0 });

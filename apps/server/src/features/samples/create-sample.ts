@@ -28,12 +28,12 @@ import { renderItem, type RenderedItem } from './render-item.ts';
 import { checkOptions, type CheckedOptions, type SampleOptions, type SampleSummary } from './sample-options.ts';
 
 const NUMBER_DIGITS = 8;
-const PREFIX = 'MH';
 const REMEMBERED = 64;
 const REPORT_EVERY_MS = 500;
 const encoder = new TextEncoder();
 
-const numberOf = (page: number): string => `${PREFIX}${String(page).padStart(NUMBER_DIGITS, '0')}`;
+const numberOf = ({ prefix }: CheckedOptions, page: number): string =>
+  `${prefix}${String(page).padStart(NUMBER_DIGITS, '0')}`;
 
 /** What is counted on the way. */
 interface Tally {
@@ -113,10 +113,10 @@ const writeDocument = async (
   const { options, sink, paths, tally, flaws, loadFiles } = parts;
   const { plan } = item;
   const { begin } = place;
-  const random = new Random(options.seed, 'document', begin);
-  const coding = codeDocument(plan, family, random);
   const flaw = flaws.take(plan, family, place.parentId === '');
-  const first = Number(begin.slice(PREFIX.length));
+  const first = Number(begin.slice(options.prefix.length));
+  const random = new Random(options.seed, 'document', first);
+  const coding = codeDocument(plan, family, random);
   const extension = extensions[plan.kind];
 
   const native = flaw === 'corrupt_pdf' ? item.native?.subarray(0, Math.floor(item.native.length * 0.4)) : item.native;
@@ -141,13 +141,13 @@ const writeDocument = async (
     for (let page = 0; page < item.pages.length; page += 1) {
       const bytes = item.images[page];
       if (bytes !== undefined) {
-        shared = paths.next('IMAGES', `${numberOf(first + page)}.${extension}`);
+        shared = paths.next('IMAGES', `${numberOf(options, first + page)}.${extension}`);
         firstImage ||= shared;
         const isFake = flaw === 'fake_tiff' && page === 0;
         await sink.write(shared, isFake ? encoder.encode('This page could not be converted.\r\n') : bytes);
       }
       await loadFiles.addPage({
-        pageId: numberOf(first + page),
+        pageId: numberOf(options, first + page),
         path: shared,
         documentBreak: page === 0,
         pageCount: page === 0 ? item.pages.length : null,
@@ -156,7 +156,7 @@ const writeDocument = async (
   }
   const annotated =
     item.pages.length > 0
-      ? annotatePages(plan, item.pages, (page) => numberOf(first + page), coding.confidentiality)
+      ? annotatePages(plan, item.pages, (page) => numberOf(options, first + page), coding.confidentiality)
       : undefined;
   let annotationsPath = '';
   if (annotated !== undefined) {
@@ -216,9 +216,9 @@ const writeFamily = async (parts: Parts, family: FamilyPlan, room: number): Prom
   let page = tally.pages + 1;
   const places = items.map((item) => {
     const pageCount = pagesOf(item, options);
-    const begin = numberOf(page);
+    const begin = numberOf(options, page);
     page += pageCount;
-    return { begin, end: numberOf(page - 1), pageCount };
+    return { begin, end: numberOf(options, page - 1), pageCount };
   });
   const begins = places.map(({ begin }) => begin);
   const [first = '', ...rest] = begins;

@@ -15,6 +15,8 @@ export interface SampleOptions {
   readonly fields?: number;
   /** The same seed gives the same bytes; `1` by default. */
   readonly seed?: string;
+  /** Letters before the numbers of pages; `MH` by default. */
+  readonly prefix?: string;
   /** What real productions get wrong, a file each, listed in TRUTH.jsonl. By default from 50 documents on. */
   readonly flaws?: boolean;
   /** Messages with their attachments as files and as one mailbox, instead of a production. */
@@ -59,6 +61,7 @@ export interface CheckedOptions {
   readonly documents: number;
   readonly fields: number;
   readonly seed: string;
+  readonly prefix: string;
   readonly flaws: boolean;
   readonly mailOnly: boolean;
   readonly loadFileOnly: boolean;
@@ -77,17 +80,31 @@ const within = (what: string, value: number, least: number, most: number): numbe
 
 /** Fills in what is left out. @throws CaseboundError `validation_failed` */
 export const checkOptions = (options: SampleOptions): CheckedOptions => {
-  const { mailOnly = false, loadFileOnly = false, flaws, zip = false, force = false, seed = '1' } = options;
+  const {
+    mailOnly = false,
+    loadFileOnly = false,
+    flaws,
+    zip = false,
+    force = false,
+    seed = '1',
+    prefix = 'MH',
+  } = options;
   const documents = within('documents', options.documents, 1, MAX_DOCUMENTS);
   const hasFiles = !mailOnly && !loadFileOnly;
   if (mailOnly && loadFileOnly)
     throw new CaseboundError('validation_failed', 'A sample of mail has no load file; choose one of the two.');
   if (flaws === true && !hasFiles)
     throw new CaseboundError('validation_failed', 'Flaws are of the files of a production; this sample has none.');
+  if (!/^[A-Z](?:[A-Z0-9_-]{0,18}[A-Z_-])?$/u.test(prefix))
+    throw new CaseboundError(
+      'validation_failed',
+      `The prefix of numbers is up to 20 capitals, digits, hyphens and underscores, the first a capital, the last no digit; this is \`${prefix}\`.`,
+    );
   return {
     documents,
     fields: within('custom fields', options.fields ?? 14, 0, MAX_FIELDS),
     seed,
+    prefix,
     flaws: hasFiles && (flaws ?? documents >= FLAWS_FROM),
     mailOnly,
     loadFileOnly,

@@ -23,8 +23,8 @@ export class LoadFileOutput {
     this.#hasLoadFile = loadFile;
   }
 
-  async start({ seed, documents, flaws, mailOnly, loadFileOnly }: CheckedOptions): Promise<void> {
-    await this.addTruth({ kind: 'sample', seed, documents, flaws, mailOnly, loadFileOnly });
+  async start({ seed, prefix, documents, flaws, mailOnly, loadFileOnly }: CheckedOptions): Promise<void> {
+    await this.addTruth({ kind: 'sample', seed, prefix, documents, flaws, mailOnly, loadFileOnly });
     if (!this.#hasLoadFile) return;
     for (const field of this.#fields) await this.addTruth({ ...field, kind: 'field' });
     if (!loadFileOnly) await this.#sink.append(fileNames.imageList, new Uint8Array(0));
