@@ -162,6 +162,7 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
     const { id: _id, _etag, _lastModifiedDate, ...members } = JSON.parse(body) as { [key: string]: JsonValue };
     return members;
   };
+  const textOf = (value: JsonValue): string => (typeof value === 'string' ? value : JSON.stringify(value));
   const valuesAt = (value: JsonValue | undefined, steps: readonly PathStep[]): JsonValue[] => {
     const [step, ...rest] = steps;
     if (value === undefined || value === null) return [];
@@ -192,7 +193,7 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
       for (const [field, targets] of resource.queryFields) {
         const [value] = targets.flatMap((target) => valuesAt(document, parsePath(target.path) ?? []));
         if (value === undefined) continue;
-        const page = await listDocuments(single, resource, { filters: [{ field, value: String(value) }] });
+        const page = await listDocuments(single, resource, { filters: [{ field, value: textOf(value) }] });
         if (page.bodies.length !== 1) missed.push(`${resource.endpoint}.${field}`);
       }
     }

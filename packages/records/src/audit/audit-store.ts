@@ -5,9 +5,11 @@
  *   still there then is reported, so writers at work cause no false alarm. Repairs happen under the same locks.
  * - Progress is kept in the store after each batch; an audit that was interrupted goes on where it was.
  */
+import { CaseboundError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import { quoteLiteral } from '../derive/naming.ts';
 import { resourcesByKey } from '../identity/change-identity.ts';
+import { isUuid } from '../identity/uuid-v7.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
@@ -274,13 +276,16 @@ export const auditStore = async (ctx: StoreContext, options: AuditOptions = {}):
   return { checked, damages, repaired, byKind };
 };
 
-/** Documents by uuid or id, with everything whose identity contains theirs when `cascade` is set. */
+/** Documents by uuid or id, with everything whose identity contains theirs when `cascade` is set. Throws `validation_failed` for any other key. */
 export const locateDocuments = async (
   ctx: StoreContext,
   keys: readonly string[],
   cascade: boolean,
 ): Promise<readonly Located[]> =>
   ctx.database.transaction(async (tx) => {
+    const odd = keys.find((key) => !/^\d{1,18}$/.test(key) && !isUuid(key));
+    if (odd !== undefined)
+      throw new CaseboundError('validation_failed', `${odd.slice(0, 60)} is neither a UUID nor the id of a document.`);
     const document = ctx.writes.qualified('document');
     const numeric = keys.filter((key) => /^\d{1,18}$/.test(key));
     const uuids = keys.filter((key) => !/^\d{1,18}$/.test(key));

@@ -181,6 +181,7 @@ test('some documents, with all whose identity contains theirs', async () => {
   const located = await locateDocuments(cached, [String(ids.author)], true);
   expect(located.map((entry) => entry.documentId)).toEqual(expect.arrayContaining([ids.author, ids.work, ids.copy]));
   expect(await auditDocuments(cached, located, false)).toEqual([]);
+  await expect(locateDocuments(cached, ["1'; DROP"], false)).rejects.toMatchObject({ code: 'validation_failed' });
 });
 
 test('a stale cache row is never served, a fresh one is', async () => {

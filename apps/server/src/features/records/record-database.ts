@@ -47,6 +47,22 @@ const unreachable = (cause: unknown): CaseboundError =>
     retryAfterSeconds: 1,
   });
 
+/** What the server refuses for want of time or room, which is neither the caller's fault nor a lost connection. */
+const wanting = (error: unknown): CaseboundError | null => {
+  const state = sqlFailureOf(error)?.sqlState ?? '';
+  if (state === '57014')
+    return new CaseboundError(
+      'operation_timeout',
+      'A statement ran longer than the store allows, or was cancelled; nothing of its transaction was kept.',
+      { cause: error },
+    );
+  if (!state.startsWith('53')) return null;
+  return new CaseboundError('overloaded', 'The database has no room for this now (memory, disk or connections).', {
+    cause: error,
+    retryAfterSeconds: 5,
+  });
+};
+
 const commitUnknown = (cause: unknown): CaseboundError =>
   new CaseboundError(
     'commit_unknown',
@@ -68,6 +84,8 @@ export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDa
   const pool = new pg.Pool({ ...options.connection, max: options.maxConnections, pipeline: true });
   // A connection that breaks while unused is simply not used again.
   pool.on('error', () => undefined);
+  // One that breaks in use fails its statements, which tell; without a listener its `error` would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const names = new Map<string, string>();
   const nameOf = (text: string): string | undefined => {
     const known = names.get(text);
@@ -124,7 +142,7 @@ export const openRecordDatabase = (options: RecordDatabaseOptions): OpenRecordDa
       } catch (error) {
         await (committing ?? end('ROLLBACK')).catch(() => undefined);
         if (committing !== null && !confirmed && isBroken(error)) throw commitUnknown(error);
-        throw isBroken(error) ? unreachable(error) : error;
+        throw isBroken(error) ? unreachable(error) : (wanting(error) ?? error);
       } finally {
         client.release(!confirmed);
       }
