@@ -172,8 +172,7 @@ test('any damage to a zip ends in problems or errors of the product, never in an
 test('zips with fields and directories of 64 bits are read', async () => {
   const zip = new ZipFile();
   zip.addBuffer(Buffer.from('wide'), 'wide.txt', { forceZip64Format: true });
-  // The types of the library do not know this option.
-  zip.end({ forceZip64Format: true } as object);
+  zip.end({ forceZip64Format: true, comment: '' });
   const archive = await open(await readAll(Readable.from(zip.outputStream)));
   expect(archive.problems).toEqual([]);
   const [member] = archive.members;
