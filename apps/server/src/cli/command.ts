@@ -31,6 +31,8 @@ const collect = (value: string, previous: readonly string[] = []): readonly stri
 export const createCommand = (name: string, summary: string): Command =>
   new Command(name)
     .description(summary)
+    // What stands behind a subcommand is the subcommand's, though its parent has options of the same names.
+    .enablePositionalOptions()
     .addOption(new Option('--data <dir>', 'data folder').env('CASEBOUND_DATA').default('.casebound'))
     .addOption(
       new Option('--config <file>', 'configuration file; default: config.yaml in the data folder').env(

@@ -88,6 +88,7 @@ const createProgram = async (context: CliContext, called: string | undefined): P
     )
     .version(context.engine.version, '-V, --version')
     .addHelpText('after', epilogue)
+    .enablePositionalOptions()
     .showHelpAfterError('(add --help for usage)')
     .configureOutput({
       writeOut: (text) => void context.streams.stdout.write(text),

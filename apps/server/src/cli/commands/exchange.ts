@@ -18,6 +18,7 @@ import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand,
 import type { Connection } from '../engine.ts';
 import { type Output, table } from '../output.ts';
 import { parseSelection } from '../parse-selection.ts';
+import { createProofCommands } from './exchange-proof.ts';
 
 const ends: readonly Exchange['state'][] = ['FINISHED', 'FINISHED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'ROLLED_BACK'];
 const hasEnded = ({ state }: Exchange): boolean => ends.includes(state);
@@ -407,6 +408,7 @@ export const registerExchange: RegisterCommand = (program, context) => {
     createShowCommand(context),
     createWatchCommand(context),
     ...createSteerCommands(context),
+    ...createProofCommands(context),
   ])
     group.addCommand(command);
   program.addCommand(group);
