@@ -17,6 +17,7 @@ export * from './operation.ts';
 export * from './operations/accounts.ts';
 export * from './operations/cases.ts';
 export * from './operations/exchange.ts';
+export * from './operations/exchange-proof.ts';
 export * from './operations/imports.ts';
 export * from './operations/messaging.ts';
 export * from './operations/system.ts';

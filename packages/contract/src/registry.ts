@@ -2,6 +2,7 @@
 import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
 import { caseOperations } from './operations/cases.ts';
+import { exchangeProofOperations } from './operations/exchange-proof.ts';
 import { importOperations } from './operations/imports.ts';
 import { exchangeOperations } from './operations/exchange.ts';
 import { messagingOperations } from './operations/messaging.ts';
@@ -11,6 +12,7 @@ export const operations = {
   ...systemOperations,
   ...caseOperations,
   ...accountOperations,
+  ...exchangeProofOperations,
   ...importOperations,
   ...messagingOperations,
   ...exchangeOperations,

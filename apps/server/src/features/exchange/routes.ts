@@ -1,16 +1,17 @@
 /** Thin: from the contract's operations to the use cases. */
-import type { exchangeOperations, HandlersOf } from '@casebound/contract';
-import type { ExchangeDependencies } from './dependencies.ts';
+import type { exchangeOperations, exchangeProofOperations, HandlersOf } from '@casebound/contract';
 import { describeExchange } from './describe-exchange.ts';
 import { getJob, listJobs } from './job-store.ts';
 import { listItems } from './list-items.ts';
 import { previewExchange } from './preview-exchange.ts';
 import { requestExchange } from './request-exchange.ts';
 import { cancelExchange, retryFailed, rollBack } from './steer-exchange.ts';
+import { checkManifest, readManifest } from './verification/check-manifest.ts';
+import type { VerificationParts } from './verification/read-facts.ts';
 
-export type ExchangeHandlers = HandlersOf<typeof exchangeOperations>;
+export type ExchangeHandlers = HandlersOf<typeof exchangeOperations & typeof exchangeProofOperations>;
 
-export const createExchangeHandlers = (dependencies: ExchangeDependencies): ExchangeHandlers => {
+export const createExchangeHandlers = (dependencies: VerificationParts): ExchangeHandlers => {
   const { control } = dependencies;
   return {
     createExchange: async ({ actor, body, idempotencyKey, signal }) => {
@@ -38,6 +39,12 @@ export const createExchangeHandlers = (dependencies: ExchangeDependencies): Exch
     retryExchange: async ({ params }) => {
       const { items, job } = await retryFailed(dependencies, params.jobId);
       return { items, exchange: await describeExchange(dependencies, job) };
+    },
+    readExchangeManifest: async ({ params, query, signal }) =>
+      readManifest(dependencies, params.jobId, query.offset, signal),
+    checkExchangeManifest: async ({ actor, params, query, signal }) => {
+      const { items, ...cursor } = query;
+      return checkManifest(dependencies, params.jobId, actor, cursor, items, signal);
     },
     rollbackExchange: async ({ params }) => describeExchange(dependencies, await rollBack(dependencies, params.jobId)),
   };

@@ -55,6 +55,8 @@ export interface TestExchange extends AsyncDisposable {
 export interface TestExchangeOptions {
   readonly config?: Partial<ExchangeConfig>;
   readonly workers?: boolean;
+  /** Nothing runs by itself: neither workers nor relays. */
+  readonly still?: boolean;
   readonly log?: Log;
   readonly change?: (parts: StepDependencies) => StepDependencies;
 }
@@ -160,8 +162,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
     workerTotal: 16,
     handlers: exchanges.catalogue,
   });
-  const start = options.workers ?? true;
-  await messaging.start({ workers: start });
+  if (options.still !== true) await messaging.start({ workers: options.workers ?? true });
   resources.defer(async () => messaging.stop(5_000));
   await exchanges.start({ soleProcess: true });
 
