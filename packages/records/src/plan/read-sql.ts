@@ -31,12 +31,21 @@ export class ReadSql {
   }
 
   /** Comma-joined members of a row without braces; '' when there are none. */
-  private membersSql(members: readonly Member[], alias: string, table: Table): string {
-    const parts = members.map((member) => this.memberSql(member, alias, table));
+  private membersSql(members: readonly Member[], alias: string, table: Table, joins?: IdentityJoins): string {
+    const parts = members.map((member) => this.memberSql(member, alias, table, joins));
     return parts.length === 0 ? `''` : joinPartsSql(parts);
   }
 
-  private memberSql(member: Member, alias: string, table: Table): string {
+  /** The joins that `memberSql` may add to, for the row `alias`. */
+  joinsOf(alias: string): IdentityJoins {
+    return new IdentityJoins(this.model, this.schema, `${alias}_`);
+  }
+
+  /**
+   * `"name":value` of a member of the row `alias` of a table; NULL where it has none. What it refers to is read by subselects, or by
+   * `joins`, which are then to stand in the FROM.
+   */
+  memberSql(member: Member, alias: string, table: Table, joins?: IdentityJoins): string {
     switch (member.kind) {
       case 'scalar':
         return jsonMemberSql(
@@ -44,14 +53,14 @@ export class ReadSql {
           jsonValueSql(`${alias}.${quoteIdentifier(member.column.name)}`, member.column.type),
         );
       case 'descriptor':
-        return jsonMemberSql(member.name, this.descriptorSql(member.column, alias));
+        return jsonMemberSql(member.name, this.descriptorSql(member.column, alias, joins));
       case 'reference':
-        return jsonMemberSql(member.name, this.referenceSql(member.column, member.binding, alias));
+        return jsonMemberSql(member.name, this.referenceSql(member.column, member.binding, alias, joins));
       case 'object':
         if (member.members.length === 0) return 'NULL';
         return jsonMemberSql(
           member.name,
-          `('{' || nullif(${this.membersSql(member.members, alias, table)}, '') || '}')`,
+          `('{' || nullif(${this.membersSql(member.members, alias, table, joins)}, '') || '}')`,
         );
       case 'extension':
         return jsonMemberSql(member.name, this.extensionSql(member.table, alias, table));
@@ -60,13 +69,15 @@ export class ReadSql {
     }
   }
 
-  private descriptorSql(column: Column, alias: string): string {
+  private descriptorSql(column: Column, alias: string, joins?: IdentityJoins): string {
+    if (joins !== undefined)
+      return `to_json(${joins.join('descriptor', `${alias}.${quoteIdentifier(column.name)}`)}.uri)::text`;
     const x = this.nextAlias();
     return `(SELECT to_json(${x}.uri)::text FROM ${this.qualified('descriptor')} ${x} WHERE ${x}.document_id = ${alias}.${quoteIdentifier(column.name)})`;
   }
 
-  private referenceSql(column: Column, binding: ReferenceBinding, alias: string): string {
-    const scope = new IdentityJoins(this.model, this.schema, `${this.nextAlias()}_`);
+  private referenceSql(column: Column, binding: ReferenceBinding, alias: string, joins?: IdentityJoins): string {
+    const scope = joins ?? new IdentityJoins(this.model, this.schema, `${this.nextAlias()}_`);
     const reference = `${alias}.${quoteIdentifier(column.name)}`;
     const told = new Set<string>();
     const parts = binding.elements.flatMap((element, index) => {
@@ -84,6 +95,12 @@ export class ReadSql {
         ),
       ];
     });
+    if (joins !== undefined) {
+      const target = joins.target(binding, reference);
+      return target === null
+        ? 'NULL'
+        : `CASE WHEN ${target}.document_id IS NOT NULL THEN '{' || ${joinPartsSql(parts)} || '}' END`;
+    }
     const [first = '', ...others] = scope.joins;
     // The first join's table is what the reference points to; it becomes the FROM of the subselect.
     const match = /^LEFT JOIN (.+) (\S+) ON (.+)$/.exec(first);
@@ -104,33 +121,39 @@ export class ReadSql {
     return [document, ...ordinals].join(' AND ');
   }
 
+  /** JSON text of one item of a collection, its row being `x`. */
+  itemSql(table: Table, scalarItems: boolean, x: string, joins?: IdentityJoins): string {
+    const [only] = table.members;
+    return scalarItems && only !== undefined && (only.kind === 'scalar' || only.kind === 'descriptor')
+      ? only.kind === 'scalar'
+        ? jsonValueSql(`${x}.${quoteIdentifier(only.column.name)}`, only.column.type)
+        : this.descriptorSql(only.column, x, joins)
+      : `'{' || ${this.membersSql(table.members, x, table, joins)} || '}'`;
+  }
+
   private collectionSql(table: Table, scalarItems: boolean, alias: string, parent: Table): string {
     const x = this.nextAlias();
     const order = quoteIdentifier(table.ordinals.at(-1) ?? '');
-    const [only] = table.members;
-    const item =
-      scalarItems && only !== undefined && (only.kind === 'scalar' || only.kind === 'descriptor')
-        ? only.kind === 'scalar'
-          ? jsonValueSql(`${x}.${quoteIdentifier(only.column.name)}`, only.column.type)
-          : this.descriptorSql(only.column, x)
-        : `'{' || ${this.membersSql(table.members, x, table)} || '}'`;
+    const item = this.itemSql(table, scalarItems, x);
     const tieBreak = table.valueKey === null ? '' : `, ${x}.${quoteIdentifier(table.valueKey.name)}`;
     return `(SELECT '[' || string_agg(${item}, ',' ORDER BY ${x}.${order}${tieBreak}) || ']' FROM ${this.qualified(table.name)} ${x} WHERE ${this.sameRow(table, x, parent, alias)})`;
   }
 
-  /** JSON text of a document; `d` is the alias of `document`, `t` of the root table. */
-  body(resource: Resource): string {
-    const meta = [
-      `'"_etag":"' || d.etag || '"'`,
-      jsonMemberSql('_lastModifiedDate', jsonValueSql('d.last_modified_at', { kind: 'timestamp' })),
-    ];
-    const members = resource.root.members.map((member) => this.memberSql(member, 't', resource.root));
-    return `'{"id":"' || d.document_uuid || '",' || ${joinPartsSql([...members, ...meta])} || '}'`;
+  /** `"id":...` of a document `d`. */
+  idSql(): string {
+    return `'"id":"' || d.document_uuid || '"'`;
   }
 
-  /** The same, taken from the cache where `cacheJoin` found it. */
-  cachedBody(resource: Resource): string {
-    return `coalesce(k.body, ${this.body(resource)})`;
+  /** The members that stand behind those of the schema. */
+  metaSql(): string {
+    const modified = jsonMemberSql('_lastModifiedDate', jsonValueSql('d.last_modified_at', { kind: 'timestamp' }));
+    return `'"_etag":"' || d.etag || '",' || ${modified}`;
+  }
+
+  /** JSON text of a document; `d` is the alias of `document`, `t` of the root table. */
+  body(resource: Resource): string {
+    const members = resource.root.members.map((member) => this.memberSql(member, 't', resource.root));
+    return `'{' || ${joinPartsSql([this.idSql(), ...members, this.metaSql()])} || '}'`;
   }
 
   /** Joins the cached JSON as `k`: only what was built at the document's etag, and only while no bump of it is waiting. */

@@ -41,6 +41,8 @@ const arrayType = (type: ScalarType): string => `${type.kind === 'numeric' ? 'nu
 
 interface TableTexts {
   readonly insert: string;
+  /** One row of plain values: for a table that holds one of a document, when one document is written. */
+  readonly insertOne: string;
   readonly update: string | null;
   readonly remove: string;
   /** Only for tables keyed by a reference: insert, or update where something differs. */
@@ -138,6 +140,11 @@ export class WriteSql {
     const insert = isDescriptor
       ? `INSERT INTO ${target} (${list}, resource_key_id, discriminator, uri) SELECT u.*, $${next}::smallint, $${next + 1}::text, u.namespace || '#' || u.code_value FROM unnest(${arrays}) AS u(${list})`
       : `INSERT INTO ${target} (${list}) SELECT * FROM unnest(${arrays})`;
+    const singles = types.map((type, index) => `$${index + 1}::${type.slice(0, -2)}`);
+    const uri = `$${names.indexOf('namespace') + 1}::text || '#' || $${names.indexOf('code_value') + 1}::text`;
+    const insertOne = isDescriptor
+      ? `INSERT INTO ${target} (${list}, resource_key_id, discriminator, uri) VALUES (${singles.join(', ')}, $${next}::smallint, $${next + 1}::text, ${uri})`
+      : `INSERT INTO ${target} (${list}) VALUES (${singles.join(', ')})`;
     const key = keyColumns(table);
     const where = key.map((name) => `t.${quoteIdentifier(name)} = u.${quoteIdentifier(name)}`).join(' AND ');
     const changed = names.filter((name) => !key.includes(name));
@@ -150,6 +157,7 @@ export class WriteSql {
     const theirs = changed.map((name) => `excluded.${quoteIdentifier(name)}`).join(', ');
     const texts = {
       insert,
+      insertOne,
       update:
         sets.length === 0
           ? null
@@ -171,9 +179,12 @@ export class WriteSql {
   }
 
   insertRows(table: Table, rows: readonly BoundRow[], extra: DescriptorExtra | null): Statement {
-    const values: unknown[] = this.columnsOf(table, rows);
+    const [only] = rows;
+    // A collection has any number of rows; one text for each number would make merged statements without end.
+    const isOne = rows.length === 1 && only !== undefined && table.ordinals.length === 0;
+    const values: unknown[] = isOne ? [only.documentId, ...only.cells] : this.columnsOf(table, rows);
     if (extra !== null) values.push(extra.resourceKeyId, extra.discriminator);
-    return { text: this.textsOf(table).insert, values };
+    return { text: isOne ? this.textsOf(table).insertOne : this.textsOf(table).insert, values };
   }
 
   /** Null for a table of key columns alone, where no row can change. */
@@ -210,6 +221,16 @@ export class WriteSql {
   }
 
   insertDocuments(ids: readonly number[], uuids: readonly string[], resourceKeyId: number): Statement {
+    if (ids.length === 1) {
+      return {
+        text: this.text(
+          'insertDocument',
+          () =>
+            `INSERT INTO ${this.qualified('document')} (document_id, document_uuid, resource_key_id) VALUES ($1::bigint, $2::uuid, $3::smallint)`,
+        ),
+        values: [ids[0], uuids[0], resourceKeyId],
+      };
+    }
     return {
       text: this.text(
         'insertDocuments',
@@ -233,6 +254,17 @@ export class WriteSql {
   }
 
   insertIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
+    const [only] = rows;
+    if (rows.length === 1 && only !== undefined) {
+      return {
+        text: this.text(
+          'insertIdentity',
+          () =>
+            `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) VALUES ($1::uuid, $2::bigint, $3::smallint)`,
+        ),
+        values: [only.referentialId, only.documentId, only.resourceKeyId],
+      };
+    }
     return {
       text: this.text(
         'insertIdentities',

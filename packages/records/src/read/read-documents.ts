@@ -3,13 +3,19 @@
  *
  * - Authorization stands in the WHERE of the innermost select: a row that may not be seen is not counted, not skipped over by an
  *   offset, and answered as absent by id.
- * - The page's ids are chosen before any body is built, so an offset builds nothing that it skips.
+ * - The page's ids are chosen before any body is built, so an offset builds nothing that it skips. They travel within the statement as
+ *   one array that the planner cannot see through, and the limit behind a subselect: the long statement then keeps one plan, made for
+ *   few documents, where estimates from the limit would have it planned anew for every page.
+ * - With a cache, what is cached is read by a short statement. Only a page of which something is missing there takes a second round
+ *   trip, with the whole condition again.
  */
 import { CaseboundError } from '@casebound/contract';
 import type { Claims } from '../auth/claim-set.ts';
 import { rowPredicate } from '../auth/row-predicate.ts';
 import { displayName, type Resource } from '../derive/model.ts';
 import { isUuid } from '../identity/uuid-v7.ts';
+import { PageSql } from '../plan/page-sql.ts';
+import type { Statement } from '../plan/write-sql.ts';
 import { type Filter, filterSql } from '../query/filter-sql.ts';
 import { issueToken, readToken } from '../query/page-token.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
@@ -50,34 +56,98 @@ const inTransaction = async <T>(
   fn: (tx: RecordTransaction, own: boolean) => Promise<T>,
 ): Promise<T> => (options.tx === undefined ? ctx.database.transaction((tx) => fn(tx, true)) : fn(options.tx, false));
 
-interface BodySql {
-  /** `body`, and whether it came from the cache as `hit`. */
-  readonly columns: string;
-  readonly join: string;
+/** A chosen page, as the array of its document ids. */
+const pageIds = '(SELECT ids FROM page)::bigint[]';
+
+/** `document_id, etag, body` of a page. */
+const builtSql = (ctx: StoreContext, resource: Resource): string =>
+  ctx.memo(`built ${resource.projectEndpoint}/${resource.endpoint}`, () =>
+    new PageSql(ctx.reads, (table) => ctx.writes.qualified(table), pageIds).documents(resource),
+  );
+
+/** `document_id, etag, body` of a page, `body` being NULL where it is not cached. */
+const cachedSql = (ctx: StoreContext): string =>
+  ctx.memo(
+    'cached',
+    () =>
+      `SELECT d.document_id, d.etag, k.body FROM ${ctx.writes.qualified('document')} d ${ctx.reads.cacheJoin()} WHERE d.document_id = ANY(${pageIds})`,
+  );
+
+/** Documents to read. */
+interface Chosen {
+  /** `SELECT t.document_id` of what the caller may see and asks for, in order. */
+  readonly ids: string;
+  readonly values: readonly unknown[];
+  /** The same without offset and limit, of documents in the array that `parameter` binds. */
+  readonly among: (parameter: string) => string;
 }
 
-const bodySql = (ctx: StoreContext, resource: Resource): BodySql =>
-  ctx.memo(`body ${resource.projectEndpoint}/${resource.endpoint}`, () =>
-    ctx.cacheMode === 'off'
-      ? { columns: `${ctx.reads.body(resource)} AS body`, join: '' }
-      : {
-          columns: `${ctx.reads.cachedBody(resource)} AS body, k.document_id IS NOT NULL AS hit`,
-          join: ` ${ctx.reads.cacheJoin()}`,
-        },
+interface Read {
+  /** In the order of the ids. */
+  readonly rows: readonly StoredDocument[];
+  readonly hits: number;
+  /** Id of the last document chosen, and how many were; one can be gone before it is built where the cache lacked it. */
+  readonly last: number | null;
+  readonly count: number;
+  /** Rows of the statements that were sent with it. */
+  readonly more: readonly (readonly Readonly<Record<string, unknown>>[])[];
+}
+
+const readRow = (row: Readonly<Record<string, unknown>>): StoredDocument => ({
+  documentId: Number(row['document_id']),
+  etag: Number(row['etag']),
+  body: String(row['body']),
+});
+
+/** Reads what is chosen, and sends `more` with it. */
+const readChosen = async (
+  ctx: StoreContext,
+  resource: Resource,
+  options: ReadOptions,
+  chosen: Chosen,
+  more: readonly Statement[] = [],
+): Promise<Read> => {
+  // Begins with SELECT, by which a connection knows that it may travel with BEGIN.
+  const page = (ids: string, bodies: string): string =>
+    `SELECT r.* FROM (WITH page AS MATERIALIZED (SELECT array_agg(p.document_id) AS ids FROM (${ids}) p) ${bodies}) r ORDER BY r.document_id`;
+  const send = async (statements: readonly Statement[]): Promise<Read['more']> =>
+    inTransaction(ctx, options, async (tx, own) => {
+      const sent = statements.map(async ({ text, values }) => tx.query(text, values));
+      if (own) tx.sendCommit?.();
+      return (await settleAll(sent)).map((result) => result.rows);
+    });
+  const usesCache = ctx.cacheMode !== 'off';
+  const text = page(chosen.ids, usesCache ? cachedSql(ctx) : builtSql(ctx, resource));
+  const [found = [], ...others] = await send([{ text, values: chosen.values }, ...more]);
+  const lastFound = found.at(-1);
+  const outline = {
+    last: lastFound === undefined ? null : Number(lastFound['document_id']),
+    count: found.length,
+    more: others,
+  };
+  const missing = found.filter((row) => row['body'] === null).map((row) => Number(row['document_id']));
+  const hits = usesCache ? found.length - missing.length : 0;
+  if (missing.length === 0) return { ...outline, rows: found.map(readRow), hits };
+  const among = page(chosen.among(`$${chosen.values.length + 1}`), builtSql(ctx, resource));
+  const [late = []] = await send([{ text: among, values: [...chosen.values, missing] }]);
+  const byId = new Map(late.map((row) => [Number(row['document_id']), readRow(row)]));
+  const rows = found.flatMap((row) =>
+    row['body'] === null ? (byId.get(Number(row['document_id'])) ?? []) : readRow(row),
   );
+  return { ...outline, rows, hits };
+};
 
 const countRead = (
   ctx: StoreContext,
   resource: Resource,
   operation: 'get' | 'list',
-  rows: readonly Readonly<Record<string, unknown>>[],
+  { rows, hits }: Read,
   started: number,
 ): void => {
   const labels = { resource: resource.endpoint, operation };
   ctx.metrics.observe('records_read_seconds', labels, (performance.now() - started) / 1000);
   if (rows.length > 0) ctx.metrics.count('records_result_rows', labels, rows.length);
   if (ctx.cacheMode === 'off') return;
-  const hits = rows.filter((row) => row['hit'] === true).length;
   if (hits > 0) ctx.metrics.count('records_cache_hits', { resource: resource.endpoint }, hits);
   if (hits < rows.length)
     ctx.metrics.count('records_cache_misses', { resource: resource.endpoint }, rows.length - hits);
@@ -97,21 +167,17 @@ export const getDocument = async (
     `There is no ${displayName(resource.name)} with the id ${uuid.slice(0, 40)}.`,
   );
   if (!isUuid(uuid)) throw missing;
-  const { columns, join } = bodySql(ctx, resource);
-  const [result] = await inTransaction(ctx, options, async (tx, own) => {
-    const sent = [
-      tx.query(
-        `SELECT d.document_id, d.etag, ${columns} ${ctx.reads.from(resource)}${join} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}`,
-        [uuid, ctx.resourceKey(resource.name), ...predicate.values],
-      ),
-    ];
-    if (own) tx.sendCommit?.();
-    return settleAll(sent);
-  });
-  countRead(ctx, resource, 'get', result?.rows ?? [], started);
-  const row = result?.rows[0];
+  const from = `SELECT t.document_id ${ctx.reads.from(resource)} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}`;
+  const chosen: Chosen = {
+    ids: from,
+    values: [uuid, ctx.resourceKey(resource.name), ...predicate.values],
+    among: (parameter) => `${from} AND t.document_id = ANY(${parameter}::bigint[])`,
+  };
+  const read = await readChosen(ctx, resource, options, chosen);
+  countRead(ctx, resource, 'get', read, started);
+  const [row] = read.rows;
   if (row === undefined) throw missing;
-  return { documentId: Number(row['document_id']), etag: Number(row['etag']), body: String(row['body']) };
+  return row;
 };
 
 const wholeNumber = (name: string, value: number | undefined, fallback: number, max: number): number => {
@@ -155,25 +221,22 @@ export const listDocuments = async (
   const where = `${condition} AND ${predicate.sql}${ownType}`;
   const root = ctx.writes.qualified(resource.root.name);
   const pageValues = [...values, limit, after ?? offset];
-  const from = after === null ? '' : ` AND t.document_id > $${pageValues.length}`;
-  const skip = after === null ? ` OFFSET $${pageValues.length}` : '';
-  const page = `SELECT t.document_id FROM ${root} t WHERE ${where}${from} ORDER BY t.document_id LIMIT $${values.length + 1}${skip}`;
-  const { columns, join } = bodySql(ctx, resource);
-  const sql = `SELECT d.document_id, ${columns} FROM (${page}) p JOIN ${root} t ON t.document_id = p.document_id JOIN ${ctx.writes.qualified('document')} d ON d.document_id = p.document_id${join} ORDER BY p.document_id`;
-
-  const [rows, count] = await inTransaction(ctx, options, async (tx, own) => {
-    const sent = [tx.query(sql, pageValues)];
-    if (options.totalCount === true)
-      sent.push(tx.query(`SELECT count(*) AS total FROM ${root} t WHERE ${where}`, values));
-    if (own) tx.sendCommit?.();
-    return settleAll(sent);
-  });
-  const found = rows?.rows ?? [];
-  countRead(ctx, resource, 'list', found, started);
-  const last = found.length === limit ? found.at(-1) : undefined;
+  const beyond = after === null ? '' : ` AND t.document_id > $${pageValues.length}::bigint`;
+  const skip = after === null ? ` OFFSET (SELECT $${pageValues.length}::bigint)` : '';
+  const from = `SELECT t.document_id FROM ${root} t WHERE ${where}`;
+  const chosen: Chosen = {
+    ids: `${from}${beyond} ORDER BY t.document_id LIMIT (SELECT $${values.length + 1}::bigint)${skip}`,
+    values: pageValues,
+    among: (parameter) =>
+      `${from} AND t.document_id = ANY(${parameter}::bigint[]) AND $${values.length + 1}::bigint >= 0 AND $${pageValues.length}::bigint >= 0`,
+  };
+  const counting =
+    options.totalCount === true ? [{ text: `SELECT count(*) AS total FROM ${root} t WHERE ${where}`, values }] : [];
+  const read = await readChosen(ctx, resource, options, chosen, counting);
+  countRead(ctx, resource, 'list', read, started);
   return {
-    bodies: found.map((row) => String(row['body'])),
-    totalCount: count === undefined ? null : Number(count.rows[0]?.['total']),
-    nextPageToken: last === undefined ? null : issueToken(ctx.tokenSecret, scope, Number(last['document_id'])),
+    bodies: read.rows.map((row) => row.body),
+    totalCount: counting.length === 0 ? null : Number(read.more[0]?.[0]?.['total']),
+    nextPageToken: read.last === null || read.count < limit ? null : issueToken(ctx.tokenSecret, scope, read.last),
   };
 };
