@@ -109,7 +109,7 @@ class BatchPlanner {
     }
     const documentId = this.freeIds.pop();
     if (documentId === undefined) throw new CaseboundError('internal', 'The database gave too few document ids.');
-    this.accept(row, { flat, documentId, uuid: uuidV7(Date.now()), existing: null });
+    this.accept(row, { flat, documentId, uuid: uuidV7(), existing: null });
   }
 
   run(rows: readonly PreparedRow[]): BatchPlan {

@@ -7,6 +7,7 @@ import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
 import { putDocument, upsertDocument, type WriteResult } from '../write/write-document.ts';
 import { applyDeferredBumps, countWaitingBumps, startDeferredBumps } from './deferred-bumps.ts';
+import { uuidV7 } from './uuid-v7.ts';
 import { plainNumber, referentialId, uuidV5 } from './referential-id.ts';
 
 let library: OpenedLibrary;
@@ -56,6 +57,16 @@ test('the check vector', () => {
     '3af6ad85-1212-5833-be6f-f8df6f4d6402',
   );
   expect(uuidV5('Ed-FiSchool$.schoolId=123')).toBe('3af6ad85-1212-5833-be6f-f8df6f4d6402');
+});
+
+test('ids of records are version 7, tell their time, and come in order within a batch', () => {
+  const moment = Date.UTC(2026, 0, 1);
+  expect(uuidV7(moment)).toMatch(/^019b76da-a800-7000-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  expect(uuidV7(moment + 0.5)).toMatch(/^019b76da-a800-7800-/);
+  const ids = Array.from({ length: 2_000 }, () => uuidV7());
+  const steps = ids.slice(1).filter((id, index) => id.slice(0, 18) < (ids[index] ?? '').slice(0, 18));
+  expect(steps).toEqual([]);
+  expect(new Set(ids).size).toBe(ids.length);
 });
 
 test('a number has one plain text, the one that PostgreSQL gives it', async () => {

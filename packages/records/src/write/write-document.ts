@@ -208,7 +208,7 @@ export const upsertDocument = async (
     if (aliasOwner(found, flat) !== null) throw duplicateIdentity(resource, flat, found.unreferable);
     const [documentId] = found.newIds;
     if (documentId === undefined) throw new CaseboundError('internal', 'The database gave no document id.');
-    const uuid = uuidV7(Date.now());
+    const uuid = uuidV7();
     const item = { flat, documentId, uuid, existing: null };
     const statements = statementsFor(ctx, resource, item, found, options);
     return finish(
