@@ -6,7 +6,7 @@
  */
 import { CaseboundError } from '@casebound/contract';
 
-/** Exports that are called once a character: the wrapped functions cost ten times as much. */
+/** Exports that are called once a character or object: the wrapped functions cost ten times as much. */
 export interface WasmExports {
   malloc(size: number): number;
   free(pointer: number): void;
@@ -15,6 +15,14 @@ export interface WasmExports {
   FPDFText_GetCharBox(text: number, index: number, left: number, right: number, bottom: number, top: number): number;
   FPDFText_GetCharOrigin(text: number, index: number, x: number, y: number): number;
   FPDFText_GetLooseCharBox(text: number, index: number, rect: number): number;
+  FPDFPage_GetObject(page: number, index: number): number;
+  FPDFFormObj_GetObject(form: number, index: number): number;
+  FPDFPageObj_GetType(object: number): number;
+  FPDFPageObj_GetMatrix(object: number, matrix: number): number;
+  FPDFPageObj_GetBounds(object: number, left: number, bottom: number, right: number, top: number): number;
+  FPDFPath_GetPathSegment(path: number, index: number): number;
+  FPDFPathSegment_GetPoint(segment: number, x: number, y: number): number;
+  FPDFPathSegment_GetType(segment: number): number;
 }
 
 /** The members of the Emscripten module that this package uses; the published typings name a global type that they do not ship. */

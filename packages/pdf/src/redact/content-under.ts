@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { listObjects } from '../engine/list-objects.ts';
 import type { OpenDocument } from '../engine/open-document.ts';
 import { readGeometry } from '../engine/page-text.ts';
-import { type Box, boundsOf, overlaps, type PageGeometry, type Rect, rectToBox, transform } from '../geometry.ts';
+import { type Box, overlaps, type PageGeometry, type Rect, rectToBox, transformBox } from '../geometry.ts';
 import { readRemovedText } from './removed-text.ts';
 
 export interface ContentUnder {
@@ -25,6 +25,8 @@ export const areasOf = (geometry: PageGeometry, rects: readonly Rect[]): readonl
     return box.right > box.left && box.top > box.bottom ? [box] : [];
   });
 
+const unit: Box = { left: 0, bottom: 0, right: 1, top: 1 };
+
 const hashImage = (document: OpenDocument, handle: number): string =>
   document.engine.call('read an image', (native, heap) =>
     heap.scope((allocate) => {
@@ -41,15 +43,10 @@ export const hashImages = (
   pageIndex: number,
   areas: readonly Box[] | undefined,
 ): readonly string[] =>
-  listObjects(document, pageIndex).flatMap(({ kind, handle, matrix }) => {
+  listObjects(document, pageIndex, areas).flatMap(({ kind, handle, matrix }) => {
     if (kind !== 'image') return [];
-    const box = boundsOf([
-      transform(matrix, 0, 0),
-      transform(matrix, 1, 0),
-      transform(matrix, 1, 1),
-      transform(matrix, 0, 1),
-    ]);
-    return areas === undefined || areas.some((area) => overlaps(area, box)) ? [hashImage(document, handle)] : [];
+    const meets = areas === undefined || areas.some((area) => overlaps(area, transformBox(matrix, unit)));
+    return meets ? [hashImage(document, handle)] : [];
   });
 
 /** Reads the pages with redactions. Throws `pdf_page_out_of_range`. */

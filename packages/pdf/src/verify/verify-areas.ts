@@ -107,7 +107,7 @@ interface PathPoint {
 
 /** The points of a path in user space, curves flattened. */
 const readPath = (document: OpenDocument, { handle, matrix }: DrawnObject): readonly PathPoint[] =>
-  document.engine.call('read a path', (native, heap) =>
+  document.engine.call('read a path', (native, heap, { wasmExports: hot }) =>
     heap.scope((allocate) => {
       const target = allocate(8);
       const count = native.FPDFPath_CountSegments(handle);
@@ -115,10 +115,10 @@ const readPath = (document: OpenDocument, { handle, matrix }: DrawnObject): read
       let curve: Point[] = [];
       let last: Point = { x: 0, y: 0 };
       for (let at = 0; at < count; at += 1) {
-        const segment = native.FPDFPath_GetPathSegment(handle, at);
-        if (!native.FPDFPathSegment_GetPoint(segment, target, target + 4)) continue;
+        const segment = hot.FPDFPath_GetPathSegment(handle, at);
+        if (hot.FPDFPathSegment_GetPoint(segment, target, target + 4) === 0) continue;
         const point = transform(matrix, heap.float32(target), heap.float32(target + 4));
-        const type = native.FPDFPathSegment_GetType(segment);
+        const type = hot.FPDFPathSegment_GetType(segment);
         if (type !== CURVE_SEGMENT) {
           points.push({ point, move: type === MOVE_SEGMENT });
           last = point;
@@ -270,7 +270,7 @@ export const verifyAreas = (
   const geometry = readGeometry(document, pageIndex);
   const boxes = areas.map(({ rect }) => rectToBox(geometry, rect));
   const chars = readInk(document, pageIndex);
-  const objects = listObjects(document, pageIndex);
+  const objects = listObjects(document, pageIndex, boxes);
   const outlines = objects.flatMap((object): readonly Outline[] => {
     if (object.kind !== 'path') return [];
     const points = readPath(document, object);
