@@ -145,17 +145,21 @@ test('skip leaves what exists and what only it leads to; overlay gives it the co
 
 test('two records that a rename would make one are refused, and one without a name', async () => {
   const { source, destination } = await pair();
-  const attempt = async (key: string, hook: string): Promise<unknown> =>
+  const attempt = async (key: string, hook: string, mode: 'insert' | 'match'): Promise<unknown> =>
     mapRecords(
       await startCopy({
         source,
         destination,
         key,
-        policy: { resources: { 'Library.Author': { columns: { '$.authorKey': () => hook } } } },
+        policy: { resources: { 'Library.Author': { mode, columns: { '$.authorKey': () => hook } } } },
       }),
     );
-  await expect(attempt('same', `'same'`)).rejects.toThrow(/1 records of Library.Author would share an identity/);
-  await expect(attempt('none', `nullif('', '')`)).rejects.toThrow(/gives 3 records of Library.Author no identity/);
+  await expect(attempt('same', `'same'`, 'insert')).rejects.toThrow(
+    /1 records of Library.Author would share an identity/,
+  );
+  await expect(attempt('none', `nullif('', '')`, 'match')).rejects.toThrow(
+    /gives 3 records of Library.Author no identity/,
+  );
 });
 
 test('an identity that a record of another kind has, as seen through the superclass, is refused', async () => {

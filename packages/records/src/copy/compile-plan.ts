@@ -54,6 +54,9 @@ export interface CopyPlan {
   readonly dependents: readonly PlannedDependent[];
 }
 
+/** Whether records of the resource may become one record of the destination. */
+export const mayJoin = (resource: PlannedResource): boolean => resource.recompute && resource.mode === 'match';
+
 /** Concrete resources that a reference can lead to. */
 export const targetsOf = (model: Model, target: ResourceName): readonly Resource[] => {
   const concrete = model.resources.get(resourceId(target));

@@ -6,12 +6,12 @@
  * - A reference without an entry in the map becomes a negative id, which no record has: its foreign key then fails the chunk. A
  *   reference can not be lost silently, and no row pays for a check.
  */
-import { documentColumn } from '../ddl/emit-ddl.ts';
-import type { Column, Resource, ResourceName, Table } from '../derive/model.ts';
+import { documentColumn, keyColumns } from '../ddl/emit-ddl.ts';
+import { type Column, type Resource, resourceId, type ResourceName, type Table } from '../derive/model.ts';
 import { limitIdentifier, quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
 import type { StoreContext } from '../store-context.ts';
-import type { CopyPlan, PlannedResource } from './compile-plan.ts';
+import { type CopyPlan, mayJoin, type PlannedResource, targetsOf } from './compile-plan.ts';
 import type { MappedColumn, MappedTable } from './map-tables.ts';
 import { parameterSql, type RowScope, valueMapSql } from './policy.ts';
 
@@ -129,7 +129,7 @@ export class CopySql {
     const mapped = value.optional ? `${alias}.document_id` : `coalesce(${alias}.document_id, -${column})`;
     if (!value.deferred || final) return mapped;
     const here = `${alias}.resource_key_id = $4 AND ${alias}.batch = $5 AND ${alias}.source_document_id BETWEEN $2 AND $3`;
-    return `CASE WHEN ${alias}.action = 'i' AND NOT (${here}) THEN NULL ELSE ${mapped} END`;
+    return `CASE WHEN ${alias}.action = 'j' OR ${alias}.action = 'i' AND NOT (${here}) THEN NULL ELSE ${mapped} END`;
   }
 
   /** The rows of a table of the chunk's records. `final`: as they are when deferred references are set too. */
@@ -147,7 +147,7 @@ export class CopySql {
       ordinals[ordinals.length - 1] = `(row_number() OVER (PARTITION BY ${outer} ORDER BY ${last}) - 1)::integer`;
     }
     const where = table.filter === null ? '' : ` WHERE (${table.filter(this.scope(table, null, 't'))}) IS TRUE`;
-    return {
+    const rows: MappedRows = {
       columns: [
         documentColumn(destination),
         ...destination.ordinals,
@@ -155,6 +155,27 @@ export class CopySql {
       ],
       expressions: ['m.document_id', ...ordinals, ...values],
       from: `FROM ${members} JOIN ${this.source(source.name)} t ON t.${id} = m.source_document_id ${joins.join(' ')}${where}`,
+    };
+    return this.keyMayRepeat(table) ? this.distinctByKey(rows, destination) : rows;
+  }
+
+  /** Two rows of a collection may come to refer to one record, and to have the same key. */
+  private keyMayRepeat(table: MappedTable): boolean {
+    const target = table.source.valueKey?.reference?.target;
+    if (target === undefined) return false;
+    return targetsOf(this.plan.source, target).some((resource) => {
+      const planned = this.plan.byName.get(resourceId(resource.name));
+      return planned !== undefined && mayJoin(planned);
+    });
+  }
+
+  private distinctByKey(rows: MappedRows, table: Table): MappedRows {
+    const key = keyColumns(table).map(quoteIdentifier).join(', ');
+    const order = [key, ...table.ordinals.slice(-1).map(quoteIdentifier)].join(', ');
+    return {
+      columns: rows.columns,
+      expressions: rows.columns.map((name) => `u.${quoteIdentifier(name)}`),
+      from: `FROM (SELECT DISTINCT ON (${key}) * FROM (${this.select(rows)}) w ORDER BY ${order}) u`,
     };
   }
 

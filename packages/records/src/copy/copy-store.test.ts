@@ -320,6 +320,25 @@ test('members are left out, replaced and remapped; collections left out and filt
   expect(await bodies(destination, 'branches')).toEqual([]);
 });
 
+test('shared records that a hook gives one name become one, also where a collection is keyed by them', async () => {
+  const destination = await library.openAnother('joined');
+  const { summary } = await run({
+    destination,
+    select: 'SELECT document_id FROM library.reading_list UNION SELECT document_id FROM library.author',
+    policy: {
+      resources: {
+        'Library.Author': { columns: { '$.authorKey': (scope) => `left(${scope.value}, 1)` } },
+        'Library.ReadingList': { mode: 'insert', rows: { '$.works': 'exclude' } },
+      },
+    },
+  });
+  expect(summary.resources['Library.Author']).toMatchObject({ inserted: 1, matched: 2 });
+  expect(await bodies(destination, 'authors')).toMatchObject([{ authorKey: 'a' }]);
+  expect(await bodies(destination, 'readingLists')).toMatchObject([
+    { authors: [{ authorReference: { authorKey: 'a' }, note: 'x' }] },
+  ]);
+});
+
 test('bits of a mask are remapped by a value map', async () => {
   const destination = await library.openAnother('bits');
   const source = await library.openAnother('bits_source');

@@ -125,7 +125,7 @@ export const checkResource = async (
   }
   if (resource.recompute) {
     const { rows } = await tx.query(
-      `SELECT min(source_document_id) AS source_document_id, count(*) OVER () AS total FROM ${map} WHERE job_id = $1 AND resource_key_id = $2 GROUP BY referential_id HAVING count(*) > 1 LIMIT ${listed}`,
+      `SELECT min(source_document_id) AS source_document_id, count(*) OVER () AS total FROM ${map} WHERE job_id = $1 AND resource_key_id = $2 AND action = 'i' GROUP BY referential_id HAVING count(*) > 1 LIMIT ${listed}`,
       [copy.jobId, key],
     );
     if (rows.length > 0)
@@ -160,7 +160,8 @@ export const settlePending = async (
   resource: PlannedResource,
 ): Promise<void> => {
   await computePending(copy, tx, resource);
-  await tx.query(resolvePending(copy.sql, resource), [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
+  for (const text of resolvePending(copy.sql, resource))
+    await tx.query(text, [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
 };
 
 /** One round; returns how many records it added. */
@@ -233,7 +234,7 @@ export const summariseCopy = async (copy: RecordCopy): Promise<CopySummary> =>
     const map = copy.sql.own('record_copy_map');
     const selection = copy.sql.own('record_copy_selection');
     const { rows } = await tx.query(
-      `SELECT resource_key_id, count(*) FILTER (WHERE action = 'i') AS inserted, count(*) FILTER (WHERE action = 'm') AS matched, count(*) FILTER (WHERE action = 's') AS skipped, count(*) FILTER (WHERE action = 'o') AS overlaid FROM ${map} WHERE job_id = $1 GROUP BY resource_key_id`,
+      `SELECT resource_key_id, count(*) FILTER (WHERE action = 'i') AS inserted, count(*) FILTER (WHERE action IN ('m', 'j')) AS matched, count(*) FILTER (WHERE action = 's') AS skipped, count(*) FILTER (WHERE action = 'o') AS overlaid FROM ${map} WHERE job_id = $1 GROUP BY resource_key_id`,
       [copy.jobId],
     );
     const { rows: selected } = await tx.query(

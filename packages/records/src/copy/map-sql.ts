@@ -122,16 +122,26 @@ FROM (
 ) q`;
 };
 
-/** Decides about the pending records of a resource (`$2` its key), whose referential ids have been computed. */
-export const resolvePending = (sql: CopySql, resource: PlannedResource): string => {
+/**
+ * Decides about the pending records of a resource (`$2` its key), whose referential ids have been computed. Records that match and that
+ * the policy gives one identity become one: the first is inserted, the others join it (`j`).
+ */
+export const resolvePending = (sql: CopySql, resource: PlannedResource): readonly string[] => {
   const map = sql.own('record_copy_map');
-  return `UPDATE ${map} m SET document_id = coalesce(q.existing, ${nextId(sql)}), action = CASE WHEN q.existing IS NULL THEN 'i'::"char" ELSE '${takenAction(resource)}'::"char" END
-FROM (
-  SELECT p.source_document_id AS id, x.document_id AS existing
-  FROM ${map} p LEFT JOIN ${sql.own('referential_identity')} x ON x.referential_id = p.referential_id AND x.resource_key_id = p.resource_key_id
-  WHERE p.job_id = $1 AND p.resource_key_id = $2 AND p.action = 'p' ORDER BY p.source_document_id
-) q
-WHERE m.job_id = $1 AND m.source_document_id = q.id`;
+  const found = `FROM ${map} p LEFT JOIN ${sql.own('referential_identity')} x ON x.referential_id = p.referential_id AND x.resource_key_id = p.resource_key_id`;
+  const pending = `p.job_id = $1 AND p.resource_key_id = $2 AND p.action = 'p'`;
+  const decided = `SET document_id = coalesce(q.joined, q.existing, ${nextId(sql)}), action = CASE WHEN q.joined IS NOT NULL THEN 'j'::"char" WHEN q.existing IS NULL THEN 'i'::"char" ELSE '${takenAction(resource)}'::"char" END`;
+  if (resource.mode === 'insert')
+    return [
+      `UPDATE ${map} m ${decided} FROM (SELECT p.source_document_id AS id, x.document_id AS existing, NULL::bigint AS joined ${found} WHERE ${pending} ORDER BY p.source_document_id) q WHERE m.job_id = $1 AND m.source_document_id = q.id`,
+    ];
+  const leader = (of: string): string =>
+    `o.job_id = $1 AND o.resource_key_id = $2 AND o.referential_id = ${of}.referential_id`;
+  const first = `SELECT DISTINCT ON (p.referential_id) p.source_document_id AS id, x.document_id AS existing, o.document_id AS joined ${found} LEFT JOIN ${map} o ON ${leader('p')} AND o.action = 'i' WHERE ${pending} ORDER BY p.referential_id, p.source_document_id`;
+  return [
+    `UPDATE ${map} m ${decided} FROM (SELECT * FROM (${first}) f ORDER BY f.id) q WHERE m.job_id = $1 AND m.source_document_id = q.id`,
+    `UPDATE ${map} m SET document_id = o.document_id, action = CASE o.action WHEN 'i' THEN 'j'::"char" ELSE o.action END FROM ${map} o WHERE m.job_id = $1 AND m.resource_key_id = $2 AND m.action = 'p' AND ${leader('m')} AND o.action IN ('i', 'j', 'm')`,
+  ];
 };
 
 /** Records of a subclass whose superclass identity another record of the destination has; `$2` the resource's key. */

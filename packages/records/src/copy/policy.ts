@@ -9,7 +9,8 @@
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 
 /**
- * `match`: a record that the destination has under the same identity is used, else it is inserted. `insert`: it is new, and an
+ * `match`: a record that the destination has under the same identity is used, else it is inserted; where hooks give several records
+ * one identity, they become one record. `insert`: it is new, and an
  * identity that exists is a conflict. `exclude`: it does not travel.
  */
 export type ResourceMode = 'match' | 'insert' | 'exclude';

@@ -53,6 +53,12 @@ FROM (
 WHERE m.job_id = $1 AND m.source_document_id = q.id`;
 };
 
+/** Records that joined one that is no longer to be inserted under that id: to be decided about again. */
+const reopenJoined = (sql: CopySql): string => {
+  const map = sql.own('record_copy_map');
+  return `UPDATE ${map} m SET action = 'p', batch = $3::smallint, generation = $2::smallint WHERE m.job_id = $1 AND m.action = 'j' AND NOT EXISTS (SELECT 1 FROM ${map} o WHERE o.job_id = $1 AND o.resource_key_id = m.resource_key_id AND o.action = 'i' AND o.document_id = m.document_id)`;
+};
+
 const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void> => {
   const { sql, plan } = copy;
   const job = sql.own('record_copy_job');
@@ -70,6 +76,7 @@ const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void>
   );
   await tx.query(reopenGone(sql), [copy.jobId, generation, batch]);
   await tx.query(reopenDeleted(sql), [copy.jobId, generation, batch]);
+  await tx.query(reopenJoined(sql), [copy.jobId, generation, batch]);
   for (const resource of recomputed) await settlePending(copy, tx, resource);
   await tx.query(decide(sql), [copy.jobId, batch]);
   for (const resource of plannedByKey(copy).values()) await checkResource(copy, tx, resource);
