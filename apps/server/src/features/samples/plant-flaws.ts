@@ -3,12 +3,12 @@ import type { FamilyPlan, ItemKind, ItemPlan } from './plan-families.ts';
 
 export type FlawKind = 'missing_native' | 'corrupt_pdf' | 'hash_mismatch' | 'fake_tiff';
 
-const victims: Readonly<Record<FlawKind, ItemKind>> = {
-  missing_native: 'xlsx',
-  corrupt_pdf: 'pdf',
-  hash_mismatch: 'txt',
-  fake_tiff: 'scan-tiff',
-};
+const victims: readonly (readonly [kind: ItemKind, flaw: FlawKind])[] = [
+  ['xlsx', 'missing_native'],
+  ['pdf', 'corrupt_pdf'],
+  ['txt', 'hash_mismatch'],
+  ['scan-tiff', 'fake_tiff'],
+];
 
 export class FlawPlan {
   readonly #waiting: Map<ItemKind, FlawKind>;
@@ -16,8 +16,7 @@ export class FlawPlan {
   readonly #families = new Set<number>();
 
   constructor(wanted: boolean) {
-    const kinds = wanted ? (Object.keys(victims) as FlawKind[]) : [];
-    this.#waiting = new Map(kinds.map((flaw) => [victims[flaw], flaw]));
+    this.#waiting = new Map(wanted ? victims : []);
   }
 
   get planted(): readonly FlawKind[] {
