@@ -152,7 +152,8 @@ export const compileValidator = (resource: Resource): ResourceValidator => {
             ...duplicateErrors(group, (item) => {
               const parts = rule.members.map((steps, index) => {
                 const [found] = valuesAt(item.value, steps);
-                const text = found === undefined ? '' : scalarText(found.value);
+                if (found === undefined) return null;
+                const text = scalarText(found.value);
                 return rule.lowered[index] === true ? text.toLowerCase() : text;
               });
               return JSON.stringify(parts);
