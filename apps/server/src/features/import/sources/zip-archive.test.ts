@@ -112,6 +112,16 @@ test.each([
   await expect(readAll(await archive.open(member!))).rejects.toMatchObject({ code: 'source_corrupt' });
 });
 
+test('a member that unpacks to more than it declares is stopped there', async () => {
+  const archive = await open(buildZip([{ name: 'a', content: Buffer.alloc(8_000_000), declaredSize: 1000 }]));
+  let bytes = 0;
+  const reading = (async () => {
+    for await (const chunk of await archive.open(archive.members[0]!)) bytes += (chunk as Buffer).length;
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'source_corrupt' });
+  expect(bytes).toBeLessThan(1_000_000);
+});
+
 test('damaged data ends the stream in an error', async () => {
   const zip = buildZip([
     { name: 'a', content: Buffer.from(Array.from({ length: 5000 }, (_, index) => (index * 7919) % 251)) },

@@ -79,7 +79,7 @@ test('hostile HTML ends within bounds, and the next file is read', async () => {
       'b-table.html': `<html>${'<table><tr><td>'.repeat(3000)}x`,
       'c-fine.html': '<html><p>fine</p>',
     },
-    { parseTimeoutMs: 10_000 },
+    { parseTimeoutMs: 4000 },
   );
   expect(texts['c-fine.html']?.pages).toEqual(['fine']);
   for (const { problems } of Object.values(texts)) {
@@ -175,7 +175,9 @@ test('hostile Office documents give what is good in them, and say what is not', 
     { ratioFloorBytes: 1_000_000, maxRatio: 50 },
   );
   expect(texts['xxe.docx']?.pages.join('')).not.toMatch(/root:|yyyy/u);
-  expect(codesOf(texts['xxe.docx']?.problems ?? [])).toEqual(['corrupt']);
+  expect(texts['xxe.docx']?.problems.map(({ reason }) => reason)).toEqual([
+    'Part word/document.xml: It has a document type declaration, which Office never writes.',
+  ]);
   expect(codesOf(texts['bomb.docx']?.problems ?? [])).toContain('bomb');
   expect(texts['deep.docx']?.pages[0]).toContain('start');
   expect(codesOf(texts['deep.docx']?.problems ?? [])).toEqual(['corrupt']);
