@@ -19,6 +19,8 @@ export interface JsonSuccess {
 export interface TextSuccess {
   readonly status: 200;
   readonly contentType: string;
+  /** The text comes in parts, as they are known, for as long as the client stays. */
+  readonly stream?: true;
 }
 
 /** No body. */
@@ -97,9 +99,11 @@ export interface OperationRequest<O extends Operation> {
 /** What a handler returns: the value of the success schema, text for a `contentType`, or nothing. */
 export type OperationResult<O extends Operation> = O['success'] extends { readonly body: infer B extends z.ZodType }
   ? z.input<B>
-  : O['success'] extends { readonly contentType: string }
-    ? string
-    : void;
+  : O['success'] extends { readonly stream: true }
+    ? AsyncIterable<string>
+    : O['success'] extends { readonly contentType: string }
+      ? string
+      : void;
 
 /** What a client gets back. */
 export type OperationResponse<O extends Operation> = O['success'] extends { readonly body: infer B extends z.ZodType }

@@ -10,6 +10,7 @@
  * 5. A registry that `checkRegistry` refuses does not start.
  */
 import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { CaseboundError, checkRegistry, sharedErrorCodes } from '@casebound/contract';
 import type { ErrorCode, HandlersOf, Operation, OperationHandler, OperationMap, Permission } from '@casebound/contract';
@@ -84,7 +85,8 @@ const sendProblem = (reply: FastifyReply, exchange: Exchange, thrown: unknown): 
 
 const sendAnswer = (reply: FastifyReply, answer: Answer): FastifyReply => {
   if (answer.contentType !== undefined) reply.type(answer.contentType);
-  return reply.code(answer.status).send(answer.body);
+  const { body } = answer;
+  return reply.code(answer.status).send(typeof body === 'object' ? Readable.from(body) : body);
 };
 
 const isDeclared = (operation: Operation, error: unknown): boolean => {

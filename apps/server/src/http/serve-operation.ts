@@ -8,7 +8,7 @@ import type { RawInput } from './validate-input.ts';
 export interface Answer {
   readonly status: number;
   readonly contentType: string | undefined;
-  readonly body: string | undefined;
+  readonly body: string | AsyncIterable<string> | undefined;
 }
 
 export interface Call {
@@ -30,6 +30,9 @@ const encodeBody = (name: string, schema: z.ZodType, result: unknown): string =>
   throw new CaseboundError('internal', `The result of ${name} is not what the contract says.`, { cause: parsed.error });
 };
 
+const isStream = (value: unknown): value is AsyncIterable<string> =>
+  typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+
 const encodeAnswer = (name: string, operation: Operation, result: unknown): Answer => {
   const answer = successKind(operation.success);
   const { status } = answer.success;
@@ -41,8 +44,10 @@ const encodeAnswer = (name: string, operation: Operation, result: unknown): Answ
         body: encodeBody(name, answer.success.body, result),
       };
     case 'text':
-      if (typeof result !== 'string') throw new CaseboundError('internal', `The result of ${name} is not text.`);
-      return { status, contentType: answer.success.contentType, body: result };
+      if (answer.success.stream === true ? !isStream(result) : typeof result !== 'string')
+        throw new CaseboundError('internal', `The result of ${name} is not text.`);
+      // One of the two, as was looked at.
+      return { status, contentType: answer.success.contentType, body: result as string | AsyncIterable<string> };
     case 'empty':
       return { status, contentType: undefined, body: undefined };
   }

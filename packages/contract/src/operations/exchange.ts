@@ -285,6 +285,18 @@ export const exchangeOperations = {
     success: { status: 200, body: z.object({ items: z.array(ExchangeItem), next: z.string().nullable() }) },
     errors: ['exchange_not_found', 'case_not_found', 'case_busy'],
   },
+  watchExchange: {
+    method: 'GET',
+    path: '/v1/exchanges/{jobId}/progress',
+    summary: 'Follow an exchange as a stream of events',
+    description:
+      'Server-sent events: `progress` whenever something has changed, `end` with the last of it. Each holds the whole exchange, so a client that reconnects has missed nothing. A comment every 15 seconds keeps the connection.',
+    tag: 'exchanges',
+    permission: 'case.read',
+    params: jobParams,
+    success: { status: 200, contentType: 'text/event-stream', stream: true },
+    errors: ['exchange_not_found'],
+  },
   cancelExchange: {
     method: 'POST',
     path: '/v1/exchanges/{jobId}/cancel',

@@ -5,6 +5,7 @@ import { getJob, listJobs } from './job-store.ts';
 import { listItems } from './list-items.ts';
 import { previewExchange } from './preview-exchange.ts';
 import { requestExchange } from './request-exchange.ts';
+import { watchExchange } from './watch-exchange.ts';
 import { cancelExchange, retryFailed, rollBack } from './steer-exchange.ts';
 import { checkManifest, readManifest } from './verification/check-manifest.ts';
 import type { VerificationParts } from './verification/read-facts.ts';
@@ -34,6 +35,7 @@ export const createExchangeHandlers = (dependencies: VerificationParts): Exchang
         await control.transaction({ readOnly: true }, async (tx) => getJob(tx, params.jobId)),
       ),
     listExchangeItems: async ({ params, query }) => listItems(dependencies, params.jobId, query),
+    watchExchange: async ({ params, signal }) => watchExchange(dependencies, params.jobId, signal),
     cancelExchange: async ({ params }) =>
       describeExchange(dependencies, await cancelExchange(dependencies, params.jobId)),
     retryExchange: async ({ params }) => {

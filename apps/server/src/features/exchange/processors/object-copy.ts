@@ -113,6 +113,10 @@ export const createObjectCopy =
       }),
       { readOnly: true, signal },
     );
+    const { annotations, includeNatives, nativesOfRedacted } = job.request;
+    /** What is redacted travels as anything else does when neither is so. */
+    const asksForRedactions =
+      annotations.redactionsAs === 'brand_in' || (includeNatives && nativesOfRedacted === 'withhold');
     const arrived: Variant[] = [];
     let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
@@ -136,7 +140,7 @@ export const createObjectCopy =
       concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId, sourceExhibitId } = exhibit;
-        const isHidden = await hasRedaction(engine, job.sourceCaseId, exhibit, signal);
+        const isHidden = asksForRedactions && (await hasRedaction(engine, job.sourceCaseId, exhibit, signal));
         const isRedacted = isHidden || marked.has(sourceExhibitId);
         const { wanted, withheld } = wantedObjects(
           job,

@@ -158,7 +158,7 @@ test('a changed record, a changed value and a removed object are found', async (
   const { id, _etag, _lastModifiedDate, ...body } = JSON.parse(bodies.get(ids[2]!)!.body) as Record<string, never> & {
     id: string;
   };
-  await putDocument(store, resource, id, { ...body, privilege: 'Privileged' } as never);
+  await putDocument(store, resource, id, { ...body, privilege: 'Privileged' });
   await fields.update(to, testActor, { exhibitId: ids[0]!, values: { Matter: 'Halcyon' } });
   const item = ManifestLineForm.parse(JSON.parse((await linesOf(job))[2]!));
   if (item.kind !== 'item') throw new Error('not an item');
