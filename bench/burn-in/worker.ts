@@ -1,75 +1,83 @@
-/** One worker of the bench: runs one way of burning in over the same bytes for a while, and posts how many pages it finished. */
+/** One worker of the bench: does one kind of work over the same bytes for a while, each time it is asked, and posts how many pages it finished. */
 import {
   createPdfEngine,
+  type InstantJson,
   openDocument,
   parseInstantJson,
   produceDocument,
+  readPageText,
+  renderPage,
   searchText,
   type PdfEngine,
+  type Stamp,
+  type TextMatch,
 } from '@casebound/pdf';
 import { parentPort, workerData } from 'node:worker_threads';
+import { bareBurnIn, bareRender, bareText } from './bare-pdfium.ts';
 
-interface Task {
-  readonly way: 'bare' | 'ours' | 'verified';
+export interface BenchStart {
   readonly pdf: Uint8Array;
   readonly wasm: Uint8Array;
-  readonly milliseconds: number;
   readonly query: string;
 }
 
-const task = workerData as Task;
+const start = workerData as BenchStart;
+const { pdf } = start;
+const DPI = 150;
 
-/** PDFium alone: mark, apply and flatten redactions, add a text object for each stamp, regenerate, save. Nothing is checked. */
-const bare = (engine: PdfEngine, pdf: Uint8Array, matches: ReturnType<typeof searchText>): number => {
-  using document = openDocument(engine, pdf);
-  engine.call('burn in', (native, heap) => {
+const stamps: readonly Stamp[] = [
+  { anchor: 'bottom-right', text: (pageIndex) => `ACME${pageIndex}` },
+  { anchor: 'top-center', text: 'CONFIDENTIAL' },
+];
+
+type Work = (engine: PdfEngine, annotations: InstantJson, matches: readonly TextMatch[]) => number | Promise<number>;
+
+const eachPage =
+  (body: (engine: PdfEngine, document: ReturnType<typeof openDocument>, pageIndex: number) => void): Work =>
+  (engine) => {
+    using document = openDocument(engine, pdf);
     for (let pageIndex = 0; pageIndex < document.pageCount; pageIndex += 1) {
-      const page = document.page(pageIndex);
-      const height = native.FPDF_GetPageHeightF(page);
-      for (const match of matches.filter((one) => one.pageIndex === pageIndex))
-        for (const rect of match.rects) {
-          heap.scope((allocate) => {
-            const annotation = native.FPDFPage_CreateAnnot(page, 28);
-            const box = allocate(16);
-            const top = height - rect.top;
-            heap.write(
-              box,
-              new Uint8Array(Float32Array.of(rect.left, top, rect.left + rect.width, top - rect.height).buffer),
-            );
-            native.FPDFAnnot_SetRect(annotation, box);
-            native.EPDFAnnot_ApplyRedaction(page, annotation);
-            native.FPDFPage_CloseAnnot(annotation);
-          });
-        }
-      for (const [text, x, y] of [
-        [`ACME${pageIndex}`, 500, 20],
-        ['CONFIDENTIAL', 250, 770],
-      ] as const)
-        heap.scope((allocate) => {
-          const object = native.FPDFPageObj_NewTextObj(document.handle, 'Helvetica', 10);
-          native.FPDFText_SetText(object, heap.wide(allocate, text));
-          native.FPDFPageObj_Transform(object, 1, 0, 0, 1, x, y);
-          native.FPDFPage_InsertObject(page, object);
-        });
-      native.FPDFPage_GenerateContent(page);
+      body(engine, document, pageIndex);
+      document.releasePage(pageIndex);
     }
-    const writer = native.PDFiumExt_OpenFileWriter();
-    native.PDFiumExt_SaveAsCopy(document.handle, writer);
-    const size = native.PDFiumExt_GetFileWriterSize(writer);
-    heap.scope((allocate) => {
-      const target = allocate(size);
-      native.PDFiumExt_GetFileWriterData(writer, target, size);
-      heap.bytes(target, size);
-    });
-    native.PDFiumExt_CloseFileWriter(writer);
-  });
-  return document.pageCount;
-};
+    return document.pageCount;
+  };
 
-const engine = await createPdfEngine({ wasm: task.wasm });
+const kinds = {
+  'burn-in bare': (engine, _annotations, matches) => bareBurnIn(engine, pdf, matches),
+  'burn-in unproved': async (engine, annotations) =>
+    (await produceDocument(engine, pdf, { annotations, stamps, verify: false })).pages,
+  'burn-in proved': async (engine, annotations) => (await produceDocument(engine, pdf, { annotations, stamps })).pages,
+  'text bare': (engine) => bareText(engine, pdf),
+  'text ours': eachPage((_engine, document, pageIndex) => readPageText(document, pageIndex)),
+  'render bare': (engine) => bareRender(engine, pdf, DPI),
+  'render ours': eachPage((_engine, document, pageIndex) => renderPage(document, pageIndex, { dpi: DPI })),
+  'redact bare': (engine, _annotations, matches) => bareBurnIn(engine, pdf, matches, { redact: true, stamp: false }),
+  'redact ours': async (engine, annotations) => (await produceDocument(engine, pdf, { annotations })).pages,
+  'stamp bare': (engine) => bareBurnIn(engine, pdf, [], { redact: false, stamp: true }),
+  'stamp ours': async (engine) => (await produceDocument(engine, pdf, { stamps })).pages,
+} satisfies Readonly<Record<string, Work>>;
+
+export type BenchKind = keyof typeof kinds;
+
+export interface BenchRequest {
+  readonly kind: BenchKind;
+  readonly milliseconds: number;
+}
+
+export interface BenchAnswer {
+  readonly pages: number;
+  readonly seconds: number;
+  /** Time of this thread on a core: what a busy machine takes away is not in it, nor is garbage collection beside it. */
+  readonly cpuSeconds: number;
+  readonly redactions: number;
+  readonly memory: number;
+}
+
+const engine = await createPdfEngine({ wasm: start.wasm });
 const matches = (() => {
-  using document = openDocument(engine, task.pdf);
-  return searchText(document, task.query);
+  using document = openDocument(engine, pdf);
+  return searchText(document, start.query);
 })();
 const annotations = parseInstantJson({
   annotations: matches.map(({ pageIndex, rects }, at) => ({
@@ -79,27 +87,29 @@ const annotations = parseInstantJson({
     rects: rects.map(({ left, top, width, height }) => [left, top, width, height]),
   })),
 });
-const once = async (): Promise<number> => {
-  if (task.way === 'bare') return bare(engine, task.pdf, matches);
-  const { pages } = await produceDocument(engine, task.pdf, {
-    annotations,
-    verify: task.way === 'verified',
-    stamps: [
-      { anchor: 'bottom-right', text: (pageIndex) => `ACME${pageIndex}` },
-      { anchor: 'top-center', text: 'CONFIDENTIAL' },
-    ],
-  });
-  return pages;
+const cpuSince = (before: NodeJS.CpuUsage): number => {
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1_000_000;
 };
-await once();
-let pages = 0;
-const started = performance.now();
-while (performance.now() - started < task.milliseconds) pages += await once();
-const outcome = {
-  pages,
-  seconds: (performance.now() - started) / 1000,
-  redactions: matches.length,
-  memory: engine.memoryBytes,
-};
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a message port of Node has no origin
-parentPort?.postMessage(outcome);
+const warm = new Set<BenchKind>();
+
+parentPort?.on('message', ({ kind, milliseconds }: BenchRequest) => {
+  void (async () => {
+    const work: Work = kinds[kind];
+    if (!warm.has(kind)) await work(engine, annotations, matches);
+    warm.add(kind);
+    let pages = 0;
+    const started = performance.now();
+    const before = process.threadCpuUsage();
+    while (performance.now() - started < milliseconds) pages += await work(engine, annotations, matches);
+    const answer: BenchAnswer = {
+      pages,
+      seconds: (performance.now() - started) / 1000,
+      cpuSeconds: cpuSince(before),
+      redactions: matches.length,
+      memory: engine.memoryBytes,
+    };
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a message port of Node has no origin
+    parentPort?.postMessage(answer);
+  })();
+});
