@@ -351,16 +351,6 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   };
   if (options.schema === 'migrate') await migrateAllCases();
 
-  const importing = {
-    sessions: databases.cases,
-    records,
-    fields,
-    objects,
-    onAudited: audit.note,
-    crashPoint,
-    log: log.with({ component: 'import' }),
-    chunkRows: config.import.chunkRows,
-  };
   const pdf = createPdfWorkers(config.pdfWorkers);
   resources.defer(async () => pdf.close());
   const ocr = await createOcr(config.ocr);
@@ -368,6 +358,19 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   const pageTexts = createPageTexts({ workers: pdf, ocr, config: config.ocr });
   const engine = await openEngine(options, { clock, secrets, metrics, cases: databases.cases, objects, workers: pdf });
   resources.defer(async () => engine.close());
+  const importing = {
+    sessions: databases.cases,
+    records,
+    fields,
+    objects,
+    engine,
+    pdf,
+    pageTexts,
+    onAudited: audit.note,
+    crashPoint,
+    log: log.with({ component: 'import' }),
+    chunkRows: config.import.chunkRows,
+  };
   const soleProcess = config.database.kind === 'embedded' && options.schema === 'migrate';
   const exchanges = createExchanges({
     control: databases.control,

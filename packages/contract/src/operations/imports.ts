@@ -5,12 +5,13 @@ import { Progress } from '../events/declare-event.ts';
 import type { Operation } from '../operation.ts';
 import { wireInteger } from './parameters.ts';
 
-/** States of an import; the first five pass, the others are ends. */
+/** States of an import; the first six pass, the others are ends. */
 export const ImportState = z.enum([
   'accepted',
   'planning',
   'staging',
   'importing',
+  'processing',
   'cancelling',
   'finished',
   'finished_with_errors',
@@ -84,6 +85,10 @@ export const ImportRequest = z
       .default('DOC')
       .describe('Of documents whose source numbers none.'),
     rootedPaths: z.enum(['refuse', 'strip']).default('refuse'),
+    ocr: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe('Recognise the text of pages that have none that can be read.'),
     strict: z.boolean().default(false).describe('The first rejected row ends the import, and undoes it.'),
   })
   .meta({ id: 'ImportRequest' });

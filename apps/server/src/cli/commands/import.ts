@@ -31,6 +31,7 @@ interface ImportOptions {
   readonly custodian?: string;
   readonly prefix?: string;
   readonly rootedPaths?: string;
+  readonly ocr?: boolean;
   readonly strict?: boolean;
   readonly dryRun?: boolean;
   readonly detach?: boolean;
@@ -61,6 +62,7 @@ const requestOf = async (context: CliContext, given: string, options: ImportOpti
     ...(options.custodian === undefined ? {} : { custodian: options.custodian }),
     ...(options.prefix === undefined ? {} : { controlNumberPrefix: options.prefix }),
     ...(options.rootedPaths === undefined ? {} : { rootedPaths: options.rootedPaths }),
+    ocr: options.ocr === false ? 'off' : 'auto',
     strict: options.strict === true,
   });
   if (parsed.success) return parsed.data;
@@ -295,6 +297,7 @@ export const registerImport: RegisterCommand = (program, context) => {
     .option('--custodian <name>', 'of documents whose source names none')
     .option('--prefix <text>', 'control numbers of documents whose source numbers none', 'DOC')
     .option('--rooted-paths <what>', 'paths that start at a drive: refuse|strip', 'refuse')
+    .option('--no-ocr', 'leave pages without text as they are')
     .option('--strict', 'the first rejected row ends the import and undoes it')
     .option('--dry-run', 'say what the import would do')
     .option('--detach', 'do not wait for the end (needs a running server)');

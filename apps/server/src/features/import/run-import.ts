@@ -12,10 +12,11 @@ import { bulkWrite } from '@casebound/records';
 import type { CaseSessions, Transaction, TransactionOptions } from '../../database/index.ts';
 import type { CrashPoint } from '../../platform/crash-points/Port.ts';
 import type { Log } from '../../platform/log/Port.ts';
-import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import type { Fields } from '../fields/index.ts';
 import { type CaseRecords, caseResource } from '../records/index.ts';
 import { insertProblems, problem, type RowProblem } from './import-problem.ts';
+import type { ProcessParts } from './process/process-document.ts';
+import { processDocuments } from './process/process-documents.ts';
 import { openSource, planImport } from './plan/plan-import.ts';
 import { openRowSource } from './rows/open-row-source.ts';
 import type { RowSource, SourceRow } from './source-row.ts';
@@ -38,11 +39,10 @@ import { SharedRecords } from './write/shared-records.ts';
 import { type ListedPage, storeFiles, type StoredFiles } from './write/store-files.ts';
 import { undoImport } from './write/undo-import.ts';
 
-export interface RunImportDependencies {
+export interface RunImportDependencies extends ProcessParts {
   readonly sessions: CaseSessions;
   readonly records: CaseRecords;
   readonly fields: Fields;
-  readonly objects: ObjectStore;
   /** Called when the audit trail of a case has grown. */
   readonly onAudited?: (caseId: CaseId) => void;
   readonly crashPoint: CrashPoint;
@@ -115,11 +115,15 @@ class ImportRun {
       if (this.#job.plan === null) await this.#plan();
       const source = await this.#open();
       try {
-        await this.#stage(source);
-        await this.#importRows(source);
+        if (this.#job.state !== 'processing') {
+          await this.#stage(source);
+          await this.#importRows(source);
+        }
       } finally {
         await source.close();
       }
+      await this.#link();
+      await this.#process();
       await this.#finish();
     } catch (error) {
       await this.#fail(error);
@@ -374,18 +378,48 @@ class ImportRun {
     });
   }
 
-  async #finish(): Promise<void> {
+  /** What only the whole source says: parents that came after their children, and what duplicates add. */
+  async #link(): Promise<void> {
+    if (this.#job.state === 'processing') return;
     await linkLateParents(this.#with.records, this.#caseId, this.#job, async (fn) => this.#transaction(fn));
     await addToOriginals(this.#with.records, this.#caseId, this.#job, async (fn) => this.#transaction(fn));
-    this.#with.crashPoint('import.finishing');
     await this.#transaction(async (tx) => {
       await this.#advance(
         tx,
         ['importing'],
-        `state = CASE WHEN EXISTS (SELECT FROM import_problem WHERE job_id = $1 AND severity = 'error') THEN 'finished_with_errors' ELSE 'finished' END,
-         finished_at = now(), row_done = rows`,
+        `state = 'processing', row_done = rows, to_process = (SELECT count(*) FROM import_processing WHERE import_processing.job_id = $1)`,
       );
       await dropStage(tx, this.#job.job_id);
+    });
+    this.#job = { ...this.#job, state: 'processing' };
+    this.#with.crashPoint('import.linked');
+  }
+
+  async #process(): Promise<void> {
+    await processDocuments({
+      parts: this.#with,
+      records: this.#with.records,
+      caseId: this.#caseId,
+      job: this.#job,
+      ocr: this.#job.request.ocr === 'auto',
+      transact: async (fn) => this.#transaction(fn),
+      advance: async (tx, documents) => {
+        await this.#advance(tx, ['processing'], 'processed = processed + $4', [documents]);
+        this.#with.crashPoint('import.set.processed');
+      },
+      signal: this.#signal,
+    });
+  }
+
+  async #finish(): Promise<void> {
+    this.#with.crashPoint('import.finishing');
+    await this.#transaction(async (tx) => {
+      await this.#advance(
+        tx,
+        ['processing'],
+        `state = CASE WHEN EXISTS (SELECT FROM import_problem WHERE job_id = $1 AND severity = 'error') THEN 'finished_with_errors' ELSE 'finished' END,
+         finished_at = now()`,
+      );
     });
     this.#with.log.info('import finished', { caseId: this.#caseId, jobId: this.#job.job_id });
   }
@@ -399,10 +433,12 @@ class ImportRun {
     if (this.#signal.aborted || !(error instanceof CaseboundError) || error.family !== 'permanent') throw error;
     await this.#transaction(async (tx) => {
       await insertProblems(tx, this.#job.job_id, 'run', [problem('error', error.code, error.message)]);
-      await this.#advance(tx, ['planning', 'staging', 'importing'], `error_code = $4, error_detail = $5`, [
-        error.code,
-        error.message.slice(0, 2_000),
-      ]);
+      await this.#advance(
+        tx,
+        ['planning', 'staging', 'importing', 'processing'],
+        `error_code = $4, error_detail = $5`,
+        [error.code, error.message.slice(0, 2_000)],
+      );
     });
     await this.#undo('failed');
   }
@@ -412,7 +448,7 @@ class ImportRun {
     await this.#transaction(async (tx) => {
       await this.#advance(
         tx,
-        ['planning', 'staging', 'importing', 'cancelling'],
+        ['planning', 'staging', 'importing', 'processing', 'cancelling'],
         `state = $4, finished_at = now(), imported = 0, overlaid = 0, duplicates = 0, rejected = rows`,
         [end],
       );

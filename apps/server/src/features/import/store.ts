@@ -30,6 +30,8 @@ const JobRow = z.object({
   rejected: count,
   files: count,
   bytes: count,
+  processed: count,
+  to_process: count,
   problems: count,
   created_by: z.string(),
   actor: Actor,
@@ -51,8 +53,10 @@ export const toImportJob = (caseId: CaseId, row: StoredImport): ImportJob => {
   const done = row.imported + row.overlaid + row.rejected + row.duplicates;
   const seconds =
     row.started_at === null ? 0 : ((row.finished_at ?? row.updated_at).getTime() - row.started_at.getTime()) / 1000;
-  const perSecond = seconds > 0 ? row.row_done / seconds : 0;
-  const left = Math.max(0, row.rows - row.row_done);
+  const isProcessing = row.state === 'processing';
+  const [at, all] = isProcessing ? [row.processed, row.to_process] : [row.row_done, row.rows];
+  const perSecond = seconds > 0 ? at / seconds : 0;
+  const left = Math.max(0, all - at);
   return {
     jobId: row.job_id as JobId,
     caseId,
@@ -71,9 +75,9 @@ export const toImportJob = (caseId: CaseId, row: StoredImport): ImportJob => {
       bytes: row.bytes,
     },
     progress: {
-      done: isEnded(row.state) ? done : row.row_done,
+      done: isEnded(row.state) ? done : at,
       failed: row.rejected,
-      total: row.rows === 0 && !isEnded(row.state) ? null : row.rows,
+      total: row.rows === 0 && !isEnded(row.state) ? null : isEnded(row.state) ? row.rows : all,
       perSecond: Math.round(perSecond * 10) / 10,
       etaSeconds: perSecond > 0 && !isEnded(row.state) ? Math.round(left / perSecond) : null,
     },
@@ -117,7 +121,7 @@ export const claimImport = async (tx: Queryable, jobId: string): Promise<StoredI
   const { rowCount } = await tx.query(
     `UPDATE import_job SET fence = fence + 1, started_at = coalesce(started_at, now()), updated_at = now(),
             state = CASE WHEN state = 'accepted' THEN 'planning' ELSE state END
-     WHERE job_id = $1 AND state IN ('accepted', 'planning', 'staging', 'importing', 'cancelling')`,
+     WHERE job_id = $1 AND state IN ('accepted', 'planning', 'staging', 'importing', 'processing', 'cancelling')`,
     [jobId],
   );
   return rowCount === 1 ? findImport(tx, jobId) : undefined;

@@ -25,6 +25,8 @@ export const crashPointNames = [
   'import.staged',
   'import.chunk.written',
   'import.chunk.committed',
+  'import.linked',
+  'import.set.processed',
   'import.finishing',
   'exchange.initiating.begin',
   'exchange.initiating.done',

@@ -15,7 +15,7 @@ export interface FoundLoadFiles {
 }
 
 const maxDepth = 4;
-const maxLookedAt = 200_000;
+const maxLookedAt = 2_000_000;
 const maxSmallTables = 20;
 const looseTable = /\.(?:csv|tsv|txt)$/i;
 

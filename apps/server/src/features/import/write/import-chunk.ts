@@ -14,6 +14,7 @@ import { recordChanges } from '../../audit/index.ts';
 import { linkSegment, segmentKey, writeSegment } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
+import { insertProcessing } from '../process/processing-store.ts';
 import type { SourceRow } from '../source-row.ts';
 import type { StagedRow } from '../store.ts';
 import type { SharedRecords } from './shared-records.ts';
@@ -188,6 +189,24 @@ export const importChunk = async (
   });
   const imported = ordered.filter((it) => ids.has(it.row.row) && !refused.has(it.row.row));
   await writeValues(tx, context, imported, ids, chunkStart);
+  await insertProcessing(
+    tx,
+    context.jobId,
+    imported.flatMap((it) => {
+      const exhibitId = ids.get(it.row.row);
+      return exhibitId === undefined || !needsProcessing(it.stored)
+        ? []
+        : [
+            {
+              exhibitId,
+              documentKey: documentKeyOf(context.jobId, it.row.row),
+              row: it.row.row,
+              line: it.row.line,
+              hasAnnotations: it.stored.hasAnnotations,
+            },
+          ];
+    }),
+  );
   await recordChanges(
     tx,
     { actor: context.actor.kind === 'account' ? context.actor.accountId : 'system', origin: `import ${context.jobId}` },
@@ -207,6 +226,10 @@ export const importChunk = async (
   );
   return { imported: imported.length, rejected: refused.size, exhibits: ids, problems };
 };
+
+/** Page images, PDFs and annotations are looked into once the rows are in. */
+const needsProcessing = ({ variants, mime, hasAnnotations }: StoredFiles): boolean =>
+  hasAnnotations || mime === 'application/pdf' || variants.some((one) => one['type'] === 'image');
 
 const writeValues = async (
   tx: Transaction,

@@ -1,0 +1,301 @@
+/**
+ * What is made of one document after its row is in: a PDF of its page images, its pages with sizes and text, and its annotations in the
+ * document engine.
+ *
+ * - Objects and the engine's document are written under names that are known before, so doing it again gives the same.
+ * - What a file does not allow (damaged, encrypted, no image at all) is a problem of its row and ends nothing else.
+ */
+import { BatchId, CaseboundError, DocumentId, ExhibitId, type CaseId } from '@casebound/contract';
+import { type InstantJson, kindOf, parseInstantJson } from '@casebound/pdf';
+import type { JsonValue } from '@casebound/records';
+import { type DocumentEngine, formatDocumentId, type PdfWorkers } from '../../../platform/document-engine/Port.ts';
+import { objectKey, type ObjectStore } from '../../../platform/object-store/Port.ts';
+import { readBytes } from '../../../platform/object-store/read-bytes.ts';
+import type { PageTexts } from '../../../platform/ocr/Port.ts';
+import { problem, type RowProblem } from '../import-problem.ts';
+import { annotationsKey, type DocumentPlace, pageTextKey, pdfKey } from '../write/object-keys.ts';
+import type { Processable } from './processing-store.ts';
+
+export interface ProcessParts {
+  readonly objects: ObjectStore;
+  readonly engine: DocumentEngine;
+  readonly pdf: PdfWorkers;
+  readonly pageTexts: PageTexts;
+}
+
+/** The document and its exhibit as the record store has them. */
+export interface StoredPair {
+  readonly document: { readonly [key: string]: JsonValue };
+  readonly exhibit: { readonly [key: string]: JsonValue };
+}
+
+export interface Processed {
+  /** Members to replace; null when nothing changes. */
+  readonly document: { readonly [key: string]: JsonValue } | null;
+  readonly exhibit: { readonly [key: string]: JsonValue } | null;
+  readonly problems: readonly RowProblem[];
+}
+
+/** Largest PDF or image that is taken into memory. */
+const maxBytes = 1024 * 1024 * 1024;
+const maxAnnotationBytes = 64 * 1024 * 1024;
+
+interface Variant {
+  readonly type: string;
+  readonly position: number;
+  readonly objectKey: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly mimeType?: string;
+  readonly fileName?: string;
+}
+
+const variantsOf = (document: StoredPair['document']): readonly Variant[] =>
+  // Written by this feature, and checked by the record store.
+  Array.isArray(document['variants']) ? (document['variants'] as unknown as readonly Variant[]) : [];
+
+class DocumentRun {
+  readonly problems: RowProblem[] = [];
+  readonly #parts: ProcessParts;
+  readonly #place: DocumentPlace;
+  readonly #it: Processable;
+  readonly #ocr: boolean;
+  readonly #signal: AbortSignal;
+
+  constructor(parts: ProcessParts, place: DocumentPlace, it: Processable, ocr: boolean, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#place = place;
+    this.#it = it;
+    this.#ocr = ocr;
+    this.#signal = signal;
+  }
+
+  #say(severity: RowProblem['severity'], code: string, reason: string, field: string): void {
+    this.problems.push(problem(severity, code, reason, { row: this.#it.row, line: this.#it.line, field }));
+  }
+
+  /** Runs work on content; what content does not allow becomes a problem. */
+  async #guarded<T>(field: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CaseboundError) || error.family !== 'permanent') throw error;
+      this.#say('error', error.code, error.message, field);
+      return undefined;
+    }
+  }
+
+  async #read(key: string, most = maxBytes): Promise<Uint8Array> {
+    return readBytes(this.#parts.objects, objectKey(key), { maxBytes: most, signal: this.#signal });
+  }
+
+  /** The PDF as a variant: that of the native, or one made of the page images. */
+  async pdfVariant(variants: readonly Variant[], listedPages: number): Promise<Variant | undefined> {
+    const present = variants.find((one) => one.type === 'pdf');
+    if (present !== undefined) return present;
+    const native = variants.find((one) => one.type === 'native' && one.mimeType === 'application/pdf');
+    const key = pdfKey(this.#place);
+    const { objects } = this.#parts;
+    const images = variants.filter((one) => one.type === 'image').toSorted((a, b) => a.position - b.position);
+    if (images.length > 0 && images.length < listedPages) {
+      // Pages would move up, and what lies on one would come to lie on another.
+      this.#say(
+        'error',
+        'page_image_missing',
+        `Only ${images.length} of ${listedPages} page images are there, so no PDF is made of them.`,
+        'image',
+      );
+      return undefined;
+    }
+    if (images.length > 0) {
+      const made = await this.#guarded('image', async () => {
+        const only = images[0];
+        if (images.length === 1 && only?.mimeType === 'application/pdf') {
+          return objects.copy(objectKey(only.objectKey), key, {
+            expected: { sha256: only.sha256 },
+            signal: this.#signal,
+          });
+        }
+        const bytes: Uint8Array[] = [];
+        for (const image of images) bytes.push(await this.#read(image.objectKey));
+        const pdf = await this.#parts.pdf.mergeImages({ images: bytes }, { signal: this.#signal });
+        return objects.put(key, pdf, { contentType: 'application/pdf', signal: this.#signal });
+      });
+      if (made !== undefined) return pdfOf(made, undefined);
+    }
+    if (native === undefined) return undefined;
+    const info = await this.#guarded('native', async () =>
+      this.#parts.pdf.pageInfo({ pdf: await this.#read(native.objectKey) }, { signal: this.#signal }),
+    );
+    if (info === undefined) return undefined;
+    const copied = await objects.copy(objectKey(native.objectKey), key, {
+      expected: { sha256: native.sha256 },
+      signal: this.#signal,
+    });
+    return pdfOf(copied, native.fileName);
+  }
+
+  /** Sizes of all pages, and the text of those that have none. */
+  async pages(
+    bytes: Uint8Array,
+    known: readonly JsonValue[],
+  ): Promise<{ readonly pages: JsonValue[]; readonly texts: Variant[] } | undefined> {
+    return this.#guarded('pdf', async () => {
+      const { pages: sizes } = await this.#parts.pdf.pageInfo(
+        { pdf: Uint8Array.from(bytes) },
+        { signal: this.#signal },
+      );
+      const before = known.map((page) =>
+        typeof page === 'object' && page !== null && !Array.isArray(page) ? page : {},
+      );
+      const hasText = before.some((page) => page['textSha256'] !== undefined);
+      const pages: { [key: string]: JsonValue }[] = Array.from(
+        { length: Math.max(sizes.length, before.length) },
+        (_, index) => {
+          const size = sizes[index];
+          return {
+            ...before[index],
+            ...(size === undefined
+              ? {}
+              : { width: round(size.width), height: round(size.height), rotation: size.rotation }),
+            textSource: before[index]?.['textSource'] ?? 'none',
+          };
+        },
+      );
+      const texts: Variant[] = [];
+      if (!hasText) {
+        for await (const found of this.#pageTexts(bytes)) {
+          const text = found.text.trim() === '' ? '' : found.text;
+          if (text === '') continue;
+          const position = found.pageIndex + 1;
+          const key = pageTextKey(this.#place, position);
+          const { size, sha256 } = await this.#parts.objects.put(
+            key,
+            Buffer.from(text.replaceAll('\0', '\uFFFD'), 'utf8'),
+            {
+              contentType: 'text/plain; charset=utf-8',
+            },
+          );
+          pages[found.pageIndex] = {
+            ...pages[found.pageIndex],
+            textSource: found.source === 'ocr' ? 'ocr' : 'document',
+            textSize: size,
+            textSha256: sha256,
+          };
+          texts.push({ type: 'text', position, objectKey: key, size, sha256, mimeType: 'text/plain' });
+        }
+      }
+      return { pages, texts };
+    });
+  }
+
+  async *#pageTexts(
+    bytes: Uint8Array,
+  ): AsyncIterable<{ readonly pageIndex: number; readonly text: string; readonly source: 'pdf' | 'ocr' }> {
+    if (this.#ocr) {
+      yield* this.#parts.pageTexts.pageTextsOf(bytes, { signal: this.#signal });
+      return;
+    }
+    for (const page of await this.#parts.pdf.text({ pdf: Uint8Array.from(bytes) }, { signal: this.#signal }))
+      yield { ...page, source: 'pdf' };
+  }
+
+  /** Puts the document and what lies on it into the engine. @returns whether redactions do */
+  async annotate(bytes: Uint8Array): Promise<{ readonly redacted: boolean } | undefined> {
+    return this.#guarded('annotations', async () => {
+      const json = parse(await this.#read(annotationsKey(this.#place), maxAnnotationBytes));
+      const id = formatDocumentId({
+        caseId: this.#place.caseId,
+        batchId: BatchId.parse(this.#place.batchId),
+        documentId: DocumentId.parse(this.#it.documentId),
+        exhibitId: ExhibitId.parse(this.#it.exhibitId),
+      });
+      const { engine } = this.#parts;
+      await engine.putDocument(id, Uint8Array.from(bytes), { replace: true, signal: this.#signal });
+      await engine.importInstantJson(id, json, { replace: true, signal: this.#signal });
+      return { redacted: json.annotations.some((one) => kindOf(one) === 'redaction') };
+    });
+  }
+
+  /** Annotations need a page to lie on. */
+  noPages(): void {
+    if (this.#it.hasAnnotations)
+      this.#say(
+        'error',
+        'annotations_without_pages',
+        'The row has annotations, and no PDF or image that they could lie on.',
+        'annotations',
+      );
+  }
+
+  readBytesOf(variant: Variant): Promise<Uint8Array | undefined> {
+    return this.#guarded('pdf', async () => this.#read(variant.objectKey));
+  }
+}
+
+const round = (points: number): number => Math.round(points * 1_000) / 1_000;
+
+const parse = (bytes: Uint8Array): InstantJson => {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new CaseboundError('annotation_invalid', 'The annotations are not JSON in UTF-8.');
+  }
+  return parseInstantJson(value);
+};
+
+const pdfOf = (
+  stored: { readonly key: string; readonly size: number; readonly sha256: string },
+  fileName: string | undefined,
+): Variant => ({
+  type: 'pdf',
+  position: 1,
+  objectKey: stored.key,
+  size: stored.size,
+  sha256: stored.sha256,
+  mimeType: 'application/pdf',
+  ...(fileName === undefined ? {} : { fileName }),
+});
+
+/** Processes one document. */
+export const processDocument = async (
+  parts: ProcessParts,
+  caseId: CaseId,
+  batchId: number,
+  it: Processable,
+  { document, exhibit }: StoredPair,
+  ocr: boolean,
+  signal: AbortSignal,
+): Promise<Processed> => {
+  const run = new DocumentRun(parts, { caseId, batchId, documentKey: it.documentKey }, it, ocr, signal);
+  const variants = variantsOf(document);
+  const known = Array.isArray(exhibit['pages']) ? exhibit['pages'] : [];
+  const listed = known.filter((page) => typeof page === 'object' && page !== null && 'batesNumber' in page).length;
+  const pdf = await run.pdfVariant(variants, listed);
+  if (pdf === undefined) {
+    run.noPages();
+    return { document: null, exhibit: null, problems: run.problems };
+  }
+  const bytes = await run.readBytesOf(pdf);
+  if (bytes === undefined) return { document: null, exhibit: null, problems: run.problems };
+  const read = await run.pages(bytes, known);
+  const annotated = it.hasAnnotations ? await run.annotate(bytes) : undefined;
+  const { variants: _old, ...rest } = document;
+  const others = variants.filter(
+    (one) => one.type !== 'pdf' && !(one.type === 'text' && read?.texts.some((text) => text.position === one.position)),
+  );
+  return {
+    document: {
+      ...rest,
+      pageCount: read?.pages.length ?? rest['pageCount'] ?? null,
+      variants: [...others, pdf, ...(read?.texts ?? [])].map((one): JsonValue => ({ ...one })),
+    },
+    exhibit: {
+      ...exhibit,
+      ...(read === undefined ? {} : { pages: read.pages }),
+      ...(annotated?.redacted === true ? { redacted: true } : {}),
+    },
+    problems: run.problems,
+  };
+};
