@@ -210,7 +210,7 @@ const copyRowByRow = async (database: TestRecordDatabase, sample: number): Promi
 };
 
 await runBench(
-  'exchange-records',
+  growth ? 'exchange-records-growth' : 'exchange-records',
   20,
   async ({ database, model, store: open }) => {
     const plan = compileCopyPlan(model, model, policy);

@@ -14,7 +14,7 @@ import type { RecordTransaction } from '../session.ts';
 import { plannedByKey } from './chunks.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import { insertChunks, insertRound, resolvePending, roundIds, takenAliases } from './map-sql.ts';
-import { copyState, inDestination, moveTo, type RecordCopy } from './open-copy.ts';
+import { copyState, inDestination, moveTo, queryByHash, type RecordCopy } from './open-copy.ts';
 import { sourceIdentity } from './source-identity.ts';
 import { stageSource } from './stage-source.ts';
 
@@ -161,7 +161,7 @@ export const settlePending = async (
 ): Promise<void> => {
   await computePending(copy, tx, resource);
   for (const text of resolvePending(copy.sql, resource))
-    await tx.query(text, [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
+    await queryByHash(tx, text, [copy.jobId, copy.sql.ownKey(resource.destination.name)]);
 };
 
 /** One round; returns how many records it added. */

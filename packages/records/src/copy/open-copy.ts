@@ -104,6 +104,21 @@ export const parseState = (value: unknown): CopyState => {
 export const inDestination = async <T>(copy: RecordCopy, fn: (tx: RecordTransaction) => Promise<T>): Promise<T> =>
   transactionWithRetry(copy.destination.database, copy.destination.retry, copy.destination.retryObserver, fn);
 
+/**
+ * Runs a statement that joins the map to itself by columns without an index. A role that does not own the map cannot analyse it, and
+ * from the estimates of a table that was never analysed the planner could choose to read all of it for each of its rows.
+ */
+export const queryByHash = async (
+  tx: RecordTransaction,
+  text: string,
+  values: readonly unknown[],
+): ReturnType<RecordTransaction['query']> => {
+  await tx.query('SET LOCAL enable_nestloop = off');
+  const result = await tx.query(text, values);
+  await tx.query('SET LOCAL enable_nestloop = on');
+  return result;
+};
+
 const ensureTables = async (tx: RecordTransaction, schema: string): Promise<void> => {
   const name = `${quoteIdentifier(schema)}.record_copy_job`;
   const present = async (): Promise<boolean> => {

@@ -11,7 +11,7 @@ import { plannedByKey } from './chunks.ts';
 import type { CopySql } from './copy-sql.ts';
 import { insertChunks, nextId, takenActions } from './map-sql.ts';
 import { checkResource, runRound, settlePending } from './map-records.ts';
-import { inDestination, type RecordCopy } from './open-copy.ts';
+import { inDestination, queryByHash, type RecordCopy } from './open-copy.ts';
 
 const unwritten = (sql: CopySql): string =>
   `(CASE m.action WHEN 'o' THEN EXISTS (SELECT 1 FROM ${sql.own('record_copy_chunk')} c WHERE c.job_id = $1 AND c.kind = 'overlay' AND c.done_at IS NULL AND c.resource_key_id = m.resource_key_id AND c.batch = m.batch AND m.source_document_id BETWEEN c.first_id AND c.last_id) ELSE NOT EXISTS (SELECT 1 FROM ${sql.own('record_copy_provenance')} p WHERE p.document_id = m.document_id AND p.job_id = $1) END)`;
@@ -76,7 +76,7 @@ const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void>
   );
   await tx.query(reopenGone(sql), [copy.jobId, generation, batch]);
   await tx.query(reopenDeleted(sql), [copy.jobId, generation, batch]);
-  await tx.query(reopenJoined(sql), [copy.jobId, generation, batch]);
+  await queryByHash(tx, reopenJoined(sql), [copy.jobId, generation, batch]);
   for (const resource of recomputed) await settlePending(copy, tx, resource);
   await tx.query(decide(sql), [copy.jobId, batch]);
   for (const resource of plannedByKey(copy).values()) await checkResource(copy, tx, resource);

@@ -10,17 +10,18 @@ import { forgetHierarchy, maintainHierarchy } from '../auth/maintain-closure.ts'
 import { arrayLiteral } from '../plan/array-literal.ts';
 import { settleAll, sqlFailureOf, type RecordTransaction } from '../session.ts';
 import { type Chunk, chunkValues, inParallel, listChunks, plannedByKey } from './chunks.ts';
-import { copyState, inDestination, moveTo, type RecordCopy } from './open-copy.ts';
+import { copyState, inDestination, moveTo, queryByHash, type RecordCopy } from './open-copy.ts';
 import { dropStage } from './stage-source.ts';
 import {
   deleteRecords,
   keepChanged,
-  keepNeeded,
+  keepRecords,
   keepReferenced,
   keepUsedDescriptors,
   type KeepReason,
   lockOverlaid,
   lockRecords,
+  neededBy,
   restoreRecords,
   unlinkRecords,
 } from './remove-sql.ts';
@@ -85,10 +86,12 @@ const markKept = async (copy: RecordCopy): Promise<readonly KeptRecord[]> =>
       if (text !== null)
         note('referenced', (await tx.query(text, [copy.jobId, copy.sql.ownKey(resource.destination.name)])).rows);
     }
-    for (;;) {
-      const { rows } = await tx.query(keepNeeded(copy.sql), [copy.jobId]);
-      if (rows.length === 0) break;
+    for (let from = kept.map((record) => record.documentId); from.length > 0;) {
+      const { rows: needed } = await tx.query(neededBy(copy.sql), [copy.jobId, arrayLiteral(from)]);
+      const ids = needed.map((row) => Number(row['id']));
+      const { rows } = await queryByHash(tx, keepRecords(copy.sql), [copy.jobId, arrayLiteral(ids)]);
       note('needed', rows);
+      from = idsOf(rows);
     }
     return kept;
   });

@@ -54,22 +54,25 @@ export const keepUsedDescriptors = (sql: CopySql, resource: PlannedResource): st
   return `UPDATE ${sql.own('record_copy_map')} u SET action = 'k' FROM ${written(sql)} WHERE m.job_id = $1 AND m.resource_key_id = $2 AND m.action = 'i' AND (${uses.join(' OR ')}) AND u.job_id = $1 AND u.source_document_id = m.source_document_id RETURNING u.resource_key_id, u.source_document_id, u.document_id`;
 };
 
-/** Marks what kept records refer to. Repeated until it marks nothing. */
-export const keepNeeded = (sql: CopySql): string => {
-  const map = sql.own('record_copy_map');
+/** `SELECT id` of this job's records that records `$2` (ids) refer to. */
+export const neededBy = (sql: CopySql): string => {
   const descriptors = sql.plan.resources
     .filter((resource) => resource.destination.isDescriptor)
     .flatMap((resource) => descriptorColumns(sql.plan.destination.resources.values(), resource.destination));
   const used = descriptors.map(
     ([table, owner, column]) =>
-      `SELECT x.${quoteIdentifier(column)} AS id FROM k JOIN ${sql.own(table)} x ON x.${quoteIdentifier(owner)} = k.document_id WHERE x.${quoteIdentifier(column)} IS NOT NULL`,
+      `SELECT x.${quoteIdentifier(column)} AS id FROM k JOIN ${sql.own(table)} x ON x.${quoteIdentifier(owner)} = k.id WHERE x.${quoteIdentifier(column)} IS NOT NULL`,
   );
   const needed = [
-    `SELECT e.child_document_id AS id FROM k JOIN ${sql.own('reference_edge')} e ON e.parent_document_id = k.document_id`,
+    `SELECT e.child_document_id AS id FROM k JOIN ${sql.own('reference_edge')} e ON e.parent_document_id = k.id`,
     ...used,
   ];
-  return `WITH k AS MATERIALIZED (SELECT document_id FROM ${map} WHERE job_id = $1 AND action = 'k') UPDATE ${map} u SET action = 'k' FROM (SELECT DISTINCT id FROM (${needed.join(' UNION ALL ')}) s) n WHERE u.job_id = $1 AND u.action = 'i' AND u.document_id = n.id RETURNING u.resource_key_id, u.source_document_id, u.document_id`;
+  return `WITH k(id) AS MATERIALIZED (SELECT unnest($2::bigint[])) SELECT DISTINCT n.id FROM (${needed.join(' UNION ALL ')}) n JOIN ${sql.own('record_copy_provenance')} p ON p.document_id = n.id AND p.job_id = $1`;
 };
+
+/** Marks records `$2` (ids). */
+export const keepRecords = (sql: CopySql): string =>
+  `UPDATE ${sql.own('record_copy_map')} u SET action = 'k' FROM unnest($2::bigint[]) n(id) WHERE u.job_id = $1 AND u.action = 'i' AND u.document_id = n.id RETURNING u.resource_key_id, u.source_document_id, u.document_id`;
 
 /** Locks a chunk's records that are there and unchanged, in ascending order, and returns their ids. */
 export const lockRecords = (sql: CopySql): string =>
