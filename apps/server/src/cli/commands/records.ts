@@ -143,6 +143,11 @@ const registerServe = (parent: Command, context: CliContext): void => {
                 if (name === crashAt) process.kill(process.pid, 'SIGKILL');
               },
             }),
+        onIncident: ({ kind, resource, documentId, repaired }) => {
+          output.note(
+            `damage: ${kind} ${resource} ${documentId}, ${repaired ? 'repaired' : 'not repaired; run records audit'}`,
+          );
+        },
         onInternalError: (error, requestId) => {
           output.note(`${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : 'unknown error'}`);
         },

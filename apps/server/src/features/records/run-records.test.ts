@@ -243,6 +243,45 @@ test('figures: what a store did is shown under the names of its table', async ()
   await running.stop();
 });
 
+test('a store whose watchdog found damage and may not repair it answers 503 until it is repaired', async () => {
+  const incidents: string[] = [];
+  const running = await runRecordsServe({
+    ...source('unsound'),
+    port: 0,
+    host: '127.0.0.1',
+    prefix: '/data',
+    cacheMode: 'off',
+    watchdog: { ...defaultWatchdog, intervalMs: 20, onDamage: 'mark-unhealthy' },
+    onIncident: ({ kind, repaired }) => void incidents.push(`${kind} ${repaired}`),
+    onInternalError: () => undefined,
+  });
+  const list = async (): Promise<Response> => fetch(`${running.address}/data/library/authors`);
+  await fetch(`${running.address}/data/library/authors`, {
+    method: 'POST',
+    body: '{"authorKey":"a"}',
+    headers: { 'content-type': 'application/json' },
+  });
+  const { default: pg } = await import('pg');
+  const client = new pg.Client({ connectionString: created.url });
+  await client.connect();
+  await client.query('DELETE FROM unsound.referential_identity');
+  await client.end();
+  for (let n = 0; n < 200 && incidents.length === 0; n += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(incidents[0]).toBe('identity-missing false');
+  const answer = await list();
+  expect([answer.status, answer.headers.get('retry-after'), await answer.json()]).toMatchObject([
+    503,
+    '60',
+    { type: 'urn:casebound:error:store_unhealthy' },
+  ]);
+  await running.stop();
+  const request = { documents: [], cascade: false, restart: true, onDamage: () => undefined };
+  expect(await audit(source('unsound'), { ...request, repair: true })).toMatchObject({ damages: 1, repaired: 1 });
+  const again = await serve('unsound');
+  expect((await fetch(`${again.address}/data/library/authors`)).status).toBe(200);
+  await again.stop();
+});
+
 test('the page on records names every figure, and no other', async () => {
   const page = await readFile(new URL('../../../../../docs/records.md', import.meta.url), 'utf8');
   const told = new Set([...page.matchAll(/`(records_[a-z_]+)(?:\{|`)/g)].map((match) => match[1]));

@@ -14,6 +14,7 @@ import {
   createWatchdog,
   defaultLimits,
   defaultWatchdog,
+  type Incident,
   openStore,
   parseAuthorization,
   provisionStore,
@@ -47,6 +48,8 @@ export interface ServeOptions extends RecordsSource {
   /** Where figures are declared; shown at `/metrics`. Once a process and store. */
   readonly metrics?: Metrics;
   readonly crashPoint?: (name: string) => void;
+  /** Damage that the watchdog found. */
+  readonly onIncident?: (incident: Incident) => void;
   readonly onInternalError: (error: unknown, requestId: string) => void;
 }
 
@@ -157,12 +160,14 @@ export const runRecordsServe = async (options: ServeOptions): Promise<RunningRec
       options.claimSetFile === undefined ? null : parseAuthorization(await readJson(options.claimSetFile));
     const watchdog = createWatchdog({
       ...(options.watchdog ?? defaultWatchdog),
-      onIncident: (incident) =>
+      onIncident: (incident) => {
+        options.onIncident?.(incident);
         options.log?.warn('records damage', {
           operation: incident.kind,
           component: incident.resource,
           documentId: incident.documentId,
-        }),
+        });
+      },
       onFailure: (error) => options.log?.error('records watchdog failed', {}, error),
     });
     const store = await openStore({
@@ -178,9 +183,6 @@ export const runRecordsServe = async (options: ServeOptions): Promise<RunningRec
     });
     await requireCustomViews(store);
     const openMs = lap();
-    if (options.watchdog !== null) watchdog.start(store);
-    const onFailure = (error: unknown): void => options.log?.error('records background work failed', {}, error);
-    const bumps = startDeferredBumps(store, { intervalMs: 1_000, onFailure });
     const app = createApp(options);
     if (options.metrics !== undefined) exposeMetrics(app, options.metrics, store, watchdog);
     await app.register(recordsPlugin, {
@@ -197,6 +199,10 @@ export const runRecordsServe = async (options: ServeOptions): Promise<RunningRec
       const code = (error as { readonly code?: unknown }).code;
       throw code === 'EADDRINUSE' ? new CaseboundError('port_in_use', `The port ${options.port} is taken.`) : error;
     });
+    // Nothing works in the background of a store that could not be served.
+    if (options.watchdog !== null) watchdog.start(store);
+    const onFailure = (error: unknown): void => options.log?.error('records background work failed', {}, error);
+    const bumps = startDeferredBumps(store, { intervalMs: 1_000, onFailure });
     const timings = { derive, database: databaseMs, provision: provisionMs, open: openMs, listen: lap() };
     return {
       address,
