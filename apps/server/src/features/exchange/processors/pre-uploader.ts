@@ -55,6 +55,12 @@ const countKinds = (json: InstantJson): Partial<Record<AnnotationKind, number>> 
   return counts;
 };
 
+/** 1-based positions of pages on which redactions lie. */
+const redactedPages = (json: InstantJson): number[] =>
+  [...new Set(json.annotations.flatMap((one) => (kindOf(one) === 'redaction' ? [one.pageIndex + 1] : [])))].toSorted(
+    (a, b) => a - b,
+  );
+
 /** What stays annotations, where nothing is burned in. */
 const layersOf = (json: InstantJson, routing: Routing): InstantJson => {
   const annotations = json.annotations.filter((one) => routing[kindOf(one)] === 'layer');
@@ -224,6 +230,7 @@ export const createPreUploader = ({
             sourceSha256: variant?.sha256 ?? null,
             layersKey: layers,
             redactions: made.redactions,
+            redactedPages: redactedPages(found ?? nothing),
             unapplied: made.unapplied,
             brandedIn: made.brandedIn,
             layered: made.layers.annotations.length,
