@@ -36,10 +36,21 @@ const benches: Readonly<Record<string, Bench>> = {
   },
   'object-store': { about: 'small objects against bare file calls', script: 'bench/object-store/small-objects.ts' },
   queue: { about: 'the consumer against bare pg-boss and a bare SQS loop', script: 'bench/queue/run.ts' },
+  'records-auth': {
+    about: 'lists under relationship authorization against lists without',
+    script: 'bench/records/auth.ts',
+  },
   'records-contention': { about: 'hub contention and cascades', script: 'bench/records/contention.ts' },
+  'records-flatten': {
+    about: 'rows made in the application against rows made in the database',
+    script: 'bench/records/flatten.ts',
+  },
   'records-read': { about: 'pages of reads against stored JSON', script: 'bench/records/read.ts' },
   'records-scale': { about: 'a store of many documents', script: 'bench/records/scale.ts' },
-  'records-show': { about: 'a served store: chain renamed under writers, refused delete, killed bulk write', script: 'bench/records/show.ts' },
+  'records-show': {
+    about: 'a served store: chain renamed under writers, refused delete, killed bulk write',
+    script: 'bench/records/show.ts',
+  },
   'records-write': { about: 'single and bulk writes against their limits', script: 'bench/records/write.ts' },
   samples: { about: 'making samples against writing the same files', script: 'bench/samples/samples.ts' },
 };

@@ -3,6 +3,7 @@
  *
  * - Both sides of a comparison run in the same process on the same server, in turns, so that noise meets both.
  */
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -45,6 +46,15 @@ export const clock = async (fn: () => Promise<unknown>): Promise<number> => {
   const started = performance.now();
   await fn();
   return performance.now() - started;
+};
+
+/** Milliseconds of processor time that a process has had; NaN where the system does not tell. */
+export const processorMs = (pid: number): number => {
+  try {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+  } catch {
+    return Number.NaN;
+  }
 };
 
 /** Medians of two sides that run in turns, after one round that does not count. */

@@ -1,10 +1,9 @@
 /** records-read: pages against stored jsonb text; and the ways to put a document together, against each other. */
-import { readFileSync } from 'node:fs';
 import { bulkWrite, listDocuments } from '../../packages/records/src/index.ts';
 import type { Member, Resource, Table } from '../../packages/records/src/derive/model.ts';
 import { fillCacheStatement } from '../../packages/records/src/read/document-cache.ts';
 import type { StoreContext } from '../../packages/records/src/store-context.ts';
-import { type Bench, clock, fill, type Figure, median, ms, quantile, runBench, work } from './harness.ts';
+import { type Bench, clock, fill, type Figure, median, ms, processorMs, quantile, runBench, work } from './harness.ts';
 
 const documents = Number(process.env['DOCUMENTS'] ?? 20_000);
 const repeats = Number(process.env['REPEATS'] ?? 60);
@@ -116,15 +115,6 @@ const inApplication = async (
       .map((row) => JSON.stringify(build(resource.root.members, row, String(row['document_id']))));
   });
   return texts.length;
-};
-
-/** Milliseconds of processor time that a process has had; NaN where the system does not tell. */
-const processorMs = (pid: number): number => {
-  try {
-    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
-  } catch {
-    return Number.NaN;
-  }
 };
 
 // One connection, so that all processor time of the database is that of one process.

@@ -1,8 +1,10 @@
 /**
  * Compiles the strategies of a claim set into one SQL predicate over a root row `t`.
  *
- * - The predicate asks the closure by the row's own reference column, by its primary key (descendant, ancestor), so its cost is
- *   per row looked at and does not grow with what the caller may see.
+ * - For few rows the predicate asks the closure by the row's own reference column, by its primary key (descendant, ancestor), so its
+ *   cost is per row looked at and does not grow with what the caller may see.
+ * - For a list, which may have to look at many rows to find a page, it first reads what lies below the caller's groups into a hash
+ *   table, by the index (ancestor, descendant), where that is at most `maxHashed`; a look into it costs a tenth of the other.
  * - Several strategies for one action must all hold.
  */
 import { CaseboundError } from '@casebound/contract';
@@ -17,6 +19,21 @@ export interface RowPredicate {
   readonly sql: string;
   readonly values: readonly unknown[];
 }
+
+/** Members below a caller's groups that are read for a list before its first row. */
+const maxHashed = 2_000;
+
+/**
+ * Whether the document `x` lies below one of the groups. The condition that changes nothing (`>= x`) keeps the planner from hashing
+ * the whole of it in the place where asking row by row is meant.
+ */
+const belowSql = (closure: string, x: string, groups: string, looksAt: 'few' | 'many'): string => {
+  // Behind a subselect the groups do not tempt the planner to make a plan for these very groups at every call.
+  const below = `FROM ${closure} z WHERE z.ancestor_document_id = ANY((SELECT ${groups}::bigint[])::bigint[])`;
+  const probe = `EXISTS (SELECT 1 ${below} AND z.descendant_document_id = ${x}`;
+  if (looksAt === 'few') return `${probe})`;
+  return `CASE WHEN (SELECT count(*) <= ${maxHashed} FROM (SELECT 1 ${below} LIMIT ${maxHashed + 1}) c) THEN ${x} IN (SELECT z.descendant_document_id ${below}) ELSE ${probe} AND z.descendant_document_id >= ${x}) END`;
+};
 
 const everything: RowPredicate = { sql: 'TRUE', values: [] };
 
@@ -41,6 +58,7 @@ const strategySql = (
   strategy: AuthorizationStrategy,
   claims: Claims,
   bind: (value: unknown) => string,
+  looksAt: 'few' | 'many',
 ): string => {
   const s = quoteIdentifier(ctx.schema);
   switch (strategy.kind) {
@@ -60,9 +78,8 @@ const strategySql = (
     }
     case 'relationship': {
       const groups = bind(claims.groupDocumentIds ?? []);
-      const tests = strategy.paths.map(
-        (path) =>
-          `EXISTS (SELECT 1 FROM ${s}.authorization_closure z WHERE z.descendant_document_id = ${rowDocument(resource, path)} AND z.ancestor_document_id = ANY(${groups}::bigint[]))`,
+      const tests = strategy.paths.map((path) =>
+        belowSql(`${s}.authorization_closure`, rowDocument(resource, path), groups, looksAt),
       );
       return `(${tests.join(strategy.match === 'any' ? ' OR ' : ' AND ')})`;
     }
@@ -86,6 +103,7 @@ export const rowPredicate = (
   action: RecordAction,
   claims: Claims | null,
   first: number,
+  looksAt: 'few' | 'many' = 'few',
 ): RowPredicate => {
   if (ctx.authorization === null) return everything;
   if (claims === null) throw forbidden(action, resource);
@@ -104,7 +122,7 @@ export const rowPredicate = (
   return {
     sql: strategies.every((strategy) => strategy.kind === 'none')
       ? 'TRUE'
-      : strategies.map((strategy) => strategySql(ctx, resource, strategy, claims, bind)).join(' AND '),
+      : strategies.map((strategy) => strategySql(ctx, resource, strategy, claims, bind, looksAt)).join(' AND '),
     values,
   };
 };

@@ -4,8 +4,8 @@
  * - Authorization stands in the WHERE of the innermost select: a row that may not be seen is not counted, not skipped over by an
  *   offset, and answered as absent by id.
  * - The page's ids are chosen before any body is built, so an offset builds nothing that it skips. They travel within the statement as
- *   one array that the planner cannot see through, and the limit behind a subselect: the long statement then keeps one plan, made for
- *   few documents, where estimates from the limit would have it planned anew for every page.
+ *   one array that the planner cannot see through, and the limit behind a subselect, below a rough one in the text: the long statement
+ *   then keeps one plan, made for few documents, where the exact limit would have it planned anew for every page.
  * - With a cache, what is cached is read by a short statement. Only a page of which something is missing there takes a second round
  *   trip, with the whole condition again.
  */
@@ -192,6 +192,13 @@ const wholeNumber = (name: string, value: number | undefined, fallback: number, 
   );
 };
 
+/** The rows that a page looks at, roughly: what the planner must know, in few texts. */
+const roughLimit = (rows: number): number => {
+  let limit = 500;
+  while (limit < rows) limit *= 10;
+  return limit;
+};
+
 /** A page of documents, oldest first. Throws `validation_failed` for what is wrong with the query. */
 export const listDocuments = async (
   ctx: StoreContext,
@@ -215,20 +222,20 @@ export const listDocuments = async (
 
   const values: unknown[] = [];
   const condition = filterSql(ctx, resource, filters, values);
-  const predicate = rowPredicate(ctx, resource, 'read', options.claims ?? null, values.length + 1);
+  const predicate = rowPredicate(ctx, resource, 'read', options.claims ?? null, values.length + 1, 'many');
   values.push(...predicate.values);
   const ownType = resource.isDescriptor ? ` AND t.resource_key_id = ${ctx.resourceKey(resource.name)}` : '';
   const where = `${condition} AND ${predicate.sql}${ownType}`;
   const root = ctx.writes.qualified(resource.root.name);
   const pageValues = [...values, limit, after ?? offset];
-  const beyond = after === null ? '' : ` AND t.document_id > $${pageValues.length}::bigint`;
-  const skip = after === null ? ` OFFSET (SELECT $${pageValues.length}::bigint)` : '';
+  const [limitAt, startAt] = [`$${values.length + 1}::bigint`, `$${pageValues.length}::bigint`];
   const from = `SELECT t.document_id FROM ${root} t WHERE ${where}`;
+  const within = `${from}${after === null ? '' : ` AND t.document_id > ${startAt}`} ORDER BY t.document_id LIMIT ${roughLimit(after === null ? offset + limit : limit)}`;
   const chosen: Chosen = {
-    ids: `${from}${beyond} ORDER BY t.document_id LIMIT (SELECT $${values.length + 1}::bigint)${skip}`,
+    ids: `SELECT x.document_id FROM (${within}) x ORDER BY x.document_id LIMIT (SELECT ${limitAt})${after === null ? ` OFFSET (SELECT ${startAt})` : ''}`,
     values: pageValues,
     among: (parameter) =>
-      `${from} AND t.document_id = ANY(${parameter}::bigint[]) AND $${values.length + 1}::bigint >= 0 AND $${pageValues.length}::bigint >= 0`,
+      `${from} AND t.document_id = ANY(${parameter}::bigint[]) AND ${limitAt} >= 0 AND ${startAt} >= 0`,
   };
   const counting =
     options.totalCount === true ? [{ text: `SELECT count(*) AS total FROM ${root} t WHERE ${where}`, values }] : [];
