@@ -70,6 +70,11 @@ export interface ParserTasks {
     readonly input: { readonly html: string; readonly maxChars: number };
     readonly output: { readonly text: string; readonly truncated: boolean };
   };
+  /** Words without layout, for what `html` cannot finish. */
+  readonly stripTags: {
+    readonly input: { readonly html: string; readonly maxChars: number };
+    readonly output: { readonly text: string; readonly truncated: boolean };
+  };
   readonly rtf: {
     readonly input: { readonly bytes: Uint8Array; readonly maxChars: number };
     readonly output: { readonly text: string; readonly truncated: boolean };

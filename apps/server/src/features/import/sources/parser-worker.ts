@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { htmlToPlain } from '../text/html-to-plain.ts';
 import { rtfToPlain } from '../text/rtf-to-plain.ts';
+import { stripTags } from '../text/strip-tags.ts';
 import { parseMsg } from './mail/parse-msg.ts';
 import { PstMailbox } from './mail/pst-mailbox.ts';
 import type { ParserRequest, ParserResponse, ParserTasks } from './parser-tasks.ts';
@@ -14,6 +15,7 @@ let mailbox: PstMailbox | undefined;
 
 const handlers: Handlers = {
   html: ({ html, maxChars }) => htmlToPlain(html, maxChars),
+  stripTags: ({ html, maxChars }) => stripTags(html, maxChars),
   rtf: ({ bytes, maxChars }) => rtfToPlain(bytes, maxChars),
   msg: ({ bytes }) => parseMsg(bytes),
   openMailbox: ({ file, maxAttachmentBytes }) => {

@@ -144,8 +144,18 @@ class Extraction {
     if (decoded.flaw !== null && charset !== null) {
       this.#tell('charset_mismatch', `The text is not in the charset it states; it is read as ${decoded.charset}.`);
     }
-    const { maxTextChars: maxChars } = this.#workspace.limits;
-    const outcome = await this.#workspace.parser.run('html', { html: decoded.text, maxChars });
+    return this.#htmlText(decoded.text, cut);
+  }
+
+  /** A page that cannot be laid out in time still has its words. */
+  async #htmlText(html: string, cut: boolean): Promise<string> {
+    const { parser, limits } = this.#workspace;
+    const input = { html, maxChars: limits.maxTextChars };
+    let outcome = await parser.run('html', input);
+    if (!outcome.ok) {
+      this.#tell(outcome.code, `${outcome.reason} Its words are kept without their layout.`);
+      outcome = await parser.run('stripTags', input);
+    }
     if (!outcome.ok) {
       this.#tell(outcome.code, outcome.reason);
       return '';
@@ -192,12 +202,7 @@ class Extraction {
     }
     const text = decodeCharset(converted.bytes, 'utf-8').text;
     if (kind !== 'ppt') return this.#done('libreoffice', [this.#cut(text, false)]);
-    const outcome = await this.#workspace.parser.run('html', { html: text, maxChars: limits.maxTextChars });
-    if (!outcome.ok) {
-      this.#tell(outcome.code, outcome.reason);
-      return this.#done('none', []);
-    }
-    return this.#done('libreoffice', [this.#cut(outcome.value.text, outcome.value.truncated)]);
+    return this.#done('libreoffice', [await this.#htmlText(text, false)]);
   }
 
   async #readMail(mail: MailMetadata): Promise<string> {
