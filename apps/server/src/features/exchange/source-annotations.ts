@@ -10,7 +10,9 @@ import type { Queryable } from '../../database/index.ts';
 import { formatDocumentId, type DocumentEngine, type EngineDocumentId } from '../../platform/document-engine/Port.ts';
 import type { LedgerExhibit } from './ledger.ts';
 
-export const sourceEngineId = (caseId: CaseId, exhibit: LedgerExhibit): EngineDocumentId =>
+type SourceExhibit = Pick<LedgerExhibit, 'sourceExhibitId' | 'sourceDocumentId' | 'sourceBatchId'>;
+
+export const sourceEngineId = (caseId: CaseId, exhibit: SourceExhibit): EngineDocumentId =>
   formatDocumentId({
     caseId,
     batchId: BatchId.parse(exhibit.sourceBatchId),
@@ -45,7 +47,7 @@ export const readAnnotations = async (
 export const hasRedaction = async (
   engine: DocumentEngine,
   caseId: CaseId,
-  exhibit: LedgerExhibit,
+  exhibit: SourceExhibit,
   signal: AbortSignal,
 ): Promise<boolean> => {
   try {
@@ -64,4 +66,56 @@ export const markedRedacted = async (tx: Queryable, exhibitIds: readonly number[
     [exhibitIds],
   );
   return new Set(rows.map((row) => Number(row.document_id)));
+};
+
+export interface Attached extends SourceExhibit {
+  /** The exhibit it is attached to, directly or through others. */
+  readonly ancestor: number;
+  readonly isMarked: boolean;
+}
+
+/** Attachments of exhibits, however deep, in the source; whether they travel makes no difference to what the native holds. */
+export const readAttached = async (tx: Queryable, exhibitIds: readonly number[]): Promise<Attached[]> => {
+  const { rows } = await tx.query<{
+    ancestor: string;
+    document_id: string;
+    document_document_id: string;
+    batch_document_id: string;
+    is_marked: boolean;
+  }>(
+    `WITH RECURSIVE below AS (
+       SELECT e.parent_exhibit_document_id AS ancestor, e.document_id, e.document_document_id, e.batch_document_id, e.redacted, 1 AS depth
+       FROM exhibit e WHERE e.parent_exhibit_document_id = ANY ($1::bigint[])
+       UNION ALL
+       SELECT b.ancestor, e.document_id, e.document_document_id, e.batch_document_id, e.redacted, b.depth + 1
+       FROM below b JOIN exhibit e ON e.parent_exhibit_document_id = b.document_id WHERE b.depth < 100
+     )
+     SELECT ancestor, document_id, document_document_id, batch_document_id, coalesce(redacted, false) AS is_marked FROM below`,
+    [exhibitIds],
+  );
+  return rows.map((row) => ({
+    ancestor: Number(row.ancestor),
+    sourceExhibitId: Number(row.document_id),
+    sourceDocumentId: Number(row.document_document_id),
+    sourceBatchId: Number(row.batch_document_id),
+    isMarked: row.is_marked,
+  }));
+};
+
+/**
+ * Source exhibits with an attachment that is redacted. The native of a message holds its attachments as they were, so it shows what was redacted
+ * in one of them.
+ */
+export const holdRedacted = async (
+  engine: DocumentEngine,
+  caseId: CaseId,
+  attached: readonly Attached[],
+  signal: AbortSignal,
+): Promise<ReadonlySet<number>> => {
+  const found = new Set<number>();
+  for (const one of attached) if (one.isMarked) found.add(one.ancestor);
+  for (const one of attached) {
+    if (!found.has(one.ancestor) && (await hasRedaction(engine, caseId, one, signal))) found.add(one.ancestor);
+  }
+  return found;
 };

@@ -4,7 +4,8 @@
  * 1. A copy is checked against the size and hash that the source's record states. What is missing or differs is an outcome of the
  *    item; the exhibit's other objects are copied all the same.
  * 2. What shows the words under a redaction does not leave the source: of an exhibit with redactions that are burned in, neither the old
- *    text nor page images travel. The native of one that is redacted, or marked as such, travels only when that was asked for.
+ *    text nor page images travel. The native of one that is redacted, or marked as such, or that holds an attachment which is, travels only
+ *    when that was asked for.
  * 3. Rows of variants are written with the end of the item, for the objects that were proved.
  */
 import { hasCode } from '@casebound/contract';
@@ -12,7 +13,7 @@ import { objectKey } from '../../../platform/object-store/Port.ts';
 import { pageTextKey, variantKey, type DocumentPlace } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
-import { hasRedaction, markedRedacted } from '../source-annotations.ts';
+import { hasRedaction, holdRedacted, markedRedacted, readAttached } from '../source-annotations.ts';
 import { addVariants, readPages, readVariants, type PageText, type Variant } from '../variants.ts';
 import { withholdFromRedacted } from '../withhold-from-redacted.ts';
 import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
@@ -103,13 +104,15 @@ export const createObjectCopy =
   async ({ job, exhibits, signal }) => {
     const documentIds = exhibits.map(({ sourceDocumentId }) => sourceDocumentId);
     const sourceIds = exhibits.map(({ sourceExhibitId }) => sourceExhibitId);
-    const { variants, pages, marked } = await sessions.withCase(
+    const withholds = job.request.includeNatives && job.request.nativesOfRedacted === 'withhold';
+    const { variants, pages, marked, attached } = await sessions.withCase(
       job.sourceCaseId,
       job.createdBy,
       async (tx) => ({
         variants: await readVariants(tx, documentIds),
         pages: await readPages(tx, sourceIds),
         marked: await markedRedacted(tx, sourceIds),
+        attached: withholds ? await readAttached(tx, sourceIds) : [],
       }),
       { readOnly: true, signal },
     );
@@ -117,6 +120,7 @@ export const createObjectCopy =
     /** What is redacted travels as anything else does when neither is so. */
     const asksForRedactions =
       annotations.redactionsAs === 'brand_in' || (includeNatives && nativesOfRedacted === 'withhold');
+    const holding = await holdRedacted(engine, job.sourceCaseId, attached, signal);
     const arrived: Variant[] = [];
     let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
@@ -141,7 +145,7 @@ export const createObjectCopy =
       async (exhibit): Promise<Outcome> => {
         const { exhibitId, sourceExhibitId } = exhibit;
         const isHidden = asksForRedactions && (await hasRedaction(engine, job.sourceCaseId, exhibit, signal));
-        const isRedacted = isHidden || marked.has(sourceExhibitId);
+        const isRedacted = isHidden || marked.has(sourceExhibitId) || holding.has(sourceExhibitId);
         const { wanted, withheld } = wantedObjects(
           job,
           exhibit,

@@ -5,7 +5,6 @@
  * 2. Putting an exhibit again replaces its index document whole.
  * 3. Writes are bounded by number and bytes, whatever a message carries.
  */
-import { classifyFailure } from '@casebound/messaging';
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
@@ -39,14 +38,38 @@ export const createSearchText =
     let waiting: IndexDocument[] = [];
     let bytes = 0;
 
-    const write = async (): Promise<void> => {
-      const documents = waiting;
-      waiting = [];
-      bytes = 0;
+    const put = async (documents: readonly IndexDocument[]): Promise<void> => {
       await index.put(job.destinationCaseId, documents);
       crashPoint('exchange.search-text.put');
       for (const { exhibitId, pages: indexed } of documents)
         outcomes.push({ exhibitId, state: 'done', detail: { pages: indexed.length } });
+    };
+
+    /** Together, and alone when that fails: one document that the index does not take stops no other. */
+    const write = async (): Promise<void> => {
+      const documents = waiting;
+      waiting = [];
+      bytes = 0;
+      try {
+        await put(documents);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (documents.length === 1) {
+          judge(documents[0]?.exhibitId ?? 0, error);
+          return;
+        }
+      }
+      for (const document of documents) {
+        signal.throwIfAborted();
+        await put([document]).catch((error: unknown) => judge(document.exhibitId, error));
+      }
+    };
+
+    const judge = (exhibitId: number, error: unknown): void => {
+      const ended = permanentOutcome(exhibitId, error);
+      if (ended === undefined) retry.push({ exhibitId, error });
+      else outcomes.push(ended);
     };
 
     const build = async (exhibit: LedgerExhibit): Promise<IndexDocument | undefined> => {
@@ -61,9 +84,7 @@ export const createSearchText =
         );
       } catch (error) {
         signal.throwIfAborted();
-        const ended = permanentOutcome(exhibitId, error);
-        if (ended === undefined) retry.push({ exhibitId, error });
-        else outcomes.push(ended);
+        judge(exhibitId, error);
         return undefined;
       }
     };
@@ -78,15 +99,7 @@ export const createSearchText =
         if (waiting.length >= config.indexBulkActions || bytes >= config.indexBulkBytes) await write();
       }
     }
-    if (waiting.length > 0) {
-      try {
-        await write();
-      } catch (error) {
-        if (classifyFailure(error).family === 'permanent' || outcomes.length === 0) throw error;
-        for (const { exhibitId } of exhibits)
-          if (!outcomes.some((one) => one.exhibitId === exhibitId)) retry.push({ exhibitId, error });
-      }
-    }
+    if (waiting.length > 0) await write();
     return {
       outcomes,
       retry,

@@ -5,6 +5,7 @@ import { CaseId, type JobId, type Actor, type ExchangeRequest } from '@casebound
 import { createMessaging, createPostgresTransport, type Messaging, type SqlDatabase } from '@casebound/messaging';
 import { createTemporaryFolder } from '@casebound/test-kit';
 import type { Database } from '../../../database/index.ts';
+import { databaseConfigSchema } from '../../../database/config.ts';
 import { readMigrations } from '../../../database/index.ts';
 import { openTestDatabases, silentLog, type TestDatabases } from '../../../database/testing/open-test-databases.ts';
 import { createClock } from '../../../platform/clock/create-clock.ts';
@@ -55,6 +56,7 @@ export interface TestExchange extends AsyncDisposable {
 export interface TestExchangeOptions {
   readonly config?: Partial<ExchangeConfig>;
   readonly workers?: boolean;
+  readonly casesPerDatabase?: number;
   /** Nothing runs by itself: neither workers nor relays. */
   readonly still?: boolean;
   readonly log?: Log;
@@ -76,6 +78,15 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   const test = await openTestDatabases({
     controlMigrations: [...messagingMigrations.control, exchangeControlMigrations],
     caseDatabaseMigrations: messagingMigrations.cases,
+    ...(options.casesPerDatabase === undefined
+      ? {}
+      : {
+          cases: databaseConfigSchema.parse({
+            kind: 'url',
+            url: 'secret://unused',
+            cases: { casesPerDatabase: options.casesPerDatabase },
+          }).cases,
+        }),
   });
   resources.defer(async () => test.close());
   const folder = await createTemporaryFolder();
