@@ -2,6 +2,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { CaseboundError, hasCode } from '@casebound/contract';
+import { findLibreOffice } from '../text/convert-with-libreoffice.ts';
 import { FolderRoot } from './folder-root.ts';
 import { officeTypeOf } from './expand-zip.ts';
 import { FileBytes, isAbsent, readSpan, systemCode } from './random-bytes.ts';
@@ -32,7 +33,8 @@ export const openImportRoot = async (path: string, options: WorkspaceOptions = {
     if (isAbsent(error)) throw refuse('there is no such folder or file.', error);
     throw refuse(`the system refuses to look at it (${systemCode(error) ?? 'unknown'}).`, error);
   }
-  const workspace = openSourceWorkspace(options);
+  const libreOffice = options.libreOffice === undefined ? await findLibreOffice() : options.libreOffice;
+  const workspace = openSourceWorkspace({ ...options, libreOffice });
   if (isFolder) return new FolderRoot(real, workspace);
   try {
     const bytes = await FileBytes.open(dirname(real), real, path);

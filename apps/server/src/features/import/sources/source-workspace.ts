@@ -21,8 +21,8 @@ export interface WorkspaceOptions {
   readonly limits?: Partial<SourceLimits>;
   /** Default: the temporary folder of the system. */
   readonly temporaryFolder?: string;
-  /** The program `soffice`; null (default) for none. `findLibreOffice` looks for it. */
-  readonly libreOffice?: string | null;
+  /** The program `soffice`; null for none. Default: the one in `PATH`, where there is one. */
+  readonly libreOffice?: string | null | undefined;
 }
 
 export const openSourceWorkspace = (options: WorkspaceOptions = {}): SourceWorkspace => {

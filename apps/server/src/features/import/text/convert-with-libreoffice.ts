@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import { pathToFileURL } from 'node:url';
 
 const names = ['soffice', 'libreoffice'];
+const deadProxy = 'http://127.0.0.1:9';
 
 /** The program in `PATH`; null when there is none. */
 export const findLibreOffice = async (searchPath: string = process.env['PATH'] ?? ''): Promise<string | null> => {
@@ -51,7 +52,15 @@ const run = (
     // A group of its own: the program starts others, which must end with it.
     detached: true,
     stdio: 'ignore',
-    env: { PATH: process.env['PATH'] ?? '', HOME: folder, TMPDIR: folder, LANG: 'C.UTF-8' },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      HOME: folder,
+      TMPDIR: folder,
+      LANG: 'C.UTF-8',
+      // Linked pictures are not fetched: the proxy that is named does not exist.
+      http_proxy: deadProxy,
+      https_proxy: deadProxy,
+    },
   });
   const timer = setTimeout(() => {
     resolve('timeout');
