@@ -204,6 +204,85 @@ const createTextReader = (
   };
 };
 
+interface Written {
+  readonly bytes: Uint8Array;
+  readonly pages: number;
+  readonly report: RedactionReport;
+  readonly comments: number;
+  readonly stamps: readonly DrawnStamp[];
+  /** Text that stands over redactions on purpose. */
+  readonly allowed: readonly AllowedDrawing[];
+}
+
+/** Everything up to the bytes. What editing holds, twice the size of the document, is free when the bytes are verified. */
+const writeDocument = async (
+  engine: PdfEngine,
+  source: Uint8Array,
+  input: ProduceInput,
+  {
+    redactions,
+    branded,
+    layer,
+    json,
+  }: {
+    readonly redactions: readonly Redaction[];
+    readonly branded: readonly PageAnnotation[];
+    readonly layer: InstantJson;
+    readonly json: InstantJson;
+  },
+): Promise<Written> => {
+  const layersInPdf = input.layersInPdf !== false;
+  const stamps = input.stamps ?? [];
+  using edit = openEdit(engine, source, input.password === undefined ? {} : { password: input.password });
+  checkPlaces(edit, json.annotations);
+  const report = applyRedactions(edit, redactions);
+  if (input.scrub === true && redactions.length === 0) scrubMetadata(edit);
+  if (input.flatten === true) flattenAnnotations(edit);
+
+  const areas = new Map(
+    [...Map.groupBy(redactions, ({ pageIndex }) => pageIndex)].map(([pageIndex, own]) => [
+      pageIndex,
+      own.flatMap(({ rects }) => rects),
+    ]),
+  );
+  const meets = ({ type, pageIndex, bbox }: PageAnnotation): boolean =>
+    type !== 'pspdfkit/markup/highlight' &&
+    (areas.get(pageIndex) ?? []).some((area) => rectsOverlap(area, toRect(bbox)));
+  if (
+    redactions.length > 0 &&
+    input.verify !== false &&
+    (branded.some(meets) ||
+      [...areas].some(([pageIndex, own]) =>
+        own.some((area) => mayMeet(edit.page(pageIndex), area, stamps, input.stampOptions)),
+      ))
+  )
+    requireVerified(await verifyRedactions(engine, edit.write(), redactions, evidenceOf(report)));
+
+  const drawn = new Map(cutHighlights(branded, areas).map((annotation) => [annotation.id, annotation]));
+  const written = new Set(layersInPdf ? layer.annotations : []);
+  const counts = addAnnotations(
+    edit,
+    {
+      // In the order given, which is the order of drawing.
+      annotations: json.annotations.flatMap((one) => drawn.get(one.id) ?? (written.has(one) ? one : [])),
+      comments: layersInPdf ? layer.comments : [],
+      attachments: json.attachments,
+    },
+    ({ id }) => (drawn.has(id) ? 'brand_in' : 'layer'),
+  );
+  const stamped = stampPages(edit, stamps, input.stampOptions);
+  return {
+    bytes: edit.write(),
+    pages: edit.pageCount,
+    report,
+    comments: layersInPdf ? counts.comments : layer.comments.length,
+    stamps: stamped,
+    allowed: [...stamped, ...drawingsOf(edit, branded)],
+  };
+};
+
+const evidenceOf = ({ under, removedText }: RedactionReport): VerifyOptions => ({ under, removedText });
+
 /**
  * Produces a document. Throws `redaction_unverified` with the findings, and whatever opening, annotations, stamps and redactions throw;
  * then there is no output.
@@ -219,57 +298,20 @@ export const produceDocument = async (
   const json = input.annotations ?? emptyJson;
   const { redactions: marked, branded, layer, commentsWithoutRoot } = route(json, routing);
   const redactions = marked.map(toRedaction);
-  const layersInPdf = input.layersInPdf !== false;
-  const stamps = input.stamps ?? [];
-  using edit = openEdit(engine, source, input.password === undefined ? {} : { password: input.password });
-  checkPlaces(edit, json.annotations);
-  const report = applyRedactions(edit, redactions);
-  if (input.scrub === true && redactions.length === 0) scrubMetadata(edit);
-  if (input.flatten === true) flattenAnnotations(edit);
-
-  const verifying = redactions.length > 0 && input.verify !== false;
-  const evidence: VerifyOptions = { under: report.under, removedText: report.removedText };
-  const areas = new Map(
-    [...Map.groupBy(redactions, ({ pageIndex }) => pageIndex)].map(([pageIndex, own]) => [
-      pageIndex,
-      own.flatMap(({ rects }) => rects),
-    ]),
-  );
-  const meets = ({ type, pageIndex, bbox }: PageAnnotation): boolean =>
-    type !== 'pspdfkit/markup/highlight' &&
-    (areas.get(pageIndex) ?? []).some((area) => rectsOverlap(area, toRect(bbox)));
-  if (
-    verifying &&
-    (branded.some(meets) ||
-      [...areas].some(([pageIndex, own]) =>
-        own.some((area) => mayMeet(edit.page(pageIndex), area, stamps, input.stampOptions)),
-      ))
-  )
-    requireVerified(await verifyRedactions(engine, edit.write(), redactions, evidence));
-
-  const drawn = new Map(cutHighlights(branded, areas).map((annotation) => [annotation.id, annotation]));
-  const written = new Set(layersInPdf ? layer.annotations : []);
-  const counts = addAnnotations(
-    edit,
-    {
-      // In the order given, which is the order of drawing.
-      annotations: json.annotations.flatMap((one) => drawn.get(one.id) ?? (written.has(one) ? one : [])),
-      comments: layersInPdf ? layer.comments : [],
-      attachments: json.attachments,
-    },
-    ({ id }) => (drawn.has(id) ? 'brand_in' : 'layer'),
-  );
-  const stamped = stampPages(edit, stamps, input.stampOptions);
-  const bytes = edit.write();
-
+  const { bytes, report, stamps, allowed, ...written } = await writeDocument(engine, source, input, {
+    redactions,
+    branded,
+    layer,
+    json,
+  });
   const texts = createTextReader(input.pageTexts === true);
   let pageTexts: readonly PageText[] | undefined;
   let verification: VerificationReport | undefined;
-  if (verifying) {
+  if (redactions.length > 0 && input.verify !== false) {
     verification = await verifyRedactions(engine, bytes, redactions, {
-      ...evidence,
-      beside: layersInPdf ? [] : [...layer.annotations, ...layer.comments],
-      allowed: [...stamped, ...drawingsOf(edit, branded)],
+      ...evidenceOf(report),
+      beside: input.layersInPdf === false ? [...layer.annotations, ...layer.comments] : [],
+      allowed,
       onPage: texts.read,
       onDocument: (document) => {
         pageTexts = texts.finish(document);
@@ -282,12 +324,12 @@ export const produceDocument = async (
   }
   return {
     bytes,
-    pages: edit.pageCount,
+    pages: written.pages,
     redactions: { pages: report.pages, removed: report.removed },
     annotations: {
       layered: layer.annotations.length,
       burned: branded.length,
-      comments: layersInPdf ? counts.comments : layer.comments.length,
+      comments: written.comments,
       omitted:
         json.annotations.length -
         layer.annotations.length -
@@ -298,7 +340,7 @@ export const produceDocument = async (
     },
     layer,
     commentsWithoutRoot,
-    stamps: stamped,
+    stamps,
     verification,
     pageTexts,
   };

@@ -3,6 +3,8 @@ import { crc32, deflateSync } from 'node:zlib';
 
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 const UP_FILTER = 2;
+/** A third of the time of the usual 6, for pictures a tenth larger. */
+const DEFLATE_LEVEL = 3;
 
 const chunk = (type: string, data: Uint8Array): Uint8Array => {
   const out = Buffer.alloc(12 + data.length);
@@ -45,7 +47,7 @@ export const encodePng = (
     SIGNATURE,
     chunk('IHDR', header),
     chunk('pHYs', density),
-    chunk('IDAT', deflateSync(filtered, { level: 6 })),
+    chunk('IDAT', deflateSync(filtered, { level: DEFLATE_LEVEL })),
     chunk('IEND', new Uint8Array(0)),
   ]);
 };

@@ -8,15 +8,25 @@ import type { OpenDocument } from './open-document.ts';
 /** `FPDF_REMOVE_SECURITY` of fpdf_save.h; it also writes the file whole. */
 const REMOVE_SECURITY = 3;
 
+const HEADROOM = 65_536;
+const GROWTH = 1.25;
+
 /** The document's bytes, rewritten. Throws `pdf_damaged` when the engine refuses. */
 export const savePlain = (document: OpenDocument): Uint8Array =>
   document.engine.call('rewrite a document', (native, heap, runtime) => {
-    const chunks: Uint8Array[] = [];
+    // One buffer from the start: a list of chunks would be there twice when it is joined.
+    let out = new Uint8Array(document.bytes.length + HEADROOM);
     let total = 0;
     const writeBlock = runtime.addFunction((_self, pointer = 0, size = 0) => {
-      const chunk = heap.bytes(pointer, size >>> 0);
-      chunks.push(chunk);
-      total += chunk.length;
+      const from = pointer >>> 0;
+      const length = size >>> 0;
+      if (total + length > out.length) {
+        const grown = new Uint8Array(Math.ceil((total + length) * GROWTH));
+        grown.set(out.subarray(0, total));
+        out = grown;
+      }
+      out.set(runtime.HEAPU8.subarray(from, from + length), total);
+      total += length;
       return 1;
     }, 'iiii');
     try {
@@ -27,13 +37,7 @@ export const savePlain = (document: OpenDocument): Uint8Array =>
         heap.writeInt32(writer + 4, writeBlock);
         if (!native.FPDF_SaveAsCopy(document.handle, writer, REMOVE_SECURITY))
           throw new CaseboundError('pdf_damaged', 'The document cannot be rewritten.');
-        const out = new Uint8Array(total);
-        let at = 0;
-        for (const chunk of chunks) {
-          out.set(chunk, at);
-          at += chunk.length;
-        }
-        return out;
+        return out.subarray(0, total);
       });
     } finally {
       runtime.removeFunction(writeBlock);

@@ -23,15 +23,61 @@ export interface FileChecks {
 
 const MAX_STREAM_BYTES = 1024 * 1024 * 1024;
 
-const count = (text: string, pattern: RegExp): number => [...text.matchAll(pattern)].length;
+const LF = 10;
+const CR = 13;
+const SPACE = 32;
+
+const isBreak = (byte: number | undefined): boolean => byte === undefined || byte === LF || byte === CR;
+
+const isWordByte = (byte: number | undefined): boolean =>
+  byte !== undefined && /[A-Za-z0-9_]/.test(String.fromCodePoint(byte));
+
+/** Where `word` starts a line. The bytes are searched in place: a large file as a string would be there twice. */
+const countLines = (raw: Buffer, word: string): number => {
+  let found = 0;
+  for (let at = raw.indexOf(word); at >= 0; at = raw.indexOf(word, at + 1)) if (isBreak(raw[at - 1])) found += 1;
+  return found;
+};
+
+/** The digits that end before `end`, and where they start; undefined where there are none, or too many. */
+const digitsBefore = (raw: Buffer, end: number): { readonly value: number; readonly start: number } | undefined => {
+  let start = end;
+  while (start > 0 && end - start <= 10 && (raw[start - 1] ?? 0) >= 48 && (raw[start - 1] ?? 0) <= 57) start -= 1;
+  return start === end || end - start > 10 ? undefined : { value: Number(raw.toString('latin1', start, end)), start };
+};
+
+/** The numbers of all objects that are written anywhere, `12 0 obj` at the start of a line. */
+const listWritten = (raw: Buffer): readonly number[] => {
+  const numbers: number[] = [];
+  for (let at = raw.indexOf(' obj'); at >= 0; at = raw.indexOf(' obj', at + 4)) {
+    if (isWordByte(raw[at + 4])) continue;
+    const generation = digitsBefore(raw, at);
+    if (generation === undefined || raw[generation.start - 1] !== SPACE) continue;
+    const number = digitsBefore(raw, generation.start - 1);
+    if (number !== undefined && isBreak(raw[number.start - 1])) numbers.push(number.value);
+  }
+  return numbers;
+};
+
+/** Object and cross-reference streams: they are referred to by position, not by number. */
+const countStructural = (raw: Buffer): number => {
+  let found = 0;
+  for (const word of ['/ObjStm', '/XRef'])
+    for (let at = raw.indexOf(word); at >= 0; at = raw.indexOf(word, at + 1)) {
+      if (!isWordByte(raw[at + word.length]) && /\/Type\s*$/.test(raw.toString('latin1', Math.max(0, at - 16), at)))
+        found += 1;
+    }
+  return found;
+};
 
 /** Header, end and revisions, from the raw bytes. */
-const verifyRevisions = (raw: string, prev: boolean, report: (code: FindingCode, detail: string) => void): void => {
-  if (!raw.startsWith('%PDF-')) report('earlier_revision', 'The file has bytes before its header.');
-  const ends = count(raw, /^%%EOF/gm);
+const verifyRevisions = (raw: Buffer, prev: boolean, report: (code: FindingCode, detail: string) => void): void => {
+  if (raw.toString('latin1', 0, 5) !== '%PDF-') report('earlier_revision', 'The file has bytes before its header.');
+  const ends = countLines(raw, '%%EOF');
   if (ends !== 1) report('earlier_revision', `The file has ${ends} end marks; a file of one revision has one.`);
-  if (count(raw, /^startxref/gm) !== 1 || prev) report('earlier_revision', 'The file refers to an earlier revision.');
-  if (!/%%EOF[\r\n]*$/.test(raw.slice(-64))) report('earlier_revision', 'The file has bytes after its end.');
+  if (countLines(raw, 'startxref') !== 1 || prev) report('earlier_revision', 'The file refers to an earlier revision.');
+  if (!/%%EOF[\r\n]*$/.test(raw.toString('latin1', Math.max(0, raw.length - 64))))
+    report('earlier_revision', 'The file has bytes after its end.');
 };
 
 const contentSubtypes: ReadonlySet<string> = new Set(['Form', 'Image']);
@@ -88,7 +134,7 @@ export const verifyFile = async (bytes: Uint8Array, checks: FileChecks): Promise
   }
   const { context } = pdf;
   const { trailer } = context.info;
-  const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   verifyRevisions(raw, trailer.has('Prev'), report);
 
   const seen = new Set<number>();
@@ -162,11 +208,10 @@ export const verifyFile = async (bytes: Uint8Array, checks: FileChecks): Promise
     );
   if (unreadable > 0) report('unreadable', `${unreadable} streams of the file cannot be decoded by the second parser.`);
 
-  const written = [...raw.matchAll(/(?:^|[\r\n])(\d{1,10}) (\d{1,5}) obj\b/g)].map((match) => Number(match[1]));
+  const written = listWritten(raw);
   const orphans = written.filter((number) => !seen.has(number)).length;
   const twice = written.length - new Set(written).size;
-  // Object and cross-reference streams are referred to by position, not by number.
-  const structural = count(raw, /\/Type\s*\/(?:ObjStm|XRef)\b/g);
+  const structural = countStructural(raw);
   if (orphans > structural || twice > 0)
     report(
       'unreachable_objects',

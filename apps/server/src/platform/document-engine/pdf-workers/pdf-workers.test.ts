@@ -137,8 +137,9 @@ describe('a document that', () => {
   };
 
   it('takes too long is ended, and the pool goes on', async () => {
-    workers = open({ taskTimeoutMs: 1_500 });
-    expect(await codeOf(workers.search({ pdf: slowText(), query: slowQuery }))).toBe('pdf_timeout');
+    workers = open();
+    const slow = workers.search({ pdf: slowText(), query: slowQuery }, { timeoutMs: 1_500 });
+    expect(await codeOf(slow)).toBe('pdf_timeout');
     await expectAlive();
     expect(workers.statistics().recycled).toBe(1);
   });
