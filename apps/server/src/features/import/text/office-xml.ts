@@ -128,6 +128,67 @@ class PackageReader {
   }
 }
 
+interface Relation {
+  readonly target: string;
+  readonly type: string;
+}
+
+/** What a part refers to, by the identifiers it uses (ECMA-376 part 2, 9.3); targets as paths in the package. */
+const readRelations = async (reader: PackageReader, part: string): Promise<ReadonlyMap<string, Relation>> => {
+  const relations = new Map<string, Relation>();
+  const slash = part.lastIndexOf('/');
+  const folder = part.slice(0, slash);
+  await reader.read(`${folder}/_rels/${part.slice(slash + 1)}.rels`, {
+    open: (name, attributes) => {
+      const { Id: id, Target: target, Type: type = '' } = attributes;
+      if (name !== 'Relationship' || id === undefined || target === undefined) return;
+      const segments = target.startsWith('/') ? [] : folder.split('/');
+      for (const segment of target.split('/')) {
+        if (segment === '..') segments.pop();
+        else if (segment !== '' && segment !== '.') segments.push(segment);
+      }
+      relations.set(id, { target: segments.join('/'), type: type.slice(type.lastIndexOf('/') + 1) });
+    },
+    close: () => undefined,
+    text: () => undefined,
+  });
+  return relations;
+};
+
+/** Attribute of any prefix whose local name is `id` (`r:id`). */
+const relationOf = (attributes: Readonly<Record<string, string>>): string =>
+  Object.entries(attributes).find(([name]) => name.includes(':') && localName(name) === 'id')?.[1] ?? '';
+
+interface ListedPart {
+  readonly part: string;
+  readonly name: string;
+}
+
+/**
+ * Parts in the order in which a main part lists them. Those that it does not list, or all when it lists none that is there, follow in the order of
+ * their numbers: nothing that has text is left out.
+ */
+const listParts = async (
+  reader: PackageReader,
+  main: string,
+  element: string,
+  pattern: RegExp,
+): Promise<ListedPart[]> => {
+  const relations = await readRelations(reader, main);
+  const listed: ListedPart[] = [];
+  await reader.read(main, {
+    open: (name, attributes) => {
+      const part = name === element ? relations.get(relationOf(attributes))?.target : undefined;
+      if (part !== undefined && reader.has(part)) listed.push({ part, name: attributes['name'] ?? '' });
+    },
+    close: () => undefined,
+    text: () => undefined,
+  });
+  const known = new Set(listed.map(({ part }) => part));
+  const rest = reader.parts(pattern).filter((part) => !known.has(part));
+  return [...listed, ...rest.map((part) => ({ part, name: '' }))];
+};
+
 /** Collects paragraphs: the text of `leaf` elements, breaks and tabs between, a line for each of `blocks`. */
 const collectParagraphs = (
   budget: TextBudget,
@@ -200,11 +261,14 @@ const slideSymbols = new Map([['br', '\n']]);
 
 const readSlides = async (reader: PackageReader): Promise<string[]> => {
   const pages: string[] = [];
-  for (const part of reader.parts(/^ppt\/slides\/slide(\d+)\.xml$/u)) {
+  const slides = await listParts(reader, 'ppt/presentation.xml', 'sldId', /^ppt\/slides\/slide(\d+)\.xml$/u);
+  for (const { part } of slides) {
     const slide = collectParagraphs(reader.budget, slideLeaves, slideBlocks, slideSymbols);
     await reader.read(part, slide);
     const notes = collectParagraphs(reader.budget, slideLeaves, slideBlocks, slideSymbols);
-    await reader.read(part.replace('slides/slide', 'notesSlides/notesSlide'), notes);
+    for (const { target, type } of (await readRelations(reader, part)).values()) {
+      if (type === 'notesSlide') await reader.read(target, notes);
+    }
     pages.push([slide.result(), notes.result()].filter((text) => text.trim() !== '').join('\n'));
   }
   return pages;
@@ -237,26 +301,13 @@ const readSharedStrings = async (reader: PackageReader): Promise<string[]> => {
   return strings;
 };
 
-const readSheetNames = async (reader: PackageReader): Promise<string[]> => {
-  const names: string[] = [];
-  await reader.read('xl/workbook.xml', {
-    open: (name, attributes) => {
-      if (name === 'sheet') names.push(attributes['name'] ?? '');
-    },
-    close: () => undefined,
-    text: () => undefined,
-  });
-  return names;
-};
-
 const readSheets = async (reader: PackageReader): Promise<string[]> => {
   const strings = await readSharedStrings(reader);
-  const names = await readSheetNames(reader);
+  const sheets = await listParts(reader, 'xl/workbook.xml', 'sheet', /^xl\/worksheets\/sheet(\d+)\.xml$/u);
   const pages: string[] = [];
-  for (const [index, part] of reader.parts(/^xl\/worksheets\/sheet(\d+)\.xml$/u).entries()) {
+  for (const { part, name } of sheets) {
     const out: string[] = [];
-    const name = names[index];
-    if (name !== undefined && name !== '') out.push(reader.budget.take(`${name}\n`));
+    if (name !== '') out.push(reader.budget.take(`${name}\n`));
     let type = '';
     let value: string[] = [];
     let inValue = false;
