@@ -109,6 +109,8 @@ export const caseSchema = (): object =>
           jobId: text(),
           source: long,
           startedAt: timestamp,
+          finishedAt: timestamp,
+          state: text(30),
           createdBy: text(),
         },
       },

@@ -1,12 +1,48 @@
 /** The record of the batch that an exchange brings into the destination. Made once, by its name. */
-import { BatchId, CaseboundError } from '@casebound/contract';
-import { deleteDocument, upsertDocument } from '@casebound/records';
+import { BatchId, CaseboundError, hasCode } from '@casebound/contract';
+import { deleteDocument, putDocument, upsertDocument } from '@casebound/records';
 import { caseResource } from '../records/index.ts';
 import type { ExchangeDependencies } from './dependencies.ts';
 import type { ExchangeJob } from './job-store.ts';
 import { batchName } from './record-copy.ts';
 
 type Parts = Pick<ExchangeDependencies, 'records' | 'sessions'>;
+
+/**
+ * States in the batch's record how its exchange stands. A batch that is gone is left gone. Done again, it changes nothing.
+ */
+export const stateBatch = async ({ records, sessions }: Parts, job: ExchangeJob): Promise<void> => {
+  const { batchId, destinationCaseId, createdBy } = job;
+  if (batchId === null) return;
+  const { rows } = await sessions.withCase(
+    destinationCaseId,
+    createdBy,
+    async (tx) =>
+      tx.query<{ uuid: string }>('SELECT document_uuid AS uuid FROM document WHERE document_id = $1', [batchId]),
+    { readOnly: true },
+  );
+  const [row] = rows;
+  if (row === undefined) return;
+  const store = await records.open(destinationCaseId, createdBy);
+  try {
+    await putDocument(store, caseResource(store.model, 'batches'), row.uuid, {
+      ...describeBatch(job),
+      state: job.state,
+      ...(job.finishedAt === null ? {} : { finishedAt: job.finishedAt.toISOString() }),
+    });
+  } catch (error) {
+    if (!hasCode(error, 'record_not_found')) throw error;
+  }
+};
+
+const describeBatch = (job: ExchangeJob) => ({
+  name: batchName(job),
+  kind: 'exchange',
+  jobId: job.jobId,
+  source: `case ${job.sourceCaseId}`,
+  startedAt: job.createdAt.toISOString(),
+  createdBy: job.createdBy.kind === 'account' ? job.createdBy.name : 'Casebound',
+});
 
 /** @throws CaseboundError `exchange_conflict` when the name is that of another batch. */
 export const ensureBatch = async (
@@ -22,14 +58,7 @@ export const ensureBatch = async (
   if (taken.rows.some((row) => row.job_id !== job.jobId))
     throw new CaseboundError('exchange_conflict', `The destination has another batch named ${JSON.stringify(name)}.`);
   const store = await records.open(destinationCaseId, createdBy, signal);
-  const written = await upsertDocument(store, caseResource(store.model, 'batches'), {
-    name,
-    kind: 'exchange',
-    jobId: job.jobId,
-    source: `case ${job.sourceCaseId}`,
-    startedAt: job.createdAt.toISOString(),
-    createdBy: createdBy.kind === 'account' ? createdBy.name : 'Casebound',
-  });
+  const written = await upsertDocument(store, caseResource(store.model, 'batches'), describeBatch(job));
   return BatchId.parse(written.documentId);
 };
 

@@ -16,6 +16,8 @@ import { each, handleEvents, type BatchHandler, type FilterPolicy } from '@caseb
 import { z } from 'zod';
 import type { ExchangeDependencies } from './dependencies.ts';
 import type { Driver } from './orchestrator/advance-exchange.ts';
+import { stateBatch } from './batch-record.ts';
+import { findJob } from './job-store.ts';
 import { endItems, type JobReader } from './processors/process-message.ts';
 import { queueName } from './stages.ts';
 import { requestExchange } from './request-exchange.ts';
@@ -81,6 +83,25 @@ const died = async (
   }));
   await dependencies.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
     await endItems(dependencies, tx, job, stage, { outcomes });
+  });
+};
+
+export const statusQueue = 'exchange_status';
+export const statusPolicy: FilterPolicy = {
+  eventType: ['EXCHANGER_INITIATED', 'EXCHANGER_FINISHED', 'EXCHANGER_FAILED', 'EXCHANGER_ROLLED_BACK'],
+};
+
+/** Keeps the record of the batch up with its exchange: with how it stands now, whichever event says that it moved. */
+export const statusHandler = (dependencies: ExchangeDependencies): BatchHandler => {
+  const handle = async ({ jobId }: { readonly jobId: JobId }): Promise<void> => {
+    const job = await dependencies.control.transaction({ readOnly: true }, async (tx) => findJob(tx, jobId));
+    if (job !== undefined) await stateBatch(dependencies, job);
+  };
+  return handleEvents({
+    EXCHANGER_INITIATED: handle,
+    EXCHANGER_FINISHED: handle,
+    EXCHANGER_FAILED: handle,
+    EXCHANGER_ROLLED_BACK: handle,
   });
 };
 

@@ -14,6 +14,9 @@ import {
   orchestratorPolicy,
   requestHandler,
   requestQueue,
+  statusHandler,
+  statusPolicy,
+  statusQueue,
 } from './consumers.ts';
 import { clearLeases, listOpenJobs } from './job-store.ts';
 import { createDriver, orchestratorQueue, type Driver } from './orchestrator/advance-exchange.ts';
@@ -66,6 +69,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
       [handlerName('search_text')]: stage('search_text', createSearchText(dependencies)),
       [orchestratorQueue]: { ...shared, handle: orchestratorHandler(() => driver), reserved: 4 },
       [ledgerQueue]: { ...shared, handle: ledgerHandler(dependencies, readJob), reserved: 2 },
+      [statusQueue]: { ...shared, handle: statusHandler(dependencies), reserved: 1 },
       [deadQueue]: { ...shared, handle: deadHandler(dependencies, readJob), reserved: 1 },
       [requestQueue]: { ...shared, handle: requestHandler(dependencies), reserved: 1 },
     };
@@ -81,6 +85,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
         policy: orchestratorPolicy,
       },
       { name: ledgerQueue, concurrency: 2, maxReceiveCount: permanent.maxReceiveCount, policy: ledgerPolicy },
+      { name: statusQueue, concurrency: 1, maxReceiveCount: permanent.maxReceiveCount, policy: statusPolicy },
       { name: deadQueue, concurrency: 1, maxReceiveCount: permanent.maxReceiveCount, policy: deadPolicy },
       {
         name: requestQueue,

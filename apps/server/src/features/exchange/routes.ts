@@ -8,9 +8,14 @@ import { requestExchange } from './request-exchange.ts';
 import { watchExchange } from './watch-exchange.ts';
 import { cancelExchange, retryFailed, rollBack } from './steer-exchange.ts';
 import { checkManifest, readManifest } from './verification/check-manifest.ts';
+import { renderExchangePage, renderExchangesPage } from './verification/report/status-page.ts';
 import type { VerificationParts } from './verification/read-facts.ts';
 
 export type ExchangeHandlers = HandlersOf<typeof exchangeOperations & typeof exchangeProofOperations>;
+
+/** Shown on a page. */
+const pageExchanges = 50;
+const pageItems = 100;
 
 export const createExchangeHandlers = (dependencies: VerificationParts): ExchangeHandlers => {
   const { control } = dependencies;
@@ -41,6 +46,17 @@ export const createExchangeHandlers = (dependencies: VerificationParts): Exchang
     retryExchange: async ({ params }) => {
       const { items, job } = await retryFailed(dependencies, params.jobId);
       return { items, exchange: await describeExchange(dependencies, job) };
+    },
+    showExchangesPage: async () => {
+      const jobs = await control.transaction({ readOnly: true }, async (tx) => listJobs(tx, { limit: pageExchanges }));
+      const exchanges = [];
+      for (const job of jobs) exchanges.push(await describeExchange(dependencies, job));
+      return renderExchangesPage(exchanges);
+    },
+    showExchangePage: async ({ params }) => {
+      const job = await control.transaction({ readOnly: true }, async (tx) => getJob(tx, params.jobId));
+      const { items } = await listItems(dependencies, params.jobId, { state: 'failed', limit: pageItems });
+      return renderExchangePage(await describeExchange(dependencies, job), items);
     },
     readExchangeManifest: async ({ params, query, signal }) =>
       readManifest(dependencies, params.jobId, query.offset, signal),
