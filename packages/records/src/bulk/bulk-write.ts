@@ -6,6 +6,7 @@
  *   stand alone. With `allOrNothing` the whole stream is one transaction.
  * - While the database works on a chunk, the next is parsed and validated. Memory is two chunks.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CaseboundError } from '@casebound/contract';
 import type { Claims } from '../auth/claim-set.ts';
 import { maintainHierarchy } from '../auth/maintain-closure.ts';
@@ -216,6 +217,9 @@ interface Chunk {
   readonly failed: readonly RowOutcome[];
 }
 
+/** Milliseconds of parsing before the event loop gets a turn. */
+const maxSliceMs = 2;
+
 async function* chunksOf(
   ctx: StoreContext,
   rows: AsyncIterable<BulkRow> | Iterable<BulkRow>,
@@ -224,7 +228,13 @@ async function* chunksOf(
   let prepared: PreparedRow[] = [];
   let failed: RowOutcome[] = [];
   let index = 0;
+  let yielded = performance.now();
   for await (const row of rows) {
+    // A stream that is in memory never waits, and the answers of the database would lie unread until the chunk is complete.
+    if (performance.now() - yielded > maxSliceMs) {
+      await nextTurn();
+      yielded = performance.now();
+    }
     const result = prepareRow(ctx, row, index);
     index += 1;
     if ('flat' in result) prepared.push(result);

@@ -4,14 +4,14 @@
  * - A value has one text: numbers as plain decimals, descriptors in lower case, dates and times as normalised on write; the
  *   SQL of `identityTextSql` gives the same text from the columns.
  */
-import { createHash } from 'node:crypto';
+import { hash as hashOnce } from 'node:crypto';
 import type { ResourceName } from '../derive/model.ts';
 
 const namespace = Buffer.from('edf1edf13df13df13df13df1edf1edf1', 'hex');
 
 /** UUIDv5 of a name in the store's namespace. */
 export const uuidV5 = (name: string): string => {
-  const hash = createHash('sha1').update(namespace).update(name, 'utf8').digest();
+  const hash = hashOnce('sha1', Buffer.concat([namespace, Buffer.from(name, 'utf8')]), 'buffer');
   hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6);
   hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8);
   const hex = hash.toString('hex', 0, 16);

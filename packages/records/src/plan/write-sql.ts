@@ -182,9 +182,16 @@ export class WriteSql {
     const [only] = rows;
     // A collection has any number of rows; one text for each number would make merged statements without end.
     const isOne = rows.length === 1 && only !== undefined && table.ordinals.length === 0;
-    const values: unknown[] = isOne ? [only.documentId, ...only.cells] : this.columnsOf(table, rows);
-    if (extra !== null) values.push(extra.resourceKeyId, extra.discriminator);
-    return { text: isOne ? this.textsOf(table).insertOne : this.textsOf(table).insert, values };
+    const more = extra === null ? [] : [extra.resourceKeyId, extra.discriminator];
+    if (isOne) return { text: this.textsOf(table).insertOne, values: [only.documentId, ...only.cells, ...more] };
+    const columns = (): unknown[] => this.columnsOf(table, rows);
+    return {
+      text: this.textsOf(table).insert,
+      // Made when it is sent: the statements before it are on their way by then.
+      get values() {
+        return [...columns(), ...more];
+      },
+    };
   }
 
   /** Null for a table of key columns alone, where no row can change. */

@@ -68,9 +68,8 @@ class Flattener {
     const before = rowList.length;
     const row: FlatRow = { ordinals, cells };
     rowList.push(row);
-    const positions = new Map(table.columns.map((column, index) => [column, index]));
     const put = (column: Table['columns'][number], cell: Cell): void => {
-      cells[positions.get(column) ?? -1] = cell;
+      cells[table.columns.indexOf(column)] = cell;
     };
     const hasChildren = isObject(value)
       ? this.members(table.members, value, path, ordinals, put)

@@ -180,7 +180,8 @@ export const buildStatements = (
       writes.insertIdentities(identityRows(ctx, created)),
     );
   }
-  // With updates in the group, the order of deletes and inserts counts; without, all inserts are one statement.
+  // With updates in the group, the order of deletes and inserts counts. Without, the inserts of one document are one statement; those
+  // of many are sent one by one, so that the database works on the first while the values of the next are being made.
   const onlyInserts = updated.length === 0;
   if (!onlyInserts) statements.push(...inserts, ...staleDocuments(ctx, resource, updated));
   const rows = collectRows(resource, items, resolution);
@@ -201,7 +202,7 @@ export const buildStatements = (
   const createdIds = new Set(created.map((item) => item.documentId));
   const newEdges = edges.filter((edge) => createdIds.has(edge.parent));
   if (newEdges.length > 0) (onlyInserts ? inserts : statements).push(writes.insertEdges(newEdges));
-  if (onlyInserts) statements.push(...writes.mergeInserts(inserts));
+  if (onlyInserts) statements.push(...(created.length === 1 ? writes.mergeInserts(inserts) : inserts));
   if (rewired.length > 0) {
     statements.push(
       ...writes.replaceEdges(
