@@ -5,6 +5,7 @@ import type { Damage } from '../audit/audit-documents.ts';
 import { auditStore } from '../audit/audit-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
+import { deleteDocument } from '../write/delete-document.ts';
 import { putDocument, upsertDocument, type WriteResult } from '../write/write-document.ts';
 import { applyDeferredBumps, countWaitingBumps, startDeferredBumps } from './deferred-bumps.ts';
 import { uuidV7 } from './uuid-v7.ts';
@@ -200,6 +201,31 @@ test('edges that commit while the changer waits for a lock are seen: the snapsho
   await changing;
   const page = await listDocuments(store, library.resource('works'), { filters: [{ field: 'title', value: 'late' }] });
   expect(page.bodies[0]).toContain('"authorKey":"changed"');
+  await cleanAudit();
+});
+
+test('a delete that waits for a writer takes the edges that the writer has made', async () => {
+  const lists = library.resource('readingLists');
+  const list = (authorKey: string) => ({ name: 'raced', authors: [{ authorReference: { authorKey } }] });
+  const { uuid, documentId } = await library.post('readingLists', list('a1'));
+  const barrier = Promise.withResolvers<void>();
+  const written = Promise.withResolvers<void>();
+  const writing = library.database.transaction(async (tx) => {
+    await upsertDocument(library.store, lists, list('a2'), { tx });
+    written.resolve();
+    await barrier.promise;
+  });
+  await written.promise;
+  const deleting = deleteDocument(library.store, lists, uuid);
+  await pause(200);
+  barrier.resolve();
+  await writing;
+  await deleting;
+  const { rows } = await library.database.pool.query(
+    'SELECT count(*)::int AS n FROM library.reference_edge WHERE parent_document_id = $1',
+    [documentId],
+  );
+  expect(rows).toEqual([{ n: 0 }]);
   await cleanAudit();
 });
 

@@ -1,6 +1,8 @@
 /**
  * DELETE of one document.
  *
+ * - The document is locked before its edges are deleted: a writer that is at work on it has committed by then, and the edges that it
+ *   made are seen.
  * - The foreign keys of referrers decide; edges are asked only afterwards, for the names of the referring types.
  * - Within a caller's transaction the delete runs in a savepoint, so that the question can still be asked after it failed.
  */
@@ -165,11 +167,16 @@ const runDelete = async (
   own: boolean,
 ): Promise<void> => {
   const predicate = rowPredicate(ctx, resource, 'delete', options.claims ?? null, 3);
-  const { rows } = await tx.query(
-    `SELECT d.document_id, d.etag ${ctx.reads.from(resource)} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql}${options.ifMatch === undefined ? '' : ' FOR UPDATE OF d'}`,
-    [uuid, ctx.resourceKey(resource.name), ...predicate.values],
-  );
-  const [row] = rows;
+  const find = async (): Promise<Readonly<Record<string, unknown>> | undefined> => {
+    const { rows } = await tx.query(
+      `SELECT d.document_id, d.etag ${ctx.reads.from(resource)} WHERE d.document_uuid = $1::uuid AND d.resource_key_id = $2 AND ${predicate.sql} FOR UPDATE OF d`,
+      [uuid, ctx.resourceKey(resource.name), ...predicate.values],
+    );
+    return rows[0];
+  };
+  const found = await find();
+  // What the caller may delete is told by the root row, which the writer that was waited for may have changed.
+  const row = found === undefined || predicate.sql === 'TRUE' ? found : await find();
   if (row === undefined)
     throw new CaseboundError(
       'record_not_found',
