@@ -142,6 +142,51 @@ describe.skipIf(files.length === 0)('real documents', () => {
   });
 });
 
+describe.skipIf(files.length === 0)('what is written', () => {
+  const redacted = async (): Promise<Uint8Array> => {
+    const file = files.find((name) => name.endsWith('tracemonkey.pdf')) ?? files[0] ?? '';
+    const bytes = readFileSync(file);
+    return (await redact(engine, bytes, findRedactions(engine, bytes, 'JavaScript'))).output;
+  };
+  const withFile = async (use: (file: string, folder: string) => void): Promise<void> => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'casebound-pdf-'));
+    try {
+      const file = path.join(folder, 'out.pdf');
+      writeFileSync(file, await redacted());
+      use(file, folder);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  it.skipIf(spawnSync('qpdf', ['--version']).status !== 0)(
+    'is sound, as qpdf checks it',
+    async () => {
+      await withFile((file, folder) => {
+        const { status, stderr } = spawnSync('qpdf', ['--check', file], { encoding: 'utf8' });
+        expect(status, stderr).toBe(0);
+        // Everything unpacked: no stream of any kind holds the word.
+        const plain = path.join(folder, 'plain.pdf');
+        spawnSync('qpdf', ['--stream-data=uncompress', '--object-streams=disable', file, plain]);
+        expect(readFileSync(plain).toString('latin1')).not.toMatch(/JavaScript/i);
+      });
+    },
+    30_000,
+  );
+
+  it.skipIf(spawnSync('mutool', ['-v']).status !== 0)(
+    'holds none of the words, as MuPDF reads them',
+    async () => {
+      await withFile((file) => {
+        const { stdout } = spawnSync('mutool', ['draw', '-F', 'txt', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+        expect(stdout.length).toBeGreaterThan(10_000);
+        expect(stdout).not.toMatch(/JavaScript/i);
+      });
+    },
+    30_000,
+  );
+});
+
 describe.skipIf(!existsSync(scans))('real scans', () => {
   it('become pages of their own size, and lose the pixels under a redaction', async () => {
     const names = readdirSync(scans).filter((name) => name.startsWith('SYM') && name.endsWith('.tif'));

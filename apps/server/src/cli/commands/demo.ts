@@ -1,22 +1,28 @@
 import { createCommand, type RegisterCommand, runCommand, untilInterrupted } from '../command.ts';
 
-const nextCommands = (dataDir: string, address: string | undefined): string =>
+const nextCommands = (dataDir: string, address: string | undefined, jobId: string): string =>
   [
     '',
     'Try next, in another terminal:',
     `  npx casebound status --data ${dataDir}`,
     `  npx casebound case list --data ${dataDir}`,
-    `  npx casebound case create "Another case" --data ${dataDir}`,
+    `  npx casebound exchange show ${jobId} --data ${dataDir}`,
+    `  npx casebound exchange verify ${jobId} --data ${dataDir}`,
+    `  npx casebound exchange report ${jobId} -o report.pdf --data ${dataDir}`,
+    `  npx casebound exchange rollback ${jobId} --data ${dataDir}`,
     `  npx casebound doctor --data ${dataDir}`,
     ...(address === undefined
       ? []
-      : [`  ${address}/docs in a browser (any user name; password: the administrator's token)`]),
+      : [
+          `  ${address}/exchanges/${jobId} in a browser (any user name; password: the administrator's token)`,
+          `  ${address}/docs for all operations`,
+        ]),
   ].join('\n');
 
 export const registerDemo: RegisterCommand = (program, context) => {
   const command = createCommand(
     'demo',
-    'the tour of the README: start, two cases, what keeps them apart, an object that travels',
+    'the tour of the README: two cases, a production imported into one, exchanged to the other, and proved',
   ).option('--exit', 'end after the tour instead of staying up');
   command.action(() =>
     runCommand(command, context, async ({ options, output }) => {
@@ -27,7 +33,7 @@ export const registerDemo: RegisterCommand = (program, context) => {
         else context.streams.stdout.write(`${line}\n`);
         lines.push(line);
       });
-      const { server, facts } = demonstration;
+      const { server, facts, jobId } = demonstration;
       const token =
         server.bootstrapToken === undefined
           ? []
@@ -37,7 +43,7 @@ export const registerDemo: RegisterCommand = (program, context) => {
           { ...facts, address: server.address, bootstrapToken: server.bootstrapToken },
           [
             ...token,
-            nextCommands(options.dataDir, server.address),
+            nextCommands(options.dataDir, server.address, jobId),
             ...(stays ? ['', 'The server stays up; Ctrl-C stops it.'] : []),
           ].join('\n'),
         );

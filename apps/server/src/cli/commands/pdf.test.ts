@@ -88,6 +88,59 @@ describe('casebound pdf', () => {
     expect(failed.err).not.toContain('ACME');
   });
 
+  /** A page of 400 x 300 with a line of text, and whatever is drawn over it. */
+  const pageWith = (over: string): Buffer => {
+    const content = `BT /F1 14 Tf 60 200 Td (Pay the SECRET amount) Tj ET\n${over}`;
+    return Buffer.from(
+      `%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R>>endobj\n4 0 obj<</Length ${content.length}>>stream\n${content}\nendstream endobj\n5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n`,
+      'latin1',
+    );
+  };
+  const secret = { id: 'secret', type: 'pspdfkit/markup/redaction', pageIndex: 0, rects: [[110, 86, 59, 18]] };
+
+  it('is not deceived by a black box over the text', async () => {
+    await writeFile(path.join(folder, 'cheat.pdf'), pageWith('0 g 110 196 59 18 re f'));
+    await writeFile(path.join(folder, 'r.json'), JSON.stringify({ annotations: [secret] }));
+    const caught = await run('verify', 'cheat.pdf', '--annotations', 'r.json');
+    expect(caught.code).toBe(47);
+    expect(caught.err).toMatch(/FAILED page 1 {2}redaction secret: something is left under it/);
+    expect(caught.err).toContain('text_under_redaction');
+    const json = await run('verify', 'cheat.pdf', '--annotations', 'r.json', '--json');
+    expect(json.code).toBe(47);
+    expect(JSON.parse(json.out)).toMatchObject({ verified: false, annotations: [{ found: 'leaked' }] });
+    expect(`${caught.err}${json.out}`).not.toContain('SECRET');
+  });
+
+  it('says for each annotation what is found of it', async () => {
+    await writeFile(path.join(folder, 'in.pdf'), pageWith(''));
+    const common = { v: 2, pageIndex: 0 };
+    const annotations = [
+      secret,
+      { ...common, id: 'high', type: 'pspdfkit/markup/highlight', rects: [[60, 150, 100, 12]] },
+      { ...common, id: 'note', type: 'pspdfkit/note', bbox: [300, 20, 24, 24], text: 'look' },
+      {
+        ...common,
+        id: 'bates',
+        type: 'pspdfkit/text',
+        bbox: [250, 270, 140, 20],
+        text: 'ACME000001',
+        customData: { type: 'bates_stamp' },
+      },
+    ];
+    await writeFile(path.join(folder, 'a.json'), JSON.stringify({ annotations }));
+    await writeFile(path.join(folder, 'most.json'), JSON.stringify({ annotations: annotations.toSpliced(2, 1) }));
+    expect((await run('redact', 'in.pdf', '--annotations', 'most.json', '-o', 'out.pdf')).code).toBe(0);
+    const verified = await run('verify', 'out.pdf', '--annotations', 'a.json', '--original', 'in.pdf', '--json');
+    expect(verified.code).toBe(0);
+    const report: { annotations: { found: string }[] } = JSON.parse(verified.out);
+    expect(report.annotations.map(({ found }) => found)).toEqual(['removed', 'layered', 'absent', 'drawn']);
+    expect((await run('annotate', 'in.pdf', '--annotations', 'a.json', '-o', 'marked.pdf')).code).toBe(0);
+    const marked = await run('verify', 'marked.pdf', '--annotations', 'a.json', '--json');
+    expect(marked.code).toBe(47);
+    const marks: { annotations: { found: string }[] } = JSON.parse(marked.out);
+    expect(marks.annotations[0]?.found).toBe('mark');
+  });
+
   it('leaves nothing behind when it fails', async () => {
     await writeFile(path.join(folder, 'in.pdf'), mergeImages([png]));
     await writeFile(path.join(folder, 'r.json'), redaction(7));

@@ -23,13 +23,12 @@ import {
   requireVerified,
   searchText,
   stampAnchors,
-  toRedaction,
-  verifyRedactions,
 } from '@casebound/pdf';
 import { Command, Option } from 'commander';
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { inspectAnnotations } from '../inspect-annotations.ts';
 import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, runCommand } from '../command.ts';
 import type { Output } from '../output.ts';
 
@@ -146,7 +145,7 @@ const reportProduced = async (
   produced: Produced,
 ): Promise<void> => {
   const file = await writeWhole(context, requireOutput(options), produced.bytes);
-  const { bytes, ...rest } = produced;
+  const { bytes, layer: _layer, pageTexts: _texts, ...rest } = produced;
   output.result({ file, bytes: bytes.length, ...rest }, describeProduced(produced, file));
 };
 
@@ -199,6 +198,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
 
   const pageOption = new Option('--page <number>', 'only this page, counted from 1');
   const outputOption = new Option('-o, --output <file>', 'the file to write');
+  const scrubOption = new Option('--scrub', 'also remove metadata, attachments and scripts');
   const annotationsOption = new Option('--annotations <X.json>', 'annotations as Instant JSON');
   const pageIndexOf = (options: PdfOptions): number | undefined =>
     options.page === undefined ? undefined : parseWholeNumber('--page', options.page) - 1;
@@ -262,6 +262,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
       annotationsOption,
       new Option('--burn', 'draw the annotations into the pages; comments are then omitted'),
       new Option('--flatten', 'also burn in the annotations that the PDF brings'),
+      scrubOption,
       outputOption,
     ],
     async ({ engine, bytes, options, output, open: opening }) => {
@@ -287,6 +288,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
         ...opening,
         ...(annotations === undefined ? {} : { annotations }),
         flatten: options.flatten === true,
+        scrub: options.scrub === true,
         routing: {
           redaction: 'layer',
           highlight: route,
@@ -344,6 +346,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
       new Option('--background <#RRGGBB>', 'colour behind the text'),
       new Option('--margin <points>', 'distance from the edges').default('18'),
       new Option('--extend', 'extend the page by a strip instead of drawing over it'),
+      scrubOption,
       outputOption,
     ],
     async ({ engine, bytes, options, output, open: opening }) => {
@@ -367,6 +370,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
           },
         ],
         stampOptions: { extendPage: options.extend === true },
+        scrub: options.scrub === true,
       });
       await reportProduced(context, output, options, produced);
     },
@@ -374,7 +378,7 @@ export const registerPdf: RegisterCommand = (program, context) => {
 
   define(
     'verify',
-    'check that a PDF holds nothing under the redactions given; exit code 47 when it does',
+    'say for each annotation what of it is in a PDF; exit code 47 when anything is left under a redaction',
     [
       annotationsOption,
       new Option(
@@ -382,33 +386,35 @@ export const registerPdf: RegisterCommand = (program, context) => {
         'the PDF before redaction: removed strings are looked for in the whole file',
       ),
     ],
-    async ({ engine, bytes, options, output }) => {
+    async ({ engine, bytes, options, output, open: opening }) => {
       const annotations = await readAnnotationFile(context, options.annotations);
       if (annotations === undefined)
-        throw new CaseboundError('validation_failed', 'Name the redactions to check with --annotations X.json.');
-      const redactions = annotations.annotations.flatMap((annotation) =>
-        annotation.type === 'pspdfkit/markup/redaction' ? [toRedaction(annotation)] : [],
-      );
-      if (redactions.length === 0) throw new CaseboundError('validation_failed', 'The annotations hold no redactions.');
+        throw new CaseboundError('validation_failed', 'Name the annotations to check with --annotations X.json.');
+      if (annotations.annotations.length === 0)
+        throw new CaseboundError('validation_failed', 'There are no annotations to check.');
       const original = options.original === undefined ? undefined : await readInput(context, options.original);
-      const report = await verifyRedactions(engine, bytes, redactions, {
+      const { report, found } = await inspectAnnotations(engine, bytes, annotations, {
+        ...opening,
         ...(original === undefined ? {} : { original }),
-        ...(options.password === undefined ? {} : { password: options.password }),
       });
-      const lines = report.redactions.map(({ id, pageIndex, verified, findings }) =>
+      const lines = found.map(({ id, kind, pageIndex, failed, detail, findings }) =>
         [
-          `${verified ? 'ok    ' : 'FAILED'} page ${pageIndex + 1}  ${id ?? ''}`,
-          ...findings.map(({ code, detail }) => `       ${code}: ${detail}`),
+          `${failed ? 'FAILED' : 'ok    '} page ${pageIndex + 1}  ${kind.replaceAll('_', ' ')} ${id}: ${detail}`,
+          ...findings.map((finding) => `       ${finding.code}: ${finding.detail}`),
         ].join('\n'),
       );
       const document = report.document.map(({ code, detail }) => `FAILED document  ${code}: ${detail}`);
       if (!output.json) for (const line of [...lines, ...document]) output.note(line);
-      if (!report.verified && !output.json) requireVerified(report);
+      const failed = found.filter((one) => one.failed).length;
+      if (!output.json && !report.verified) requireVerified(report);
+      if (!output.json && failed > 0)
+        throw new CaseboundError('redaction_unverified', `${failed} redactions are marks that were never applied.`);
+      const redactions = found.filter(({ kind }) => kind === 'redaction').length;
       output.result(
-        report,
-        `verified: ${report.redactions.length} redactions${report.checkedRemovedText ? '' : ' (without --original, removed strings were not looked for)'}`,
+        { ...report, verified: failed === 0 && report.verified, annotations: found },
+        `verified: ${redactions} redactions${report.checkedRemovedText ? '' : ' (without --original, removed strings were not looked for)'}`,
       );
-      if (!report.verified) context.setExitCode(errorTable.redaction_unverified.exitCode);
+      if (failed > 0 || !report.verified) context.setExitCode(errorTable.redaction_unverified.exitCode);
     },
   );
 
