@@ -73,7 +73,7 @@ class Pool {
     if (this.#queue.length >= this.#config.maxQueued)
       throw new CaseboundError(
         'document_engine_unavailable',
-        `${this.#queue.length} PDF tasks wait already; the limit is \`documentEngine.workers.maxQueued\`.`,
+        `${this.#queue.length} PDF tasks wait already; the limit is \`pdfWorkers.maxQueued\`.`,
         { retryAfterSeconds: 5 },
       );
     const output = await new Promise<unknown>((resolve, reject) => {
@@ -200,7 +200,7 @@ class Pool {
         thread,
         new CaseboundError(
           'pdf_timeout',
-          `The PDF took longer than ${job.timeoutMs} ms to ${job.name}; the limit is \`documentEngine.workers.taskTimeoutMs\`.`,
+          `The PDF took longer than ${job.timeoutMs} ms to ${job.name}; the limit is \`pdfWorkers.taskTimeoutMs\`.`,
         ),
       );
     }, job.timeoutMs);
@@ -221,7 +221,7 @@ class Pool {
               thread,
               new CaseboundError(
                 'pdf_too_large',
-                `The PDF needs more than ${mebibytes(maxHeapBytes)} MiB of heap; the limit is \`documentEngine.workers.maxHeapBytes\`.`,
+                `The PDF needs more than ${mebibytes(maxHeapBytes)} MiB of heap; the limit is \`pdfWorkers.maxHeapBytes\`.`,
               ),
             );
         },
