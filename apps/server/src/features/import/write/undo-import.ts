@@ -5,8 +5,9 @@
  * - What others have come to refer to is left and reported: nobody's work is deleted with it.
  * - Shared records (custodians, labels, folders) stay: they may be in use, and an empty one harms nobody.
  */
-import type { CaseId } from '@casebound/contract';
+import { BatchId, type CaseId, DocumentId, ExhibitId } from '@casebound/contract';
 import type { Transaction } from '../../../database/index.ts';
+import { type DocumentEngine, formatDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix, type ObjectStore } from '../../../platform/object-store/Port.ts';
 import { unlinkExhibits } from '../../fields/index.ts';
 import { insertProblems, problem } from '../import-problem.ts';
@@ -23,11 +24,12 @@ const leaves = `SELECT document_id, document_document_id FROM exhibit
   ORDER BY document_id LIMIT $2`;
 
 export const undoImport = async (
-  { objects }: { readonly objects: ObjectStore },
+  { objects, engine }: { readonly objects: ObjectStore; readonly engine: DocumentEngine },
   caseId: CaseId,
   job: Pick<StoredImport, 'job_id' | 'batch_id'>,
   transact: Transact,
 ): Promise<void> => {
+  await clearEngine(engine, caseId, job, transact);
   for (;;) {
     const removed = await transact(async (tx) => {
       const { rows } = await tx.query<{ document_id: string; document_document_id: string }>(leaves, [
@@ -79,6 +81,38 @@ export const undoImport = async (
   });
   await objects.deletePrefix(objectPrefix(`case_${caseId}/custom-fields/segments/${job.job_id}/`));
   if (left === 0) await objects.deletePrefix(objectPrefix(`case_${caseId}/processed-files/${job.batch_id}/`));
+};
+
+/** Takes documents with annotations out of the engine, in sets. Those that never got there are no error. */
+const clearEngine = async (
+  engine: DocumentEngine,
+  caseId: CaseId,
+  job: Pick<StoredImport, 'job_id' | 'batch_id'>,
+  transact: Transact,
+): Promise<void> => {
+  for (let after = 0; ;) {
+    const rows = await transact(async (tx) => {
+      const found = await tx.query<{ exhibit_id: string; document_id: string }>(
+        `SELECT exhibit_id, document_id FROM import_processing WHERE job_id = $1 AND has_annotations AND exhibit_id > $2 ORDER BY exhibit_id LIMIT $3`,
+        [job.job_id, after, setSize],
+      );
+      return found.rows;
+    });
+    for (const row of rows) {
+      await engine.deleteDocument(
+        formatDocumentId({
+          caseId,
+          batchId: BatchId.parse(job.batch_id),
+          documentId: DocumentId.parse(Number(row.document_id)),
+          exhibitId: ExhibitId.parse(Number(row.exhibit_id)),
+        }),
+      );
+    }
+    const last = rows.at(-1);
+    if (last === undefined) break;
+    after = Number(last.exhibit_id);
+  }
+  await transact(async (tx) => tx.query('DELETE FROM import_processing WHERE job_id = $1', [job.job_id]));
 };
 
 const remove = async (tx: Transaction, documentIds: readonly number[]): Promise<void> => {
