@@ -322,6 +322,38 @@ test('users who write to the destination while the copy runs lose nothing, and n
   for (const title of written) expect(titles).toContain(title);
 }, 60_000);
 
+test('connections that break are made again, and the chunk is repeated', async () => {
+  const { source, destination } = await pair();
+  for (let n = 0; n < 60; n += 1) await post(source, 'works', work(`Work ${n}`));
+  const copy = await startCopy({ source, destination, parallel: 4, chunkSize: 3 });
+  await mapRecords(copy);
+  const { pool } = library.database;
+  // A client that is in use tells of its end by an event as well, which must be heard.
+  const heard = new WeakSet();
+  pool.on('acquire', (client) => {
+    if (!heard.has(client)) client.on('error', () => undefined);
+    heard.add(client);
+  });
+  let broken = 0;
+  const stop = new AbortController();
+  const breaking = (async () => {
+    while (!stop.signal.aborted && broken < 5) {
+      const { rowCount } = await pool.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO "${destination.schema}"%' AND pid <> pg_backend_pid() LIMIT 1`,
+      );
+      broken += rowCount ?? 0;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  })();
+  await copyRecords(copy).finally(() => {
+    stop.abort();
+  });
+  await breaking;
+  expect(broken).toBeGreaterThan(0);
+  expect(await storeContents(destination)).toEqual(await storeContents(source));
+  expect(await auditStore(destination)).toMatchObject({ damages: 0 });
+});
+
 test('a rollback keeps what was changed, what others refer to, and what those stand on; the rest goes', async () => {
   const { source, destination } = await pair();
   const copy = await startCopy({ source, destination });

@@ -263,23 +263,33 @@ export const selectRecordsBy = async (copy: RecordCopy, text: string, values: re
   });
 };
 
-/** Sets a value map of the job: what hooks look up by `valueMap`. Replaces the map of that name. */
+/** Sets a value map of the job: what hooks look up by `valueMap`. Replaces the map of that name; texts must differ. */
 export const setValueMap = async (
   copy: RecordCopy,
   name: string,
-  entries: Iterable<readonly [from: string, to: string]>,
+  entries: Iterable<readonly [from: string, to: string]> | AsyncIterable<readonly [from: string, to: string]>,
 ): Promise<void> => {
-  const list = [...entries];
+  const table = copy.sql.own('record_copy_value');
   await inDestination(copy, async (tx) => {
     await moveTo(copy, tx, ['selecting'], 'selecting');
-    const table = copy.sql.own('record_copy_value');
     await tx.query(`DELETE FROM ${table} WHERE job_id = $1 AND map_name = $2`, [copy.jobId, name]);
-    for (let at = 0; at < list.length; at += idsPerStatement) {
-      const part = list.slice(at, at + idsPerStatement);
+  });
+  let batch: (readonly [string, string])[] = [];
+  const flush = async (): Promise<void> => {
+    const part = batch;
+    batch = [];
+    if (part.length === 0) return;
+    await inDestination(copy, async (tx) => {
+      await moveTo(copy, tx, ['selecting'], 'selecting');
       await tx.query(
         `INSERT INTO ${table} (job_id, map_name, old_value, new_value) SELECT $1, $2, * FROM unnest($3::text[], $4::text[])`,
         [copy.jobId, name, arrayLiteral(part.map(([from]) => from)), arrayLiteral(part.map(([, to]) => to))],
       );
-    }
-  });
+    });
+  };
+  for await (const entry of entries) {
+    batch.push(entry);
+    if (batch.length >= idsPerStatement) await flush();
+  }
+  await flush();
 };
