@@ -83,7 +83,9 @@ const common = {
   namedStatements: z
     .boolean()
     .default(false)
-    .describe('Let the driver prepare statements by name. Only without a pooler, or with one that tracks them.'),
+    .describe(
+      'Let the server keep the plans of statements that come again. Only without a pooler, or with one that tracks names.',
+    ),
 };
 
 export const databaseConfigSchema = z.discriminatedUnion('kind', [
@@ -97,6 +99,7 @@ export const databaseConfigSchema = z.discriminatedUnion('kind', [
       .default({})
       .describe('Settings of PostgreSQL, e.g. shared_buffers.'),
     ...common,
+    namedStatements: common.namedStatements.default(true),
   }),
   z.strictObject({
     kind: z.literal('url').describe('Your PostgreSQL 17 or 18.'),

@@ -17,6 +17,7 @@ import { ConnectError } from './classify-error.ts';
 import type { PoolSettings } from './config.ts';
 import type { ClientConfig } from './connection-target.ts';
 import type { PoolStatistics } from './Database.ts';
+import { NamedStatements } from './named-statements.ts';
 
 /** Where a connection goes and as whom. Equal ids share connections. */
 export interface ConnectionKey {
@@ -33,6 +34,7 @@ export interface ConnectionKey {
 
 export interface Lease {
   readonly client: pg.Client;
+  readonly named: NamedStatements;
   /** Aborts when the connection is lost. */
   readonly lost: AbortSignal;
   /** Cuts the connection off, without a word to the server; what runs on it fails, and `lost` aborts with the reason. */
@@ -44,6 +46,7 @@ export interface Lease {
 interface Connection {
   readonly key: ConnectionKey;
   readonly client: pg.Client;
+  readonly named: NamedStatements;
   readonly lost: AbortController;
   readonly openedAt: number;
   idleSince: number;
@@ -184,7 +187,15 @@ export class ConnectionPool {
       client.on('error', (error) => {
         lost.abort(error);
       });
-      const connection: Connection = { key, client, lost, openedAt: performance.now(), idleSince: 0, uses: 0 };
+      const connection: Connection = {
+        key,
+        client,
+        named: new NamedStatements(),
+        lost,
+        openedAt: performance.now(),
+        idleSince: 0,
+        uses: 0,
+      };
       client.on('end', () => {
         lost.abort(new Error('Connection terminated'));
         if (this.#idle.has(connection)) this.#destroy(connection);
@@ -210,6 +221,7 @@ export class ConnectionPool {
     connection.uses += 1;
     const lease: Lease = {
       client: connection.client,
+      named: connection.named,
       lost: connection.lost.signal,
       abandon: (reason) => {
         if (released) return;

@@ -11,7 +11,6 @@
  *    later; then the connection is cut off.
  * 6. When the connection breaks after COMMIT was sent the outcome is unknown, and said so (`commit_unknown`); that is never retried.
  */
-import { createHash } from 'node:crypto';
 import { finished, type Readable, type Writable } from 'node:stream';
 import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
@@ -370,7 +369,8 @@ class PgTransaction implements OwnerTransaction {
         try {
           // The extended protocol takes one statement: text that was led astray cannot bring a second.
           const config: ExtendedQuery = { text, values: [...values], queryMode: 'extended' };
-          if (this.#state.namedStatements) config.name = statementName(text);
+          const name = this.#state.namedStatements ? this.#state.lease.named.nameOf(text) : undefined;
+          if (name !== undefined) config.name = name;
           const result: pg.QueryResult = await this.#state.lease.client.query(config);
           return { rows: result.rows, rowCount: result.rowCount ?? 0 };
         } catch (error) {
@@ -456,9 +456,4 @@ function keepStatementError(error: unknown): unknown {
 /** The driver knows the member, its type declarations do not. */
 interface ExtendedQuery extends pg.QueryConfig {
   queryMode: 'extended';
-}
-
-/** One name for one text, so that equal statements share a plan. */
-function statementName(text: string): string {
-  return `s_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
 }

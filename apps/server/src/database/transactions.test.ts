@@ -202,6 +202,21 @@ describe('transaction', () => {
     expect(await balance(1)).toBe(1);
   });
 
+  it('names the statements that come again, where that is allowed', async () => {
+    const named = await open({ namedStatements: true });
+    const prepared = async (): Promise<string[]> =>
+      named.control.transaction({}, async (tx) => {
+        for (let round = 0; round < 3; round += 1) await set(tx, 1, round);
+        await tx.query('SELECT 1 AS once');
+        const { rows } = await tx.query<{ statement: string }>('SELECT statement FROM pg_prepared_statements');
+        return rows.map((row) => row.statement);
+      });
+    expect(await prepared()).toEqual([expect.stringContaining('UPDATE public.account')]);
+    await expect(named.control.transaction({}, async (tx) => tx.query('SELECT $1::int / 0', [1]))).rejects.toThrow();
+    expect(await prepared()).toHaveLength(3); // Now all of them have come twice.
+    await named.close();
+  });
+
   it('streams and queries in the order of the calls', async () => {
     const counts = await db.transaction({}, async (tx) => {
       const count = async (): Promise<number | undefined> =>

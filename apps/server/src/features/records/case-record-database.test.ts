@@ -33,6 +33,7 @@ beforeAll(async () => {
   test = await openTestDatabases();
   proxy = await startProxy(test.database.target.port);
   databases = await test.openAnother({
+    namedStatements: true,
     servers: { main: { writer: async () => Promise.resolve({ ...test.database.target, port: proxy.port }) } },
   });
   const made = await createCase(
