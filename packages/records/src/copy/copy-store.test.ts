@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { auditStore } from '../audit/audit-store.ts';
+import { parseAuthorization } from '../auth/claim-set.ts';
 import { deriveModel } from '../derive/derive-model.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { loadSchema } from '../schema/load-schema.ts';
@@ -16,12 +17,14 @@ import {
 } from '../testing/open-library.ts';
 import { openStreamingDatabase } from '../testing/streaming-database.ts';
 import { storeContents } from '../testing/store-contents.ts';
+import { deleteDocument } from '../write/delete-document.ts';
 import { putDocument, upsertDocument } from '../write/write-document.ts';
 import { compareCopied } from './compare-copied.ts';
 import { compileCopyPlan } from './compile-plan.ts';
 import { type CopySummary, mapRecords } from './map-records.ts';
 import { type CopyAcross, copyState, openCopy, type RecordCopy, selectRecordsBy, setValueMap } from './open-copy.ts';
 import { type CopyPolicy, lookUpValue, prefixValue, remapBits, sourceDocumentId } from './policy.ts';
+import { removeCopied } from './remove-copied.ts';
 import { copyRecords } from './run-copy.ts';
 
 let library: OpenedLibrary;
@@ -337,6 +340,51 @@ test('shared records that a hook gives one name become one, also where a collect
   expect(await bodies(destination, 'readingLists')).toMatchObject([
     { authors: [{ authorReference: { authorKey: 'a' }, note: 'x' }] },
   ]);
+});
+
+test('who may see what follows the hierarchy that was copied', async () => {
+  const authorization = parseAuthorization({
+    hierarchy: {
+      members: [
+        { resource: 'Library.Consortium' },
+        { resource: 'Library.Branch', parentPaths: ['$.parentOrganisationReference'] },
+      ],
+    },
+    claimSets: {},
+  });
+  const destination = await library.openAnother('grouped', { authorization });
+  const count = async (): Promise<unknown> =>
+    (await library.database.pool.query('SELECT count(*)::int AS n FROM grouped.authorization_closure')).rows[0]?.n;
+  const { copy } = await run({ destination });
+  // Branches 10 and 20 to 24 refer to each other in a circle, 30 to itself; the consortium stands alone.
+  expect(await count()).toBe(6 * 6 + 1 + 1);
+  await removeCopied(copy);
+  expect(await count()).toBe(0);
+});
+
+test('a selection that grows after a refusal is staged anew', async () => {
+  const destination = await other.openAnother('grown');
+  const across = {
+    source: openStreamingDatabase(library.target, 'REPEATABLE READ'),
+    destination: openStreamingDatabase(other.target, 'READ COMMITTED'),
+  };
+  try {
+    const resources = { 'Library.Author': { mode: 'insert' } } as const;
+    const authors = `SELECT document_id FROM library.author WHERE author_key = `;
+    const { uuid } = await upsertDocument(destination, resourceAt(destination.model, 'authors'), { authorKey: 'a1' });
+    const copy = await begin({ destination, across, policy: { resources }, select: `${authors} 'a1'` });
+    await expect(mapRecords(copy)).rejects.toMatchObject({ code: 'copy_conflict' });
+    await selectRecordsBy(copy, `${authors} 'a2'`, []);
+    await deleteDocument(destination, resourceAt(destination.model, 'authors'), uuid);
+    expect(await mapRecords(copy)).toMatchObject({
+      selected: 2,
+      missing: 0,
+      resources: { 'Library.Author': { inserted: 2 } },
+    });
+  } finally {
+    await across.source.close();
+    await across.destination.close();
+  }
 });
 
 test('bits of a mask are remapped by a value map', async () => {

@@ -278,7 +278,8 @@ const analyse = async (copy: RecordCopy): Promise<void> => {
 export const mapRecords = async (copy: RecordCopy): Promise<CopySummary> => {
   const state = await copyState(copy);
   if (state === 'selecting' || state === 'mapping') {
-    await stageSource(copy);
+    // Until the first round the selection may still grow, and with it what must be staged.
+    await stageSource(copy, state === 'selecting' ? state : false);
     try {
       for (let complete = false; !complete;) {
         copy.signal?.throwIfAborted();

@@ -15,7 +15,14 @@ import { quoteIdentifier } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
 import { stageName } from './copy-sql.ts';
 import { expansionSelects } from './map-sql.ts';
-import { inDestination, type CopyAcross, type RecordCopy, type StreamingTransaction } from './open-copy.ts';
+import {
+  inDestination,
+  type CopyAcross,
+  type CopyState,
+  parseState,
+  type RecordCopy,
+  type StreamingTransaction,
+} from './open-copy.ts';
 
 interface StagedTable {
   readonly name: string;
@@ -185,11 +192,14 @@ const isStaged = async (copy: RecordCopy): Promise<boolean> =>
     return Number(marks[0]?.['n']) > 0;
   });
 
-const stage = async (copy: RecordCopy, across: CopyAcross): Promise<void> =>
+const stage = async (copy: RecordCopy, across: CopyAcross, onlyWhile: CopyState | null): Promise<void> =>
   across.destination.transaction(async (destination) => {
-    await destination.query(`SELECT 1 FROM ${copy.sql.own('record_copy_job')} WHERE job_id = $1 FOR UPDATE`, [
-      copy.jobId,
-    ]);
+    const { rows: jobs } = await destination.query(
+      `SELECT state FROM ${copy.sql.own('record_copy_job')} WHERE job_id = $1 FOR UPDATE`,
+      [copy.jobId],
+    );
+    // Another process was faster, and works with what it staged.
+    if (onlyWhile !== null && parseState(jobs[0]?.['state']) !== onlyWhile) return;
     await dropTables(copy, destination);
     await across.source.transaction(async (source) => {
       const { rows } = await source.query(`SELECT current_setting('transaction_isolation') AS level`);
@@ -201,10 +211,13 @@ const stage = async (copy: RecordCopy, across: CopyAcross): Promise<void> =>
     await destination.query(`CREATE UNLOGGED TABLE ${markerName(copy)} AS SELECT 1 AS staged`);
   });
 
-/** Stages the source unless it is staged; `fresh`: again, from what the source holds now. Does nothing within one database. */
-export const stageSource = async (copy: RecordCopy, fresh = false): Promise<void> => {
-  if (copy.across === null || (!fresh && (await isStaged(copy)))) return;
-  await stage(copy, copy.across);
+/**
+ * Stages the source unless it is staged. `again`: also when it is, from what the source holds now; given a state, only while the job
+ * is in it. Does nothing within one database.
+ */
+export const stageSource = async (copy: RecordCopy, again: CopyState | boolean = false): Promise<void> => {
+  if (copy.across === null || (again === false && (await isStaged(copy)))) return;
+  await stage(copy, copy.across, typeof again === 'string' ? again : null);
   copy.destination.crashPoint('records.copy.after-staging');
 };
 
