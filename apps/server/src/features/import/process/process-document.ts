@@ -90,23 +90,13 @@ class DocumentRun {
   }
 
   /** The PDF as a variant: that of the native, or one made of the page images. */
-  async pdfVariant(variants: readonly Variant[], listedPages: number): Promise<Variant | undefined> {
+  async pdfVariant(variants: readonly Variant[]): Promise<Variant | undefined> {
     const present = variants.find((one) => one.type === 'pdf');
     if (present !== undefined) return present;
     const native = variants.find((one) => one.type === 'native' && one.mimeType === 'application/pdf');
     const key = pdfKey(this.#place);
     const { objects } = this.#parts;
     const images = variants.filter((one) => one.type === 'image').toSorted((a, b) => a.position - b.position);
-    if (images.length > 0 && images.length < listedPages) {
-      // Pages would move up, and what lies on one would come to lie on another.
-      this.#say(
-        'error',
-        'page_image_missing',
-        `Only ${images.length} of ${listedPages} page images are there, so no PDF is made of them.`,
-        'image',
-      );
-      return undefined;
-    }
     if (images.length > 0) {
       const made = await this.#guarded('image', async () => {
         const only = images[0];
@@ -121,7 +111,7 @@ class DocumentRun {
         const pdf = await this.#parts.pdf.mergeImages({ images: bytes }, { signal: this.#signal });
         return objects.put(key, pdf, { contentType: 'application/pdf', signal: this.#signal });
       });
-      if (made !== undefined) return pdfOf(made, undefined);
+      return made === undefined ? undefined : pdfOf(made, undefined);
     }
     if (native === undefined) return undefined;
     const info = await this.#guarded('native', async () =>
@@ -133,6 +123,25 @@ class DocumentRun {
       signal: this.#signal,
     });
     return pdfOf(copied, native.fileName);
+  }
+
+  /**
+   * Whether the PDF has the pages that the image list names. With one too few or too many, what lies on a page would come to lie on another,
+   * and a redaction would miss what it is to hide.
+   */
+  async hasPages(bytes: Uint8Array, listed: number): Promise<boolean> {
+    const info = await this.#guarded('image', async () =>
+      this.#parts.pdf.pageInfo({ pdf: Uint8Array.from(bytes) }, { signal: this.#signal }),
+    );
+    if (info === undefined) return false;
+    if (info.pages.length === listed) return true;
+    this.#say(
+      'error',
+      'page_count_differs',
+      `The image list names ${listed} pages and the images have ${info.pages.length}, so the document gets no PDF and its annotations are not taken.`,
+      'image',
+    );
+    return false;
   }
 
   /** Sizes of all pages, and the text of those that have none. */
@@ -272,13 +281,15 @@ export const processDocument = async (
   const variants = variantsOf(document);
   const known = Array.isArray(exhibit['pages']) ? exhibit['pages'] : [];
   const listed = known.filter((page) => typeof page === 'object' && page !== null && 'batesNumber' in page).length;
-  const pdf = await run.pdfVariant(variants, listed);
+  const pdf = await run.pdfVariant(variants);
   if (pdf === undefined) {
     run.noPages();
     return { document: null, exhibit: null, problems: run.problems };
   }
   const bytes = await run.readBytesOf(pdf);
   if (bytes === undefined) return { document: null, exhibit: null, problems: run.problems };
+  if (listed > 0 && !(await run.hasPages(bytes, listed)))
+    return { document: null, exhibit: null, problems: run.problems };
   const read = await run.pages(bytes, known);
   const annotated = it.hasAnnotations ? await run.annotate(bytes) : undefined;
   const { variants: _old, ...rest } = document;

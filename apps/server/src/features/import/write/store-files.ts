@@ -228,6 +228,8 @@ export const storeFiles = async (
   const storer = new RowStorer(objects, row, place, signal);
   await storer.native();
   const pageIds: (string | null)[] = [];
+  // A file of several pages is named once for each of its pages: it is one image.
+  const taken = new Set<string>();
   for (const page of listed) {
     pageIds[page.position - 1] = page.pageId;
     if ('refused' in page.file) {
@@ -241,7 +243,10 @@ export const storeFiles = async (
           line: page.line,
         },
       );
-    } else await storer.image(page.position, page.file, page.line);
+    } else if (!taken.has(page.file.path)) {
+      taken.add(page.file.path);
+      await storer.image(page.position, page.file, page.line);
+    }
   }
   if (listed.length === 0) {
     for (const [index, page] of row.pages.entries()) {
