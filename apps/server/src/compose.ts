@@ -108,6 +108,7 @@ export interface System {
   readonly engine: DocumentEngine;
   readonly index: SearchIndex;
   readonly exchanges: Exchanges;
+  readonly pdf: PdfWorkers;
   readonly messaging: Messaging;
   /** Creates the queues that stand for good, then relays and, with `workers`, works. */
   readonly start: (options: { readonly workers: boolean }) => Promise<void>;
@@ -486,6 +487,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     engine,
     index,
     exchanges,
+    pdf,
     start,
     access,
     readiness,

@@ -37,6 +37,8 @@ export interface RunningServer {
 
 export interface Demonstration {
   readonly server: RunningServer;
+  /** The exchange that was shown. */
+  readonly jobId: string;
   /** What was shown, for `--json`. */
   readonly facts: Readonly<Record<string, unknown>>;
 }

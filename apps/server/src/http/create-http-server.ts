@@ -55,6 +55,8 @@ export interface HttpDependencies<M extends OperationMap> {
 interface RouteConfig {
   readonly operation: string;
   readonly permission: Permission | 'authenticated';
+  /** A page that a browser opens, which can send a name and a password by itself. */
+  readonly isPage?: boolean;
 }
 
 declare module 'fastify' {
@@ -83,8 +85,14 @@ const sendProblem = (reply: FastifyReply, exchange: Exchange, thrown: unknown): 
   return reply.code(status).headers(headers).send(Buffer.from(body));
 };
 
+/** Pages have styles of their own and nothing else: no scripts, nothing loaded, no forms, no frames. */
+const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const isPage = (contentType: string | undefined): boolean => contentType?.startsWith('text/html') === true;
+
 const sendAnswer = (reply: FastifyReply, answer: Answer): FastifyReply => {
   if (answer.contentType !== undefined) reply.type(answer.contentType);
+  if (isPage(answer.contentType)) reply.header('content-security-policy', PAGE_POLICY);
   const { body } = answer;
   return reply.code(answer.status).send(typeof body === 'object' ? Readable.from(body) : body);
 };
@@ -177,7 +185,7 @@ export const createHttpServer = async <const M extends OperationMap>(
 
   app.addHook('onRequest', async (request, reply) => {
     const exchange = exchanges.of(request.raw);
-    const { operation, permission } = routeConfig(routes, request);
+    const { operation, permission, isPage: isForBrowsers = false } = routeConfig(routes, request);
     exchange.operation = operation;
     exchange.quiet = permission === 'public';
     if (request.raw.httpVersionMinor >= 1 && request.raw.headers.host === undefined) {
@@ -192,7 +200,10 @@ export const createHttpServer = async <const M extends OperationMap>(
       if (exchanges.inFlight() > config.maxConcurrentRequests) {
         throw new CaseboundError('overloaded', 'The server works on as many requests as it may.');
       }
-      const { token, challenge } = readCredentials(request.headers.authorization, permission === 'authenticated');
+      const { token, challenge } = readCredentials(
+        request.headers.authorization,
+        permission === 'authenticated' || isForBrowsers,
+      );
       const actor =
         token === undefined
           ? undefined
@@ -225,7 +236,13 @@ export const createHttpServer = async <const M extends OperationMap>(
     app.route({
       method: operation.method,
       url: operation.path.replaceAll(/\{([^}]*)\}/g, ':$1'),
-      config: { casebound: { operation: name, permission: operation.permission } },
+      config: {
+        casebound: {
+          operation: name,
+          permission: operation.permission,
+          isPage: 'contentType' in operation.success && isPage(operation.success.contentType),
+        },
+      },
       handler: async (request, reply) => {
         const exchange = exchanges.of(request.raw);
         const { actor, requestId } = exchange;

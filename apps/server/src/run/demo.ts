@@ -1,10 +1,9 @@
-/** The tour of `npm run demo`: a server, two cases, what keeps them apart, and an object that travels between them. */
-import { createHash } from 'node:crypto';
+/** The tour of `npm run demo`: a server, two cases and what keeps them apart, a production imported, exchanged and proved. */
 import { createClient, hasCode, type Case, type Client } from '@casebound/contract';
 import type { Demonstration } from '../cli/engine.ts';
 import type { System, SystemOptions } from '../compose.ts';
 import { DatabaseError, quoteIdentifier } from '../database/index.ts';
-import { objectKey } from '../platform/object-store/Port.ts';
+import { showExchange } from './demo-exchange.ts';
 import { startServer } from './serve.ts';
 
 type Report = (line: string) => void;
@@ -69,27 +68,9 @@ const showIsolation = async (
   return refusals;
 };
 
-const showObjects = async (
-  { objects }: System,
-  [from, to]: readonly [Case, Case],
-  report: Report,
-): Promise<Record<string, unknown>> => {
-  const bytes = Buffer.from('MERIDIAN-000001\nThe first page of the first exhibit.\n'.repeat(2000));
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const source = objectKey(`${from.schema}/demo/MERIDIAN-000001.txt`);
-  const destination = objectKey(`${to.schema}/demo/HALCYON-000001.txt`);
-  await objects.put(source, bytes, { expected: { size: bytes.length, sha256 } });
-  const copied = await objects.copy(source, destination, { expected: { size: bytes.length, sha256 } });
-  const hash = createHash('sha256');
-  for await (const chunk of (await objects.get(destination)).body) hash.update(chunk as Uint8Array);
-  const read = hash.digest('hex');
-  if (read !== sha256 || copied.sha256 !== sha256) throw new Error('The copy is not the original.');
-  report(`   ${source} -> ${destination}: ${bytes.length} bytes, SHA-256 ${sha256.slice(0, 16)}... before and after`);
-  return { source, destination, bytes: bytes.length, sha256 };
-};
-
 /** Starts a server, shows what it does, and leaves it running. */
 export const runDemo = async (options: SystemOptions, report: Report): Promise<Demonstration> => {
+  const startedAt = performance.now();
   report(`1. Start a server on ${options.effective.dataFolder}`);
   const { server, system } = await startServer(options);
   try {
@@ -106,18 +87,30 @@ export const runDemo = async (options: SystemOptions, report: Report): Promise<D
     report('2. Create two cases over HTTP');
     const cases = await createCases(client, status.startedAt, report);
     const conflict = await showConflict(client, cases[0].name, report);
-    report('3. Try to break out of the first case with SQL of our own');
+    report('   and try to break out of the first with SQL of our own');
     const refusals = await showIsolation(system, cases, report);
-    report('4. Store an object in the first case, copy it to the second inside the store, read it back');
-    const object = await showObjects(system, cases, report);
-    report('5. Ask whether all is well');
+    const exchanged = await showExchange(
+      system,
+      client,
+      options.effective.dataFolder,
+      [cases[0].caseId, cases[1].caseId],
+      report,
+    );
+    report('7. Ask whether all is well');
     const { ready, checks } = await client.healthReady();
     for (const check of checks) report(`   ${check.name}: ${check.detail}`);
-    const after = await client.getStatus();
-    report(`   ${after.cases.active} active cases`);
     return {
       server,
-      facts: { startedInMs, cases, conflict, refusals, object, ready, activeCases: after.cases.active },
+      jobId: exchanged.exchange.jobId,
+      facts: {
+        startedInMs,
+        cases,
+        conflict,
+        refusals,
+        ready,
+        ...exchanged,
+        tookSeconds: Math.round((performance.now() - startedAt) / 100) / 10,
+      },
     };
   } catch (error) {
     await server.stop('demo failed');

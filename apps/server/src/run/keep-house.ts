@@ -1,12 +1,13 @@
 /**
  * What a long-lived process does besides its work: puts right what other processes left when they died.
  *
- * Both tasks are safe beside running servers, and what one run does not finish the next one does; so nothing waits for a task
+ * The tasks are safe beside running servers, and what one run does not finish the next one does; so nothing waits for a task
  * that is under way when the process is to stop.
  */
 import { CaseId } from '@casebound/contract';
 import type { System } from '../compose.ts';
 import { reconcileCases } from '../features/cases/index.ts';
+import { watchCaseRecords } from '../features/records/index.ts';
 
 interface Task {
   readonly name: string;
@@ -43,7 +44,7 @@ const listActiveCases = async ({ databases }: System): Promise<readonly CaseId[]
 
 /** Begins the tasks; they end when the signal aborts. */
 export const keepHouse = (system: System, signal: AbortSignal): void => {
-  const { cases, objects } = system;
+  const { cases, objects, records } = system;
   const tasks: readonly Task[] = [
     {
       name: 'cases',
@@ -53,6 +54,13 @@ export const keepHouse = (system: System, signal: AbortSignal): void => {
         const { undone, deleted } = await reconcileCases(cases, stopped);
         return undone + deleted;
       },
+    },
+    {
+      name: 'case-records',
+      firstAfterMs: MINUTE_MS,
+      everyMs: MINUTE_MS,
+      work: async (stopped) =>
+        watchCaseRecords({ records, cases: await listActiveCases(system), log: system.log, signal: stopped }),
     },
     {
       name: 'object-store',

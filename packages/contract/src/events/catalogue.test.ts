@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, expectTypeOf, test } from 'vitest';
 import { hasCode } from '../casebound-error.ts';
 import { jobCatalogue } from '../jobs/catalogue.ts';
+import { caseEvents } from './case-events.ts';
 import { eventCatalogue, isEventType } from './catalogue.ts';
 import type { EventOf } from './catalogue.ts';
 import type { EventDeclaration } from './declare-event.ts';
@@ -27,7 +28,7 @@ const uploaded = {
 };
 
 test('names are unique over all parts of the catalogue', () => {
-  const names = [exchangeEvents, importEvents, messagingEvents].flatMap((part) => Object.keys(part));
+  const names = [exchangeEvents, importEvents, caseEvents, messagingEvents].flatMap((part) => Object.keys(part));
   expect(new Set(names).size).toBe(names.length);
   expect(names).toHaveLength(Object.keys(eventCatalogue).length);
 });

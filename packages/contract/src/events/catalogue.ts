@@ -7,23 +7,29 @@
  */
 import type { z } from 'zod';
 import type { CancelledDetail, ErrorDetail, EventDeclaration } from './declare-event.ts';
-import type { EventEnvelope, SystemEventEnvelope } from './envelope.ts';
+import type { CaseEventEnvelope, EventEnvelope, SystemEventEnvelope } from './envelope.ts';
+import { caseEvents } from './case-events.ts';
 import { exchangeEvents } from './exchange-events.ts';
 import { importEvents } from './import-events.ts';
 import { messagingEvents } from './messaging-events.ts';
 
-export const eventCatalogue = { ...exchangeEvents, ...importEvents, ...messagingEvents } as const satisfies Record<
-  string,
-  EventDeclaration
->;
+export const eventCatalogue = {
+  ...exchangeEvents,
+  ...importEvents,
+  ...caseEvents,
+  ...messagingEvents,
+} as const satisfies Record<string, EventDeclaration>;
 
 type Catalogue = typeof eventCatalogue;
 export type EventType = keyof Catalogue;
 
-type Base<T extends EventType> = Omit<
-  Catalogue[T]['scope'] extends 'job' ? EventEnvelope : SystemEventEnvelope,
-  'eventType' | 'status' | 'eventDetail'
->;
+interface Envelopes {
+  readonly job: EventEnvelope;
+  readonly case: CaseEventEnvelope;
+  readonly system: SystemEventEnvelope;
+}
+
+type Base<T extends EventType> = Omit<Envelopes[Catalogue[T]['scope']], 'eventType' | 'status' | 'eventDetail'>;
 
 /** An event of type T, discriminated by `status`. */
 export type EventOf<T extends EventType> = {

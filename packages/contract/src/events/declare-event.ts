@@ -23,8 +23,11 @@ export interface EventDeclaration {
   readonly sentence: string;
   readonly producer: string;
   readonly consumers: readonly string[];
-  /** `job`: names job, case and batch in its envelope. `system`: is about the installation itself and names none. */
-  readonly scope: 'job' | 'system';
+  /**
+   * `job`: names job, case and batch in its envelope. `case`: is about a case, whoever changed it. `system`: is about the installation
+   * itself and names none.
+   */
+  readonly scope: 'job' | 'case' | 'system';
   /** Shape of `eventDetail` when the status is SUCCESS. ERROR and CANCELLED have details of their own, the same for all. */
   readonly detail: z.ZodObject;
 }
@@ -37,6 +40,15 @@ export const jobEvent = <const D extends z.ZodObject>(declaration: {
   readonly consumers: readonly string[];
   readonly detail: D;
 }) => ({ ...declaration, scope: 'job' as const });
+
+/** A fact about a case: what a person or a job changed in it. */
+export const caseEvent = <const D extends z.ZodObject>(declaration: {
+  readonly version: number;
+  readonly sentence: string;
+  readonly producer: string;
+  readonly consumers: readonly string[];
+  readonly detail: D;
+}) => ({ ...declaration, scope: 'case' as const });
 
 /** A fact about the installation. */
 export const systemEvent = <const D extends z.ZodObject>(declaration: {

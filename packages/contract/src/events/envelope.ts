@@ -29,6 +29,12 @@ export const EventEnvelope = z
   .meta({ id: 'EventEnvelope' });
 export type EventEnvelope = z.infer<typeof EventEnvelope>;
 
+/** The envelope of a fact about a case, which no job need have made. */
+export const CaseEventEnvelope = EventEnvelope.omit({ jobId: true, batchId: true, documentId: true }).meta({
+  id: 'CaseEventEnvelope',
+});
+export type CaseEventEnvelope = z.infer<typeof CaseEventEnvelope>;
+
 /** The envelope of a fact about the installation itself, which belongs to no job and no case. */
 export const SystemEventEnvelope = EventEnvelope.omit({
   jobId: true,

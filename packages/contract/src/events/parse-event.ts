@@ -7,7 +7,9 @@ import { CaseboundError } from '../casebound-error.ts';
 import { eventCatalogue, isEventType } from './catalogue.ts';
 import type { AnyEvent, EventOf, EventType } from './catalogue.ts';
 import { CancelledDetail, ErrorDetail } from './declare-event.ts';
-import { EventEnvelope, SystemEventEnvelope } from './envelope.ts';
+import { CaseEventEnvelope, EventEnvelope, SystemEventEnvelope } from './envelope.ts';
+
+const envelopes = { job: EventEnvelope, case: CaseEventEnvelope, system: SystemEventEnvelope };
 
 const Typed = z.object({ eventType: z.string() });
 
@@ -39,7 +41,7 @@ export const parseEvent = (value: unknown): AnyEvent => {
     );
   }
   const declaration = eventCatalogue[eventType];
-  const envelope = (declaration.scope === 'job' ? EventEnvelope : SystemEventEnvelope).strict().safeParse(value);
+  const envelope = envelopes[declaration.scope].strict().safeParse(value);
   if (!envelope.success) throw refuse(`The envelope of ${eventType}`, envelope.error);
   if (envelope.data.version !== declaration.version) {
     throw new CaseboundError(

@@ -71,6 +71,8 @@ export const renderEvents = (): string =>
     '',
     members(EventEnvelope),
     '',
+    'Events about a case (*case events*) have no `jobId`, `batchId` or `documentId`.',
+    '',
     'Events about the installation itself (*system events*) have no `jobId`, `caseId`, `batchId`, `documentId` or `exhibitIds`.',
     '',
     'With status `SUCCESS` the detail is that of the event, below. With `ERROR` and `CANCELLED` it is the same for all:',

@@ -41,6 +41,25 @@ const errors = [
 ] as const;
 
 export const exchangeProofOperations = {
+  showExchangesPage: {
+    method: 'GET',
+    path: '/exchanges',
+    summary: 'A page for browsers: all exchanges',
+    tag: 'exchanges',
+    permission: 'case.read',
+    success: { status: 200, contentType: 'text/html; charset=utf-8' },
+    errors: [],
+  },
+  showExchangePage: {
+    method: 'GET',
+    path: '/exchanges/{jobId}',
+    summary: 'A page for browsers: one exchange, its progress and what failed',
+    tag: 'exchanges',
+    permission: 'case.read',
+    params: jobParams,
+    success: { status: 200, contentType: 'text/html; charset=utf-8' },
+    errors: ['exchange_not_found', 'case_not_found', 'case_busy'],
+  },
   readExchangeManifest: {
     method: 'GET',
     path: '/v1/exchanges/{jobId}/manifest',
