@@ -5,6 +5,7 @@ export { migrateCaseRecords, type MigrateCaseRecordsOptions } from './migrate-ca
 export { openRecordDatabase, type OpenRecordDatabase, type RecordDatabaseOptions } from './record-database.ts';
 export { recordsPlugin, type RecordsPluginOptions } from './records-plugin.ts';
 export { audit, ddlEmit, migrate, migrateAll, provision } from './run-records.ts';
+export { watchCaseRecords } from './watch-case-records.ts';
 export { createRecordMetrics } from './record-metrics.ts';
 export { loadModel, type RecordsSource } from './record-source.ts';
 export { runRecordsServe, type RunningRecords, type ServeOptions, type WatchdogSettings } from './serve-records.ts';
