@@ -31,6 +31,8 @@ const files = folders.flatMap((folder) =>
 );
 const scans = path.join(shared, 'relativity-samples/VOL01/IMAGES/IMG001');
 const POPPLER = 'pdftotext';
+const QPDF = 'qpdf';
+const MUTOOL = 'mutool';
 const hasPoppler = spawnSync(POPPLER, ['-v']).status === 0;
 
 let engine: PdfEngine;
@@ -159,26 +161,26 @@ describe.skipIf(files.length === 0)('what is written', () => {
     }
   };
 
-  it.skipIf(spawnSync('qpdf', ['--version']).status !== 0)(
+  it.skipIf(spawnSync(QPDF, ['--version']).status !== 0)(
     'is sound, as qpdf checks it',
     async () => {
       await withFile((file, folder) => {
-        const { status, stderr } = spawnSync('qpdf', ['--check', file], { encoding: 'utf8' });
+        const { status, stderr } = spawnSync(QPDF, ['--check', file], { encoding: 'utf8' });
         expect(status, stderr).toBe(0);
         // Everything unpacked: no stream of any kind holds the word.
         const plain = path.join(folder, 'plain.pdf');
-        spawnSync('qpdf', ['--stream-data=uncompress', '--object-streams=disable', file, plain]);
+        spawnSync(QPDF, ['--stream-data=uncompress', '--object-streams=disable', file, plain]);
         expect(readFileSync(plain).toString('latin1')).not.toMatch(/JavaScript/i);
       });
     },
     30_000,
   );
 
-  it.skipIf(spawnSync('mutool', ['-v']).status !== 0)(
+  it.skipIf(spawnSync(MUTOOL, ['-v']).status !== 0)(
     'holds none of the words, as MuPDF reads them',
     async () => {
       await withFile((file) => {
-        const { stdout } = spawnSync('mutool', ['draw', '-F', 'txt', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+        const { stdout } = spawnSync(MUTOOL, ['draw', '-F', 'txt', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
         expect(stdout.length).toBeGreaterThan(10_000);
         expect(stdout).not.toMatch(/JavaScript/i);
       });

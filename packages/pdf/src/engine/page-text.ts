@@ -71,43 +71,92 @@ const shownOf = (unicode: number): string =>
 /** A character without its cell, which costs as much to read as the rest. */
 export type InkChar = Omit<PageChar, 'cell'>;
 
-/** All characters of a page in reading order of the content, with their ink. The place in the list is PDFium's index. */
-export const readInk = (document: OpenDocument, pageIndex: number): readonly InkChar[] => {
+/** A character with its place in PDFium's list, by which more can be asked about it. */
+export type IndexedChar = InkChar & { readonly index: number };
+
+/** What stands between characters: one that PDFium generated, or any number that are not asked for. */
+export type Between = 'generated' | 'outside';
+
+const isIn = (x: number, y: number, areas: readonly Box[]): boolean =>
+  areas.some((area) => x >= area.left && x <= area.right && y >= area.bottom && y <= area.top);
+
+/** Calls `each` for every character; it gives the object to keep. */
+const scanInk = (
+  document: OpenDocument,
+  pageIndex: number,
+  generated: (text: () => string) => void,
+  drawn: (index: number, text: () => string, numbers: Float64Array, at: number) => void,
+): void => {
   const text = document.textPage(pageIndex);
-  return document.engine.call('read the text of a page', (native, heap, runtime) =>
+  document.engine.call('read the text of a page', (native, heap, runtime) =>
     heap.scope((allocate) => {
       const hot = runtime.wasmExports;
       const count = native.FPDFText_CountChars(text);
       const target = allocate(48);
-      const at = target >>> 3;
-      const chars: InkChar[] = [];
       let doubles = runtime.HEAPF64;
       for (let index = 0; index < count; index += 1) {
-        const shown = shownOf(hot.FPDFText_GetUnicode(text, index));
+        const shown = (): string => shownOf(hot.FPDFText_GetUnicode(text, index));
         if (hot.FPDFText_IsGenerated(text, index) === 1) {
-          chars.push({ text: shown, generated: true, box: nowhere, origin: noOrigin });
+          generated(shown);
           continue;
         }
-        // FPDFText_GetCharBox(left, right, bottom, top) in doubles.
+        // FPDFText_GetCharBox(left, right, bottom, top) in doubles, then the origin.
         hot.FPDFText_GetCharBox(text, index, target, target + 8, target + 16, target + 24);
         hot.FPDFText_GetCharOrigin(text, index, target + 32, target + 40);
         // The heap may have grown.
         if (doubles.length === 0) doubles = runtime.HEAPF64;
-        chars.push({
-          text: shown,
-          generated: false,
-          box: {
-            left: doubles[at] ?? Number.NaN,
-            right: doubles[at + 1] ?? Number.NaN,
-            bottom: doubles[at + 2] ?? Number.NaN,
-            top: doubles[at + 3] ?? Number.NaN,
-          },
-          origin: { x: doubles[at + 4] ?? Number.NaN, y: doubles[at + 5] ?? Number.NaN },
-        });
+        drawn(index, shown, doubles, target >>> 3);
       }
-      return chars;
     }),
   );
+};
+
+const inkOf = (text: string, numbers: Float64Array, at: number): InkChar => ({
+  text,
+  generated: false,
+  box: {
+    left: numbers[at] ?? Number.NaN,
+    right: numbers[at + 1] ?? Number.NaN,
+    bottom: numbers[at + 2] ?? Number.NaN,
+    top: numbers[at + 3] ?? Number.NaN,
+  },
+  origin: { x: numbers[at + 4] ?? Number.NaN, y: numbers[at + 5] ?? Number.NaN },
+});
+
+/** All characters of a page in reading order of the content, with their ink. The place in the list is PDFium's index. */
+export const readInk = (document: OpenDocument, pageIndex: number): readonly InkChar[] => {
+  const chars: InkChar[] = [];
+  scanInk(
+    document,
+    pageIndex,
+    (text) => chars.push({ text: text(), generated: true, box: nowhere, origin: noOrigin }),
+    (_index, text, numbers, at) => chars.push(inkOf(text(), numbers, at)),
+  );
+  return chars;
+};
+
+/** The characters whose origin or centre lies in an area (user space), in reading order, with what stands between them. */
+export const readInkWithin = (
+  document: OpenDocument,
+  pageIndex: number,
+  areas: readonly Box[],
+): readonly (IndexedChar | Between)[] => {
+  const found: (IndexedChar | Between)[] = [];
+  scanInk(
+    document,
+    pageIndex,
+    () => {
+      if (found.at(-1) !== 'generated') found.push('generated');
+    },
+    (index, text, numbers, at) => {
+      const x = ((numbers[at] ?? 0) + (numbers[at + 1] ?? 0)) / 2;
+      const y = ((numbers[at + 2] ?? 0) + (numbers[at + 3] ?? 0)) / 2;
+      if (isIn(x, y, areas) || isIn(numbers[at + 4] ?? 0, numbers[at + 5] ?? 0, areas))
+        found.push({ ...inkOf(text(), numbers, at), index });
+      else if (found.at(-1) !== 'outside') found.push('outside');
+    },
+  );
+  return found;
 };
 
 /** The cells of some characters, by PDFium's index; undefined where the font gives none. */

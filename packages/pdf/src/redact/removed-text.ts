@@ -1,6 +1,6 @@
 /** The text that redactions take away, as PDFium reads it from the original. It never goes into a log or an error. */
 import type { OpenDocument } from '../engine/open-document.ts';
-import { readInk } from '../engine/page-text.ts';
+import { readInkWithin } from '../engine/page-text.ts';
 import { type Box, type Point } from '../geometry.ts';
 
 /** The runs of text under the areas of one page: characters next to each other in reading order, line ends as spaces. */
@@ -20,9 +20,13 @@ export const readRemovedText = (
     if (text !== '') runs.push(text);
     run = '';
   };
-  for (const char of readInk(document, pageIndex)) {
-    if (char.generated) {
+  for (const char of readInkWithin(document, pageIndex, areas)) {
+    if (char === 'generated') {
       if (run !== '') run += ' ';
+      continue;
+    }
+    if (char === 'outside') {
+      finish();
       continue;
     }
     const centre = { x: (char.box.left + char.box.right) / 2, y: (char.box.bottom + char.box.top) / 2 };

@@ -5,7 +5,7 @@
 import type { OpenDocument } from '../engine/open-document.ts';
 import { decodeImageObject } from '../engine/decode-image.ts';
 import { type DrawnObject, listObjects } from '../engine/list-objects.ts';
-import { type InkChar, readCells, readGeometry, readInk } from '../engine/page-text.ts';
+import { type IndexedChar, type InkChar, readCells, readGeometry, readInkWithin } from '../engine/page-text.ts';
 import {
   type Box,
   boundsOf,
@@ -77,20 +77,20 @@ const isUnder = ({ box, origin }: InkChar, area: Box, height: number): boolean =
 const charsUnder = (
   document: OpenDocument,
   pageIndex: number,
-  chars: readonly InkChar[],
+  chars: readonly IndexedChar[],
   area: Box,
-): readonly InkChar[] => {
-  const near = chars.flatMap((char, index) =>
-    !char.generated && isUnder(char, area, char.box.top - char.box.bottom) && char.text.trim() !== '' ? [index] : [],
-  );
+): readonly IndexedChar[] => {
+  const near = chars.filter((char) => isUnder(char, area, char.box.top - char.box.bottom) && char.text.trim() !== '');
   if (near.length === 0) return [];
-  const cells = readCells(document, pageIndex, near);
-  return near.flatMap((index, at) => {
-    const char = chars[index];
+  const cells = readCells(
+    document,
+    pageIndex,
+    near.map(({ index }) => index),
+  );
+  return near.filter((char, at) => {
     const cell = cells[at];
-    if (char === undefined) return [];
     const tall = Math.max(cell === undefined ? 0 : cell.top - cell.bottom, char.box.top - char.box.bottom);
-    return isUnder(char, area, tall) ? [char] : [];
+    return isUnder(char, area, tall);
   });
 };
 
@@ -269,7 +269,7 @@ export const verifyAreas = (
   const findings: Finding[] = [];
   const geometry = readGeometry(document, pageIndex);
   const boxes = areas.map(({ rect }) => rectToBox(geometry, rect));
-  const chars = readInk(document, pageIndex);
+  const chars = readInkWithin(document, pageIndex, boxes).filter((char) => typeof char === 'object');
   const objects = listObjects(document, pageIndex, boxes);
   const outlines = objects.flatMap((object): readonly Outline[] => {
     if (object.kind !== 'path') return [];

@@ -23,9 +23,9 @@ import type { Actor, CaseId } from '@casebound/contract';
 import type { Attachment, CommentAnnotation, InstantJson, PageAnnotation, PageText, TextMatch } from '@casebound/pdf';
 import type { EngineDocumentId } from './document-id.ts';
 
-export { EngineDocumentId, formatDocumentId, parseDocumentId, type EngineDocumentParts } from './document-id.ts';
+export { EngineDocumentId, formatDocumentId, parseDocumentId } from './document-id.ts';
 
-export type { PdfTaskOptions, PdfTasks, PdfWorkers } from './pdf-workers/pdf-tasks.ts';
+export type { PdfWorkers } from './pdf-workers/pdf-tasks.ts';
 
 /** Who asks, and how long they wait. */
 export interface EngineCall {

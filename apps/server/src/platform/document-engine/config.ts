@@ -66,7 +66,6 @@ export type PdfWorkersConfig = z.infer<typeof pdfWorkersConfigSchema>;
 export const builtinDocumentEngineConfig = z.strictObject({
   kind: z.literal('builtin').describe('PDFium in this process, PDFs in the object store, annotations in the case.'),
 });
-export type BuiltinDocumentEngineConfig = z.infer<typeof builtinDocumentEngineConfig>;
 
 export const nutrientDocumentEngineConfig = z.strictObject({
   kind: z.literal('nutrient').describe('Nutrient Document Engine over HTTP.'),

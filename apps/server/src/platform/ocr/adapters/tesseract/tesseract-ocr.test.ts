@@ -14,7 +14,9 @@ const config = (changes: Record<string, unknown> = {}): ReturnType<typeof ocrCon
 
 describeOcr('Tesseract', async () => openTesseractOcr(config()));
 
-const cutOff = spawnSync('unshare', ['-n', 'true']).status === 0;
+/** Of util-linux: a namespace without any network. */
+const UNSHARE = 'unshare';
+const cutOff = spawnSync(UNSHARE, ['-n', 'true']).status === 0;
 
 describe('Tesseract', () => {
   it.skipIf(!cutOff)(
@@ -24,7 +26,7 @@ describe('Tesseract', () => {
       const picture = path.join(folder.path, 'page.png');
       await writeFile(picture, await drawPage(['Read without a network']));
       const child = spawnSync(
-        'unshare',
+        UNSHARE,
         ['-n', process.execPath, path.join(import.meta.dirname, '../../testing/recognise-file.ts'), picture],
         { cwd: folder.path, encoding: 'utf8', timeout: 60_000 },
       );
