@@ -1,18 +1,31 @@
 /** A whole installation for tests of exchanges: databases, objects, engine, index, messaging that works, and nothing replaced. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CaseId, type JobId, type Actor, type ExchangeRequest } from '@casebound/contract';
-import { createMessaging, createPostgresTransport, type Messaging, type SqlDatabase } from '@casebound/messaging';
-import { createTemporaryFolder } from '@casebound/test-kit';
-import type { Database } from '../../../database/index.ts';
+import {
+  createMessaging,
+  createPostgresTransport,
+  releaseAbandoned,
+  type Messaging,
+  type SqlDatabase,
+} from '@casebound/messaging';
+import { createTemporaryFolder, type DatabaseTarget } from '@casebound/test-kit';
+import { openDatabases, type Database, type Databases, type OpenDatabasesOptions } from '../../../database/index.ts';
 import { databaseConfigSchema } from '../../../database/config.ts';
 import { readMigrations } from '../../../database/index.ts';
-import { openTestDatabases, silentLog, type TestDatabases } from '../../../database/testing/open-test-databases.ts';
+import {
+  openTestDatabases,
+  silentLog,
+  testOptions,
+  type TestDatabases,
+} from '../../../database/testing/open-test-databases.ts';
 import { createClock } from '../../../platform/clock/create-clock.ts';
 import { builtinEngineMigrations } from '../../../platform/document-engine/adapters/builtin/migrations.ts';
 import { pdfWorkersConfigSchema } from '../../../platform/document-engine/config.ts';
 import { createDocumentEngine } from '../../../platform/document-engine/create-document-engine.ts';
 import { createPdfWorkers } from '../../../platform/document-engine/pdf-workers/create-pdf-workers.ts';
+import type { CrashPoint } from '../../../platform/crash-points/Port.ts';
 import type { Log } from '../../../platform/log/Port.ts';
 import { createObjectStore } from '../../../platform/object-store/create-object-store.ts';
 import { testDependencies } from '../../../platform/object-store/testing/test-dependencies.ts';
@@ -42,8 +55,15 @@ const asSql = (database: Database): SqlDatabase => ({
   transaction: async (work) => database.transaction({ alongside: true }, work),
 });
 
-export interface TestExchange extends AsyncDisposable {
-  readonly test: TestDatabases;
+/** Where an installation of a test is, so that other processes can join it. */
+export interface TestPlace {
+  readonly target: DatabaseTarget;
+  readonly folder: string;
+}
+
+export interface JoinedExchange extends AsyncDisposable {
+  readonly databases: Databases;
+  readonly place: TestPlace;
   readonly parts: StepDependencies;
   readonly exchanges: Exchanges;
   readonly messaging: Messaging;
@@ -51,6 +71,10 @@ export interface TestExchange extends AsyncDisposable {
   /** Starts an exchange and waits for its end. */
   run(request: ExchangeRequest, key?: string): Promise<ExchangeJob>;
   settled(jobId: JobId): Promise<ExchangeJob>;
+}
+
+export interface TestExchange extends JoinedExchange {
+  readonly test: TestDatabases;
 }
 
 export interface TestExchangeOptions {
@@ -61,6 +85,10 @@ export interface TestExchangeOptions {
   readonly still?: boolean;
   readonly log?: Log;
   readonly change?: (parts: StepDependencies) => StepDependencies;
+  readonly crashPoint?: CrashPoint;
+  readonly settleMs?: number;
+  /** Nobody else works on the queues: what dead processes held is given back at once. */
+  readonly ownsQueues?: boolean;
 }
 
 /** A key of the test's own. */
@@ -72,26 +100,56 @@ const testManifestKeys = (): ManifestKeys => {
 const featureFolder = (name: string): string =>
   fileURLToPath(new URL(`../../${name}/case-migrations/`, import.meta.url));
 
+const databaseOptions = (options: TestExchangeOptions): Partial<OpenDatabasesOptions> => ({
+  controlMigrations: [...messagingMigrations.control, exchangeControlMigrations],
+  caseDatabaseMigrations: messagingMigrations.cases,
+  ...(options.casesPerDatabase === undefined
+    ? {}
+    : {
+        cases: databaseConfigSchema.parse({
+          kind: 'url',
+          url: 'secret://unused',
+          cases: { casesPerDatabase: options.casesPerDatabase },
+        }).cases,
+      }),
+  ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
+});
+
 export const openTestExchange = async (options: TestExchangeOptions = {}): Promise<TestExchange> => {
   await using resources = new AsyncDisposableStack();
-  const log = options.log ?? silentLog;
-  const test = await openTestDatabases({
-    controlMigrations: [...messagingMigrations.control, exchangeControlMigrations],
-    caseDatabaseMigrations: messagingMigrations.cases,
-    ...(options.casesPerDatabase === undefined
-      ? {}
-      : {
-          cases: databaseConfigSchema.parse({
-            kind: 'url',
-            url: 'secret://unused',
-            cases: { casesPerDatabase: options.casesPerDatabase },
-          }).cases,
-        }),
-  });
+  const test = await openTestDatabases(databaseOptions(options));
   resources.defer(async () => test.close());
   const folder = await createTemporaryFolder();
   resources.defer(async () => folder[Symbol.asyncDispose]());
-  const { databases } = test;
+  const place = { target: test.database.target, folder: folder.path };
+  const joined = await assemble(test.databases, place, options);
+  resources.use(joined);
+  const opened = resources.move();
+  return { ...joined, test, [Symbol.asyncDispose]: async () => opened.disposeAsync() };
+};
+
+/** A process of an installation that is there. The first one migrates it. */
+export const joinTestExchange = async (
+  place: TestPlace,
+  options: TestExchangeOptions = {},
+): Promise<JoinedExchange> => {
+  await using resources = new AsyncDisposableStack();
+  const databases = await openDatabases(testOptions(place.target, databaseOptions(options)));
+  resources.defer(async () => databases.close());
+  await databases.migrate();
+  const joined = await assemble(databases, place, options);
+  resources.use(joined);
+  const opened = resources.move();
+  return { ...joined, [Symbol.asyncDispose]: async () => opened.disposeAsync() };
+};
+
+const assemble = async (
+  databases: Databases,
+  place: TestPlace,
+  options: TestExchangeOptions,
+): Promise<JoinedExchange> => {
+  await using resources = new AsyncDisposableStack();
+  const { log = silentLog, crashPoint = () => undefined } = options;
   const clock = createClock();
   const objects = await createObjectStore(
     {
@@ -102,7 +160,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
       groupReadable: false,
       sweepAfterSeconds: 86_400,
     },
-    { defaultRoot: `${folder.path}/objects`, ...testDependencies() },
+    { defaultRoot: `${place.folder}/objects`, ...testDependencies({ crashPoint }) },
   );
   resources.defer(async () => objects.close());
   const records = createCaseRecords({ sessions: databases.cases, model: await loadModel([caseSchemaFile]) });
@@ -115,7 +173,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   const engine = await createDocumentEngine({ kind: 'builtin' }, { cases: databases.cases, objects, workers });
   resources.defer(async () => engine.close());
   const index = await createSearchIndex(searchIndexConfigSchema.parse(undefined), {
-    defaultRoot: `${folder.path}/search`,
+    defaultRoot: `${place.folder}/search`,
   });
   resources.defer(async () => index.close());
   const cases = caseDependencies(databases, {
@@ -150,7 +208,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
     messaging: () => messaging,
     clock,
     log,
-    crashPoint: () => undefined,
+    crashPoint,
     config,
     worker: `test-${process.pid}`,
     manifestKeys: testManifestKeys(),
@@ -158,6 +216,7 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   const parts = options.change?.(base) ?? base;
   const exchanges = createExchanges(parts);
   const control = asSql(databases.control);
+  const worker = `w-${process.pid}-${randomUUID().slice(0, 8)}`;
   const messaging: Messaging = createMessaging({
     control,
     caseDatabases: async () =>
@@ -165,20 +224,22 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
         name: `${server}/${databaseName}`,
         database: asSql(databases.owner(server, databaseName)),
       })),
-    transport: () => createPostgresTransport({ control, clock, worker: 'w', pollMs: 50 }),
+    transport: () => createPostgresTransport({ control, clock, worker, pollMs: 50 }),
     payloads: { put: async () => {}, get: async () => Promise.reject(new Error('none')), delete: async () => {} },
     clock,
     log,
-    worker: 'w',
+    worker,
+    crashPoint,
     workerTotal: 16,
     handlers: exchanges.catalogue,
   });
+  if (options.ownsQueues === true) await releaseAbandoned(control);
   if (options.still !== true) await messaging.start({ workers: options.workers ?? true });
   resources.defer(async () => messaging.stop(5_000));
   await exchanges.start({ soleProcess: true });
 
   const settled = async (jobId: JobId): Promise<ExchangeJob> => {
-    const deadline = performance.now() + 60_000;
+    const deadline = performance.now() + (options.settleMs ?? 60_000);
     for (;;) {
       const job = await databases.control.transaction({ readOnly: true }, async (tx) => getJob(tx, jobId));
       if (hasEnded(job.state)) return job;
@@ -189,7 +250,8 @@ export const openTestExchange = async (options: TestExchangeOptions = {}): Promi
   };
   const opened = resources.move();
   return {
-    test,
+    databases,
+    place,
     parts,
     exchanges,
     messaging,
