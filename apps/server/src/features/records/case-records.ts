@@ -6,7 +6,15 @@
  *   Its store does not repeat by itself; the transaction's owner does.
  */
 import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
-import { emitDdl, type Model, openStore, type RecordDatabase, type StoreContext } from '@casebound/records';
+import {
+  defaultWatchdog,
+  emitDdl,
+  type Model,
+  openStore,
+  type RecordDatabase,
+  type Resource,
+  type StoreContext,
+} from '@casebound/records';
 import { caseSchema, type CaseSessions, type OwnerTransaction, type Transaction } from '../../database/index.ts';
 import { caseRecordDatabase } from './case-record-database.ts';
 
@@ -23,6 +31,13 @@ export interface CaseRecords {
   within(caseId: CaseId, tx: Transaction): Promise<StoreContext>;
   /** Forgets a case that was deleted or migrated. */
   forget(caseId: CaseId): void;
+  /** Takes the written documents that were drawn for a check since the last call; the watchdog looks at them. */
+  takeSampledCommits(): ReadonlyMap<CaseId, readonly CommittedDocument[]>;
+}
+
+export interface CommittedDocument {
+  readonly resource: Resource;
+  readonly documentId: number;
 }
 
 export interface CaseRecordsOptions {
@@ -30,10 +45,14 @@ export interface CaseRecordsOptions {
   readonly model: Model;
   readonly metrics?: StoreContext['metrics'];
   readonly crashPoint?: (name: string) => void;
+  /** Share of written documents that is drawn for a check. Default 0.5 %. */
+  readonly commitShare?: number;
 }
 
 /** A store's statements are compiled as they are used, some hundred kilobytes each. */
 const rememberedStores = 1_000;
+/** Drawn documents that wait for their check; beyond it none are drawn, so that they cannot grow without bound. */
+const maxSampled = 1_000;
 const once = { attempts: 1, baseMs: 0, maxMs: 0 };
 
 export const recordsFingerprintSql = `INSERT INTO casebound.case_records (case_id, fingerprint) VALUES ($1, $2)
@@ -48,7 +67,10 @@ const heldDatabase = (tx: Transaction): RecordDatabase => ({
     tx.savepoint(async (inner) => fn({ query: async (text, values) => inner.query(text, values) })),
 });
 
-export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: CaseRecordsOptions): CaseRecords => {
+export const createCaseRecords = (options: CaseRecordsOptions): CaseRecords => {
+  const { sessions, model, metrics, crashPoint } = options;
+  const commitShare = options.commitShare ?? defaultWatchdog.commitShare;
+  let sampled: (CommittedDocument & { readonly caseId: CaseId })[] = [];
   const stores = new Map<CaseId, StoreContext>();
   const extras = {
     ...(metrics === undefined ? {} : { metrics }),
@@ -57,7 +79,11 @@ export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: Case
   const storeOf = async (caseId: CaseId, database: RecordDatabase): Promise<StoreContext> => {
     const known = stores.get(caseId);
     if (known !== undefined) return known;
-    const opened = await openStore({ model, database, schema: caseSchema(caseId), ...extras });
+    const afterCommit: StoreContext['afterCommit'] = (resource, documentIds) => {
+      for (const documentId of documentIds)
+        if (sampled.length < maxSampled && Math.random() < commitShare) sampled.push({ caseId, resource, documentId });
+    };
+    const opened = await openStore({ model, database, schema: caseSchema(caseId), afterCommit, ...extras });
     const oldest = stores.size >= rememberedStores ? stores.keys().next().value : undefined;
     if (oldest !== undefined) stores.delete(oldest);
     stores.set(caseId, opened);
@@ -79,6 +105,10 @@ export const createCaseRecords = ({ sessions, model, metrics, crashPoint }: Case
     },
     forget(caseId) {
       stores.delete(caseId);
+      sampled = sampled.filter((each) => each.caseId !== caseId);
+    },
+    takeSampledCommits() {
+      return Map.groupBy(sampled.splice(0), (each) => each.caseId);
     },
   };
 };
