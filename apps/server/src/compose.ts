@@ -41,7 +41,7 @@ import {
   exchangeControlMigrations,
   type Exchanges,
 } from './features/exchange/index.ts';
-import { createFields, type Fields } from './features/fields/index.ts';
+import { createFields, type Fields, type Publish } from './features/fields/index.ts';
 import { createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
@@ -337,12 +337,15 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     log,
   };
   const audit = createAuditSealer({ sessions: databases.cases, clock, log: log.with({ component: 'audit' }) });
+  /** Stated while something is served, and so after messaging was opened. */
+  const publish: Publish = async (tx, events) => messaging.outbox.publish(tx, messaging.topic, events);
   const fields = createFields({
     sessions: databases.cases,
     objects,
     clock,
     cacheBytes: FIELD_CACHE_BYTES,
     onAudited: audit.note,
+    publish,
   });
   const migrateAllCases = async (): Promise<number> => {
     const migrated = await migrateCases(cases);

@@ -1,20 +1,33 @@
 /**
  * Custom fields of a case: definitions and values, whatever storage the case has.
  *
- * - An update writes its object under a new key, then swaps the pointer, writes the audit row, and commits: the three agree or
+ * - An update writes its object under a new key, then swaps the pointer, writes the audit row and the event, and commits: they agree or
  *   none of them is. Who read an older version is told both values.
- * - Definitions are read once and remembered for a short while; a title that is not known is looked for again before it is refused.
+ * - Definitions are read once and remembered until an event says that they changed, and at most for a short while; a title that is not known
+ *   is looked for again before it is refused.
  */
-import { CaseboundError, hasCode, type Actor, type CaseId } from '@casebound/contract';
-import type { CaseSessions, Queryable } from '../../database/index.ts';
+import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import type { CaseSessions, Queryable, Transaction, TransactionOptions } from '../../database/index.ts';
 import type { Clock } from '../../platform/clock/Port.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import { recordChanges } from '../audit/index.ts';
-import { checkValue, type FieldDefinition } from './check-value.ts';
-import { encodeValues, type FieldType, type FieldValue, type FieldValues, isEmptyValue } from './field-values.ts';
-import { readStoredValues, type StoredValues, ValueCache } from './read-values.ts';
-import { editKey, type WrittenSegment } from './segments.ts';
-import { linkSegment, readPointers } from './store.ts';
+import { applyChanges, checkChanges, differences, newValues, type ValueChanges } from './change-values.ts';
+import type { FieldDefinition } from './check-value.ts';
+import { createExhibitsChanged, type Publish } from './exhibits-changed.ts';
+import type { ExhibitValues, FieldType, FieldValues } from './field-values.ts';
+import { type OverlayOutcome, overlayValues, type ValueOverlay } from './overlay-values.ts';
+import { type StoredValues, ValueCache } from './read-values.ts';
+import { segmentKey, writeEdit, writeSegment } from './segments.ts';
+import { readLegacy } from './store.ts';
+import {
+  type ExhibitState,
+  locateValues,
+  readStates,
+  type States,
+  swapValues,
+  type ValueSource,
+  writesObjects,
+} from './value-store.ts';
 
 export interface FieldsDependencies {
   readonly sessions: CaseSessions;
@@ -24,38 +37,85 @@ export interface FieldsDependencies {
   readonly cacheBytes: number;
   /** Called when the audit trail of a case has grown. */
   readonly onAudited?: (caseId: CaseId) => void;
+  /** Where changes are stated; left out, nobody is told. */
+  readonly publish?: Publish;
 }
 
 export interface FieldUpdate {
   readonly exhibitId: number;
   /** Title -> new value; null removes it. */
-  readonly values: Readonly<Record<string, FieldValue | null>>;
+  readonly values: ValueChanges;
   /** The version that was read; 0 when there were no values. Left out: whatever is there now. */
   readonly version?: number;
+}
+
+/** Values of exhibits that are new in the case. */
+export interface NewValues {
+  readonly caseId: CaseId;
+  /** Unique in the case, `{job}/{chunk}`; a repetition writes the same object. */
+  readonly name: string;
+  /** At most `exhibitsPerSegment`. */
+  readonly exhibits: readonly ExhibitValues[];
+  readonly by: string;
+}
+
+/** Values that take the place of what exhibits have. */
+export interface ReplacedValues extends Omit<NewValues, 'exhibits'> {
+  readonly exhibits: readonly (ExhibitValues & {
+    /** That was read; 0 for none. */
+    readonly version: number;
+    readonly before: FieldValues;
+  })[];
 }
 
 export interface Fields {
   /** Definitions by title. */
   definitions(caseId: CaseId, actor: Actor, signal?: AbortSignal): Promise<ReadonlyMap<string, FieldDefinition>>;
-  /** Forgets the definitions of a case, after they changed. */
-  forget(caseId: CaseId): void;
+  /** Forgets the definitions of a case, or of all, after they changed. */
+  forget(caseId?: CaseId): void;
   /** Values of those of the exhibits that have any. One statement, and a request for each stretch of an object. */
   read(
     caseId: CaseId,
     actor: Actor,
     exhibitIds: readonly number[],
     signal?: AbortSignal,
+    options?: Pick<TransactionOptions, 'onStatement'>,
   ): Promise<Map<number, StoredValues>>;
   /** As `read`, within a transaction. */
   readWithin(tx: Queryable, exhibitIds: readonly number[], signal?: AbortSignal): Promise<Map<number, StoredValues>>;
   /** Errors: `validation_failed` by title, `exhibit_not_found`, `version_conflict` with both values. */
-  update(caseId: CaseId, actor: Actor, update: FieldUpdate, requestId?: string): Promise<StoredValues>;
+  update(
+    caseId: CaseId,
+    actor: Actor,
+    update: FieldUpdate,
+    requestId?: string,
+    options?: Pick<TransactionOptions, 'onStatement'>,
+  ): Promise<StoredValues>;
+  /** Writes the values of new exhibits in the caller's transaction: one object, one statement, a few more in a case with tables. */
+  add(tx: Transaction, values: NewValues): Promise<void>;
+  /**
+   * Replaces values of exhibits that still have the version that was read, in the caller's transaction, and states that they changed; the
+   * audit rows are the caller's. @returns the new version of those replaced
+   */
+  replace(tx: Transaction, values: ReplacedValues): Promise<ReadonlyMap<number, number>>;
+  /**
+   * Changes the values of many exhibits in the caller's transaction: an object and four statements for a thousand. The caller tells the
+   * audit sealer once it has committed.
+   */
+  overlayValues(tx: Transaction, overlay: ValueOverlay): Promise<OverlayOutcome>;
+  /** What maintenance reads and writes with. */
+  readonly source: ValueSource;
 }
 
 const definitionsLifetimeMs = 30_000;
 
-export const createFields = ({ sessions, objects, clock, cacheBytes, onAudited }: FieldsDependencies): Fields => {
-  const cache = new ValueCache(cacheBytes);
+/** An update without a version that meets another one is made again upon what is there then. */
+const updateAttempts = 5;
+
+export const createFields = (dependencies: FieldsDependencies): Fields => {
+  const { sessions, objects, clock, cacheBytes, onAudited, publish = async () => Promise.resolve() } = dependencies;
+  const source: ValueSource = { objects, cache: new ValueCache(cacheBytes) };
+  const changed = createExhibitsChanged(publish, 'fields');
   const remembered = new Map<
     CaseId,
     { readonly until: number; readonly definitions: Promise<ReadonlyMap<string, FieldDefinition>> }
@@ -64,74 +124,138 @@ export const createFields = ({ sessions, objects, clock, cacheBytes, onAudited }
   const definitionsOf: Fields['definitions'] = async (caseId, actor, signal) => {
     const known = remembered.get(caseId);
     if (known !== undefined && known.until > clock.monotonicMs()) return known.definitions;
-    const definitions = sessions.withCase(caseId, actor, readDefinitions, {
-      readOnly: true,
-      alongside: true,
-      ...(signal === undefined ? {} : { signal }),
+    // Shared by all who ask meanwhile, so no signal of one of them may end it.
+    const definitions = sessions.withCase(caseId, actor, readDefinitions, { readOnly: true, alongside: true });
+    const entry = { until: clock.monotonicMs() + definitionsLifetimeMs, definitions };
+    remembered.set(caseId, entry);
+    definitions.catch(() => {
+      if (remembered.get(caseId) === entry) remembered.delete(caseId);
     });
-    remembered.set(caseId, { until: clock.monotonicMs() + definitionsLifetimeMs, definitions });
-    definitions.catch(() => remembered.delete(caseId));
+    signal?.throwIfAborted();
     return definitions;
   };
 
-  const readWithin: Fields['readWithin'] = async (tx, exhibitIds, signal) =>
-    readStoredValues(objects, cache, await readPointers(tx, exhibitIds), signal);
+  const checkedChanges = async (caseId: CaseId, actor: Actor, values: ValueChanges): Promise<ValueChanges> => {
+    let definitions = await definitionsOf(caseId, actor);
+    if (Object.keys(values).some((title) => !definitions.has(title))) {
+      remembered.delete(caseId);
+      definitions = await definitionsOf(caseId, actor);
+    }
+    return checkChanges(definitions, values);
+  };
+
+  const write = async (tx: Transaction, { caseId, name, exhibits, by }: ReplacedValues) => {
+    if (exhibits.length === 0) return new Map<number, number>();
+    const legacy = await readLegacy(tx);
+    const segment = writesObjects(legacy) ? await writeSegment(objects, segmentKey(caseId, name), exhibits) : null;
+    await objects.flush();
+    const swaps = exhibits.map(({ exhibitId, version, before, values }) => ({
+      exhibitId,
+      version,
+      changed: newValues(differences(before, values)),
+    }));
+    return swapValues(tx, legacy, segment, swaps, by);
+  };
 
   return {
+    source,
     definitions: definitionsOf,
     forget(caseId) {
-      remembered.delete(caseId);
+      if (caseId === undefined) remembered.clear();
+      else remembered.delete(caseId);
     },
-    readWithin,
-    async read(caseId, actor, exhibitIds, signal) {
-      const pointers = await sessions.withCase(caseId, actor, async (tx) => readPointers(tx, exhibitIds), {
+    async readWithin(tx, exhibitIds, signal) {
+      return (await locateValues(tx, source, exhibitIds))(signal);
+    },
+    async read(caseId, actor, exhibitIds, signal, options = {}) {
+      const pending = await sessions.withCase(caseId, actor, async (tx) => locateValues(tx, source, exhibitIds), {
         readOnly: true,
+        readsWithBegin: true,
+        ...options,
         ...(signal === undefined ? {} : { signal }),
       });
-      return readStoredValues(objects, cache, pointers, signal);
+      return pending(signal);
     },
-    async update(caseId, actor, update, requestId) {
-      let definitions = await definitionsOf(caseId, actor);
-      if (Object.keys(update.values).some((title) => !definitions.has(title))) {
-        remembered.delete(caseId);
-        definitions = await definitionsOf(caseId, actor);
-      }
-      const wanted = checkAll(definitions, update.values);
-      const before = await sessions.withCase(
-        caseId,
-        actor,
-        async (tx) => readForUpdate(tx, objects, cache, update.exhibitId),
-        {
+    async update(caseId, actor, update, requestId, options = {}) {
+      const wanted = await checkedChanges(caseId, actor, update.values);
+      const by = {
+        actor: actor.kind === 'account' ? actor.accountId : 'system',
+        ...(requestId === undefined ? {} : { requestId }),
+      };
+      for (let attempt = 1; ; attempt += 1) {
+        const found = await sessions.withCase(caseId, actor, async (tx) => readStates(tx, source, [update.exhibitId]), {
           readOnly: true,
-        },
-      );
-      if (update.version !== undefined && update.version !== before.version) throw conflict(update, before, wanted);
-      const values = merge(before.values, wanted);
-      const changes = differences(before.values, values);
-      if (Object.keys(changes).length === 0) return before;
-      const next = { exhibitId: update.exhibitId, values, metadata: before.metadata };
-      const segment = await writeEdit(objects, caseId, next, before.version + 1);
-      const updated = await sessions.withCase(caseId, actor, async (tx) => {
-        const linked = await linkSegment(tx, segment, [before.version]);
-        const version = linked.get(update.exhibitId);
-        if (version === undefined) {
-          throw conflict(update, await readForUpdate(tx, objects, cache, update.exhibitId), wanted);
-        }
-        await recordChanges(
-          tx,
-          {
-            actor: actor.kind === 'account' ? actor.accountId : 'system',
-            ...(requestId === undefined ? {} : { requestId }),
+          readsWithBegin: true,
+          ...options,
+        });
+        const before = stateOf(found, update.exhibitId);
+        if (update.version !== undefined && update.version !== before.version) throw conflict(update, before, wanted);
+        const values = applyChanges(before.values, wanted);
+        const changes = differences(before.values, values);
+        if (Object.keys(changes).length === 0) return publicState(before);
+        const { exhibitId, metadata } = before;
+        const segment = writesObjects(found.legacy)
+          ? await writeEdit(objects, caseId, { exhibitId, values, metadata }, before.version + 1)
+          : null;
+        if (segment !== null) await objects.flush();
+        const swap = { exhibitId, version: before.version, changed: wanted };
+        const version = await sessions.withCase(
+          caseId,
+          actor,
+          async (tx) => {
+            const swapped = await swapValues(tx, found.legacy, segment, [swap], by.actor);
+            const now = swapped.get(exhibitId);
+            if (now === undefined) return undefined;
+            await Promise.all([
+              recordChanges(tx, by, 'exhibits', [{ recordId: exhibitId, recordKey: before.controlNumber, changes }]),
+              changed(tx, caseId, [exhibitId], Object.keys(changes)),
+            ]);
+            return now;
           },
-          'exhibits',
-          [{ recordId: update.exhibitId, recordKey: before.controlNumber, changes }],
+          options,
         );
-        return { ...next, version };
-      });
-      onAudited?.(caseId);
-      return updated;
+        if (version !== undefined) {
+          onAudited?.(caseId);
+          return { exhibitId, values, metadata, version };
+        }
+        if (update.version !== undefined || attempt === updateAttempts) {
+          const now = await sessions.withCase(caseId, actor, async (tx) => readStates(tx, source, [exhibitId]), {
+            readOnly: true,
+          });
+          throw conflict(update, stateOf(now, exhibitId), wanted);
+        }
+      }
     },
+    add: async (tx, { exhibits, ...rest }) => {
+      await write(tx, {
+        ...rest,
+        exhibits: exhibits.map((exhibit) => ({ ...exhibit, version: 0, before: {} })),
+      });
+    },
+    async replace(tx, values) {
+      const swapped = await write(tx, values);
+      const ids = values.exhibits.map(({ exhibitId }) => exhibitId).filter((id) => swapped.has(id));
+      const titles = values.exhibits.flatMap(({ before, values: now }) => Object.keys(differences(before, now)));
+      await changed(tx, values.caseId, ids, [...new Set(titles)]);
+      return swapped;
+    },
+    overlayValues: async (tx, overlay) => overlayValues(tx, { ...source, changed }, overlay),
   };
+};
+
+const publicState = ({ exhibitId, values, metadata, version }: ExhibitState): StoredValues => ({
+  exhibitId,
+  values,
+  metadata,
+  version,
+});
+
+const stateOf = ({ states }: States, exhibitId: number): ExhibitState => {
+  const state = states.get(exhibitId);
+  if (state === undefined) {
+    throw new CaseboundError('exhibit_not_found', `There is no exhibit ${exhibitId} in the case.`);
+  }
+  return state;
 };
 
 const readDefinitions = async (tx: Queryable): Promise<ReadonlyMap<string, FieldDefinition>> => {
@@ -143,80 +267,7 @@ const readDefinitions = async (tx: Queryable): Promise<ReadonlyMap<string, Field
   return new Map(rows.map(({ title, input_type: inputType, choices }) => [title, { title, inputType, choices }]));
 };
 
-const checkAll = (
-  definitions: ReadonlyMap<string, FieldDefinition>,
-  values: FieldUpdate['values'],
-): Readonly<Record<string, FieldValue | null>> => {
-  const errors: { path: string; message: string }[] = [];
-  const checked: Record<string, FieldValue | null> = {};
-  for (const [title, value] of Object.entries(values)) {
-    const definition = definitions.get(title);
-    const path = `$.values[${JSON.stringify(title)}]`;
-    if (definition === undefined) {
-      errors.push({ path, message: 'There is no custom field of this title.' });
-      continue;
-    }
-    if (value === null) {
-      checked[title] = null;
-      continue;
-    }
-    const result = checkValue(definition, value);
-    if (result.ok) checked[title] = result.value;
-    else errors.push({ path, message: `The value ${result.reason}.` });
-  }
-  if (errors.length > 0) throw new CaseboundError('validation_failed', 'Custom-field values do not fit.', { errors });
-  return checked;
-};
-
-const merge = (before: FieldValues, wanted: Readonly<Record<string, FieldValue | null>>): FieldValues =>
-  Object.fromEntries(
-    Object.entries({ ...before, ...wanted }).filter((entry): entry is [string, FieldValue] => !isEmptyValue(entry[1])),
-  );
-
-/** Changed titles with old and new value. */
-export const differences = (
-  before: FieldValues,
-  after: FieldValues,
-): Readonly<Record<string, readonly [FieldValue | null, FieldValue | null]>> =>
-  Object.fromEntries(
-    [...new Set([...Object.keys(before), ...Object.keys(after)])]
-      .map((title) => [title, [before[title] ?? null, after[title] ?? null]] as const)
-      .filter(([, [old, now]]) => JSON.stringify(old) !== JSON.stringify(now)),
-  );
-
-type Before = StoredValues & { readonly controlNumber: string };
-
-const readForUpdate = async (
-  tx: Queryable,
-  objects: ObjectStore,
-  cache: ValueCache,
-  exhibitId: number,
-): Promise<Before> => {
-  const { rows } = await tx.query<{ control_number: string; batch_document_id: string; imported_at: Date }>(
-    `SELECT control_number, batch_document_id, created_at AS imported_at FROM exhibit JOIN document USING (document_id) WHERE document_id = $1`,
-    [exhibitId],
-  );
-  const exhibit = rows[0];
-  if (exhibit === undefined)
-    throw new CaseboundError('exhibit_not_found', `There is no exhibit ${exhibitId} in the case.`);
-  const stored = (await readStoredValues(objects, cache, await readPointers(tx, [exhibitId]))).get(exhibitId);
-  return {
-    exhibitId,
-    values: stored?.values ?? {},
-    metadata: stored?.metadata ?? {
-      importedAt: exhibit.imported_at.toISOString(),
-      batchId: Number(exhibit.batch_document_id),
-    },
-    version: stored?.version ?? 0,
-    controlNumber: exhibit.control_number,
-  };
-};
-
-const conflict = (
-  update: FieldUpdate,
-  found: StoredValues,
-  wanted: Readonly<Record<string, FieldValue | null>>,
-): CaseboundError =>
+const conflict = (update: FieldUpdate, found: StoredValues, wanted: ValueChanges): CaseboundError =>
   new CaseboundError(
     'version_conflict',
     `The values of the exhibit ${update.exhibitId} are at version ${found.version}, not ${update.version ?? 'what was read'}; read them and try again.`,
@@ -227,24 +278,3 @@ const conflict = (
       })),
     },
   );
-
-/** An object of a transaction that rolled back may have taken the key; then another is taken. */
-const writeEdit = async (
-  objects: ObjectStore,
-  caseId: CaseId,
-  exhibit: Parameters<typeof encodeValues>[0],
-  version: number,
-): Promise<WrittenSegment> => {
-  const body = Buffer.from(encodeValues(exhibit), 'utf8');
-  const put = async (suffix: string): Promise<WrittenSegment> => {
-    const key = editKey(caseId, exhibit.exhibitId, version, suffix);
-    const { size, sha256 } = await objects.put(key, body, { ifAbsent: true, contentType: 'application/json' });
-    return { key, size, sha256, entries: [{ exhibitId: exhibit.exhibitId, offset: 0, length: body.length }] };
-  };
-  try {
-    return await put('');
-  } catch (error) {
-    if (!hasCode(error, 'object_exists')) throw error;
-    return put(`-${crypto.randomUUID().slice(0, 8)}`);
-  }
-};

@@ -2,10 +2,12 @@
  * Segments: the values of up to 1,000 exhibits in one immutable object of JSON lines, read back by byte range.
  *
  * - The object is written before the transaction that points at it commits; a transaction that rolls back changes nothing readable.
+ * - An object is never replaced: pointers of a transaction that was committed may lead into it. A repetition with the same values finds its
+ *   object there; with others, it takes a key of its own.
  * - Offsets are bytes, not characters.
  */
+import { hasCode, type CaseId } from '@casebound/contract';
 import { objectKey, type ObjectKey, type ObjectStore } from '../../platform/object-store/Port.ts';
-import type { CaseId } from '@casebound/contract';
 import { encodeValues, type ExhibitValues } from './field-values.ts';
 
 export const exhibitsPerSegment = 1_000;
@@ -28,10 +30,31 @@ export const segmentKey = (caseId: CaseId, name: string): ObjectKey =>
   objectKey(`case_${caseId}/custom-fields/segments/${name}.jsonl`);
 
 /** Key of the object that an edit writes for its exhibit. */
-export const editKey = (caseId: CaseId, exhibitId: number, version: number, suffix = ''): ObjectKey =>
-  objectKey(`case_${caseId}/exhibit_${exhibitId}_custom_fields.v${version}${suffix}.json`);
+const editKey = (caseId: CaseId, exhibitId: number, version: number): ObjectKey =>
+  objectKey(`case_${caseId}/exhibit_${exhibitId}_custom_fields.v${version}.json`);
 
-/** Writes the values of exhibits as one object. */
+/** The same place, for other bytes. */
+const besides = (key: ObjectKey): ObjectKey =>
+  objectKey(key.replace(/(\.[^./]+)$/, `-${crypto.randomUUID().slice(0, 13)}$1`));
+
+const putNew = async (
+  objects: ObjectStore,
+  key: ObjectKey,
+  bytes: Uint8Array,
+  contentType: string,
+): Promise<Omit<WrittenSegment, 'entries'>> => {
+  const options = { ifAbsent: true, contentType };
+  try {
+    const { size, sha256 } = await objects.put(key, bytes, options);
+    return { key, size, sha256 };
+  } catch (error) {
+    if (!hasCode(error, 'object_exists')) throw error;
+    const { key: other, size, sha256 } = await objects.put(besides(key), bytes, options);
+    return { key: other, size, sha256 };
+  }
+};
+
+/** Writes the values of exhibits as one object; its key is `key`, or one beside it. */
 export const writeSegment = async (
   objects: ObjectStore,
   key: ObjectKey,
@@ -46,8 +69,19 @@ export const writeSegment = async (
     lines.push(line);
     offset += line.length;
   }
-  const { size, sha256 } = await objects.put(key, Buffer.concat(lines, offset), {
-    contentType: 'application/x-ndjson',
-  });
-  return { key, size, sha256, entries };
+  const written = await putNew(objects, key, Buffer.concat(lines, offset), 'application/x-ndjson');
+  return { ...written, entries };
+};
+
+/** Writes the values of one exhibit as an object of its own. */
+export const writeEdit = async (
+  objects: ObjectStore,
+  caseId: CaseId,
+  exhibit: ExhibitValues,
+  version: number,
+): Promise<WrittenSegment> => {
+  const body = Buffer.from(encodeValues(exhibit), 'utf8');
+  const key = editKey(caseId, exhibit.exhibitId, version);
+  const written = await putNew(objects, key, body, 'application/json');
+  return { ...written, entries: [{ exhibitId: exhibit.exhibitId, offset: 0, length: body.length }] };
 };

@@ -1,4 +1,7 @@
-/** The SQL of custom-field pointers. Each function is one statement, however many exhibits it is about. */
+/**
+ * The SQL of custom-field pointers. Each function is one statement, however many exhibits it is about.
+ */
+import { CaseboundError } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
 import type { WrittenSegment } from './segments.ts';
 
@@ -10,60 +13,163 @@ export interface Pointer {
   readonly length: number;
 }
 
-interface PointerRow {
-  readonly exhibit_id: string;
-  readonly version: number;
-  readonly object_key: string;
-  readonly byte_offset: number;
-  readonly byte_length: number;
+/** How a case that keeps its values in tables has come on its way to segments; null for a case that has no tables. */
+export interface LegacyStorage {
+  readonly parallelWrite: boolean;
+  readonly filtersFromIndex: boolean;
+  readonly readFromObjects: boolean;
+  readonly tableWritesStopped: boolean;
 }
 
-/** Pointers of those of the exhibits that have values, in order of object and offset, so that neighbours are read together. */
-export const readPointers = async (tx: Queryable, exhibitIds: readonly number[]): Promise<Pointer[]> => {
-  const { rows } = await tx.query<PointerRow>(
-    `SELECT exhibit_id, version, object_key, byte_offset, byte_length
-     FROM custom_field_pointer JOIN custom_field_segment USING (segment_id)
-     WHERE exhibit_id = ANY ($1::bigint[]) ORDER BY segment_id, byte_offset`,
+/** Where values of exhibits are. */
+export interface Placed {
+  readonly legacy: LegacyStorage | null;
+  /** In order of object and offset, so that neighbours are read together. */
+  readonly pointers: readonly Pointer[];
+}
+
+export interface PlacedExhibit {
+  readonly exhibitId: number;
+  readonly controlNumber: string;
+  readonly batchId: number;
+  readonly importedAt: string;
+}
+
+interface StorageColumns {
+  readonly legacy: {
+    readonly parallel_write: boolean;
+    readonly filters_from_index: boolean;
+    readonly read_from_objects: boolean;
+    readonly table_writes_stopped: boolean;
+  } | null;
+}
+
+interface PointerColumns {
+  readonly exhibit_id: string | null;
+  readonly version: number | null;
+  readonly object_key: string | null;
+  readonly byte_offset: number | null;
+  readonly byte_length: number | null;
+}
+
+const storageColumn = '(SELECT to_jsonb(storage) FROM custom_field_storage AS storage) AS legacy';
+
+const toLegacy = (row: StorageColumns | undefined): LegacyStorage | null =>
+  row === undefined || row.legacy === null
+    ? null
+    : {
+        parallelWrite: row.legacy.parallel_write,
+        filtersFromIndex: row.legacy.filters_from_index,
+        readFromObjects: row.legacy.read_from_objects,
+        tableWritesStopped: row.legacy.table_writes_stopped,
+      };
+
+const toPointers = (rows: readonly PointerColumns[]): Pointer[] =>
+  rows.flatMap(({ exhibit_id: exhibitId, version, object_key: key, byte_offset: offset, byte_length: length }) =>
+    exhibitId === null || version === null || key === null || offset === null || length === null
+      ? []
+      : [{ exhibitId: Number(exhibitId), version, objectKey: key, offset, length }],
+  );
+
+/** Where the values of those of the exhibits that have any are. */
+export const readPlaced = async (tx: Queryable, exhibitIds: readonly number[]): Promise<Placed> => {
+  const { rows } = await tx.query<StorageColumns & PointerColumns>(
+    `SELECT ${storageColumn}, pointer.exhibit_id, pointer.version, segment.object_key, pointer.byte_offset, pointer.byte_length
+     FROM (SELECT) AS one
+     LEFT JOIN (custom_field_pointer AS pointer JOIN custom_field_segment AS segment USING (segment_id))
+       ON pointer.exhibit_id = ANY ($1::bigint[])
+     ORDER BY segment_id, byte_offset`,
     [exhibitIds],
   );
-  return rows.map((row) => ({
-    exhibitId: Number(row.exhibit_id),
-    version: row.version,
-    objectKey: row.object_key,
-    offset: row.byte_offset,
-    length: row.byte_length,
-  }));
+  return { legacy: toLegacy(rows[0]), pointers: toPointers(rows) };
+};
+
+/** As `readPlaced`, with what an update has to know of the exhibits; one that is not there is not among them. */
+export const readPlacedExhibits = async (
+  tx: Queryable,
+  exhibitIds: readonly number[],
+): Promise<Placed & { readonly exhibits: ReadonlyMap<number, PlacedExhibit> }> => {
+  const { rows } = await tx.query<
+    StorageColumns &
+      PointerColumns & {
+        readonly id: string;
+        readonly control_number: string;
+        readonly batch_id: string;
+        readonly imported_at: Date;
+      }
+  >(
+    `SELECT ${storageColumn}, exhibit.document_id AS id, exhibit.control_number, exhibit.batch_document_id AS batch_id,
+            document.created_at AS imported_at,
+            pointer.exhibit_id, pointer.version, segment.object_key, pointer.byte_offset, pointer.byte_length
+     FROM exhibit JOIN document USING (document_id)
+     LEFT JOIN (custom_field_pointer AS pointer JOIN custom_field_segment AS segment USING (segment_id))
+       ON pointer.exhibit_id = exhibit.document_id
+     WHERE exhibit.document_id = ANY ($1::bigint[])
+     ORDER BY segment_id, byte_offset`,
+    [exhibitIds],
+  );
+  const exhibits = rows.map(
+    (row) =>
+      [
+        Number(row.id),
+        {
+          exhibitId: Number(row.id),
+          controlNumber: row.control_number,
+          batchId: Number(row.batch_id),
+          importedAt: row.imported_at.toISOString(),
+        },
+      ] as const,
+  );
+  return { legacy: toLegacy(rows[0]), pointers: toPointers(rows), exhibits: new Map(exhibits) };
+};
+
+/** How the case keeps its values. */
+export const readLegacy = async (tx: Queryable): Promise<LegacyStorage | null> => {
+  const { rows } = await tx.query<StorageColumns>(`SELECT ${storageColumn}`);
+  return toLegacy(rows[0]);
 };
 
 /**
- * Points exhibits at a segment. With `versions` (by entry), only pointers that still have that version are swapped, 0 meaning that
- * there is none; without, what is there is replaced.
+ * What happens to pointers that are there. `replace`: they are swapped, whatever their version. `expect`: only those that have the version
+ * given (by entry; 0: there is none) are. `set`: swapped, and their version becomes the one given plus one.
+ */
+export type LinkRule =
+  | { readonly kind: 'replace' }
+  | { readonly kind: 'expect'; readonly versions: readonly number[] }
+  | { readonly kind: 'set'; readonly versions: readonly number[] };
+
+/**
+ * Points exhibits at a segment.
  * @returns the exhibits that now point at the segment, with their new version
+ * Errors: `object_store_unavailable` when the object of this key is being removed; the caller writes it again later.
  */
 export const linkSegment = async (
   tx: Queryable,
   segment: WrittenSegment,
-  versions?: readonly number[],
+  rule: LinkRule = { kind: 'replace' },
 ): Promise<ReadonlyMap<number, number>> => {
-  const { rows } = await tx.query<{ exhibit_id: string; version: number }>(
+  const { rows } = await tx.query<{ segments: string; exhibit_id: string | null; version: number | null }>(
     `WITH segment AS (
-       INSERT INTO custom_field_segment (object_key, size_bytes, sha256, exhibits) VALUES ($1, $2, $3, $4)
-       ON CONFLICT (object_key) DO UPDATE SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, exhibits = excluded.exhibits
+       INSERT INTO custom_field_segment AS known (object_key, size_bytes, sha256, exhibits) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (object_key) DO UPDATE
+         SET size_bytes = excluded.size_bytes, sha256 = excluded.sha256, exhibits = excluded.exhibits, orphaned_at = NULL
+         WHERE NOT known.doomed
        RETURNING segment_id
-     ), entry AS (
-       SELECT * FROM unnest($5::bigint[], $6::int[], $7::int[], $8::int[]) AS e (exhibit_id, byte_offset, byte_length, expected)
-       ORDER BY exhibit_id
+     ), linked AS (
+       INSERT INTO custom_field_pointer AS pointer (exhibit_id, segment_id, byte_offset, byte_length, version)
+       SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, coalesce(entry.expected, 0) + 1
+       FROM unnest($5::bigint[], $6::int[], $7::int[], $8::int[]) AS entry (exhibit_id, byte_offset, byte_length, expected)
+       CROSS JOIN segment
+       WHERE $9 <> 'expect' OR entry.expected = 0
+          OR EXISTS (SELECT FROM custom_field_pointer AS present WHERE present.exhibit_id = entry.exhibit_id)
+       ORDER BY entry.exhibit_id
+       ON CONFLICT (exhibit_id) DO UPDATE
+         SET segment_id = excluded.segment_id, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,
+             version = CASE WHEN $9 = 'replace' THEN pointer.version + 1 ELSE excluded.version END
+         WHERE $9 <> 'expect' OR excluded.version = pointer.version + 1
+       RETURNING exhibit_id, version
      )
-     INSERT INTO custom_field_pointer AS pointer (exhibit_id, segment_id, byte_offset, byte_length, version)
-     SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, 1
-     FROM entry CROSS JOIN segment
-     WHERE entry.expected IS NULL OR entry.expected = 0
-        OR EXISTS (SELECT FROM custom_field_pointer AS present WHERE present.exhibit_id = entry.exhibit_id)
-     ON CONFLICT (exhibit_id) DO UPDATE
-       SET segment_id = excluded.segment_id, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,
-           version = pointer.version + 1
-       WHERE coalesce((SELECT expected FROM entry WHERE entry.exhibit_id = pointer.exhibit_id), pointer.version) = pointer.version
-     RETURNING exhibit_id, version`,
+     SELECT (SELECT count(*) FROM segment) AS segments, linked.exhibit_id, linked.version FROM (SELECT) AS one LEFT JOIN linked ON true`,
     [
       segment.key,
       segment.size,
@@ -72,13 +178,28 @@ export const linkSegment = async (
       segment.entries.map((entry) => entry.exhibitId),
       segment.entries.map((entry) => entry.offset),
       segment.entries.map((entry) => entry.length),
-      versions ?? segment.entries.map(() => null),
+      rule.kind === 'replace' ? segment.entries.map(() => null) : rule.versions,
+      rule.kind,
     ],
   );
-  return new Map(rows.map((row) => [Number(row.exhibit_id), row.version]));
+  if (rows[0]?.segments === '0') {
+    throw new CaseboundError(
+      'object_store_unavailable',
+      `The object ${segment.key} is being removed; write it again in a while.`,
+    );
+  }
+  return new Map(
+    rows.flatMap((row) =>
+      row.exhibit_id === null || row.version === null ? [] : [[Number(row.exhibit_id), row.version] as const],
+    ),
+  );
 };
 
-/** Removes the pointers of exhibits that go. */
-export const unlinkExhibits = async (tx: Queryable, exhibitIds: readonly number[]): Promise<void> => {
-  await tx.query('DELETE FROM custom_field_pointer WHERE exhibit_id = ANY ($1::bigint[])', [exhibitIds]);
+/** Removes the pointers of exhibits that go. @returns how the case keeps its values */
+export const deletePointers = async (tx: Queryable, exhibitIds: readonly number[]): Promise<LegacyStorage | null> => {
+  const { rows } = await tx.query<StorageColumns>(
+    `WITH gone AS (DELETE FROM custom_field_pointer WHERE exhibit_id = ANY ($1::bigint[])) SELECT ${storageColumn}`,
+    [exhibitIds],
+  );
+  return toLegacy(rows[0]);
 };
