@@ -429,6 +429,32 @@ test('any JSON in place of any document, and any bytes in place of JSON', async 
   );
 }, 60_000);
 
+test('a client that goes away in the middle of a bulk body: whole chunks or nothing, and no failure of the server', async () => {
+  const { port } = new URL(running.address);
+  const lines = (from: number, to: number): string =>
+    Array.from({ length: to - from }, (_, n) =>
+      JSON.stringify({ resource: 'library/authors', document: { authorKey: `gone${from + n}` } }),
+    ).join('\n');
+  await new Promise<void>((resolve) => {
+    const sent = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/data/$bulk',
+      headers: { 'content-type': 'application/x-ndjson' },
+    });
+    sent.on('error', () => resolve());
+    sent.on('close', () => resolve());
+    sent.write(`${lines(0, 2_500)}\n{"resource":"library/auth`);
+    setTimeout(() => sent.destroy(), 700);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const { rows } = await client.query<{ n: number }>(
+    `SELECT count(*)::int AS n FROM hostile.author WHERE author_key LIKE 'gone%'`,
+  );
+  expect([0, 2_000]).toContain(rows[0]?.n);
+});
+
 test('after all of it: no failure of the server, and a sound store', async () => {
   expect(internal).toEqual([]);
   const summary = await audit(

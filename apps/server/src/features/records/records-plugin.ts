@@ -146,7 +146,9 @@ export const sendProblem = (
   options: Pick<RecordsPluginOptions, 'onInternalError'>,
 ): FastifyReply => {
   const error = toCasebound(thrown);
-  if (error.code === 'internal') options.onInternalError(thrown, request.id);
+  // A client that went away in the middle of its body is nobody's failure, and hears no answer.
+  const isGone = reply.raw.socket?.destroyed !== false && !request.raw.complete;
+  if (error.code === 'internal' && !isGone) options.onInternalError(thrown, request.id);
   if (error.retryAfterSeconds !== undefined || error.status === 503)
     reply.header('retry-after', String(error.retryAfterSeconds ?? 1));
   const body = toProblem(error, request.id, request.raw.url?.split('?', 1)[0]?.slice(0, 1000));

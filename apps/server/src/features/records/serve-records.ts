@@ -103,7 +103,8 @@ const createApp = (options: Pick<ServeOptions, 'onInternalError'>): FastifyInsta
   const app = fastify({
     logger: false,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: 120_000,
+    // A bulk body is read as fast as it is written, for as long as it takes; who sends it is on this machine.
+    requestTimeout: 0,
     // Ids and names longer than any are answered as absent by the store.
     routerOptions: { maxParamLength: 1_000 },
     frameworkErrors: (_error, request, reply) => {
