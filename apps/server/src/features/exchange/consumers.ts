@@ -25,7 +25,7 @@ import { requestExchange } from './request-exchange.ts';
 export const ledgerQueue = 'exchange_ledger';
 export const requestQueue = 'exchange_requests';
 
-const Tick = z.strictObject({ jobId: JobId });
+const Tick = z.strictObject({ jobId: JobId, tick: z.number().int().optional() });
 
 const parse = (body: string): unknown => {
   try {
@@ -46,7 +46,7 @@ export const orchestratorHandler = (driver: () => Driver): BatchHandler =>
     const value = parse(body);
     const tick = Tick.safeParse(value);
     if (tick.success) {
-      await driver().advance(tick.data.jobId, signal);
+      await driver().advance(tick.data.jobId, signal, tick.data.tick);
       return;
     }
     const event = parseEvent(value);

@@ -4,6 +4,7 @@
  * - The object of a part has a name of its own, so that a repeated part writes the same object; its pointers are set where there are
  *   none yet, so that a repetition does not undo what somebody changed meanwhile.
  */
+import type { Queryable } from '../../database/index.ts';
 import type { ExchangeDependencies } from './dependencies.ts';
 import { exhibitsPerSegment, linkSegment, segmentKey, writeSegment, type Fields } from '../fields/index.ts';
 import type { ExchangeJob } from './job-store.ts';
@@ -53,9 +54,58 @@ export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: Ab
       await sessions.withCase(
         destinationCaseId,
         createdBy,
-        async (tx) => linkSegment(tx, segment, action === 'inserted' ? exhibits.map(() => 0) : undefined),
+        async (tx) => {
+          if (action === 'overlaid') await rememberPointers(tx, job.jobId, exhibits);
+          await linkSegment(
+            tx,
+            segment,
+            action === 'inserted' ? { kind: 'expect', versions: exhibits.map(() => 0) } : { kind: 'replace' },
+          );
+        },
         { signal },
       );
     }
   }
 };
+
+/** Where the values of overlaid exhibits are now, unless that was written down before. */
+const rememberPointers = async (
+  tx: Queryable,
+  jobId: string,
+  exhibits: readonly { readonly exhibitId: number }[],
+): Promise<void> => {
+  await tx.query(
+    `UPDATE exchange_exhibit e
+     SET fields_before = coalesce((SELECT jsonb_build_object('segment_id', segment_id, 'byte_offset', byte_offset, 'byte_length', byte_length)
+                                   FROM custom_field_pointer p WHERE p.exhibit_id = e.exhibit_id), 'null')
+     WHERE job_id = $1 AND exhibit_id = ANY ($2::bigint[]) AND fields_before IS NULL`,
+    [jobId, exhibits.map(({ exhibitId }) => exhibitId)],
+  );
+};
+
+/** Points overlaid exhibits at the values that they had, where nobody has changed them since. */
+export const restorePointers = async (
+  tx: Queryable,
+  jobId: string,
+  exhibitIds: readonly number[],
+  segmentPrefix: string,
+): Promise<void> => {
+  const ours = `p.segment_id IN (SELECT segment_id FROM custom_field_segment WHERE starts_with(object_key, $3))`;
+  await tx.query(
+    `UPDATE custom_field_pointer p
+     SET segment_id = (e.fields_before->>'segment_id')::bigint, byte_offset = (e.fields_before->>'byte_offset')::int,
+         byte_length = (e.fields_before->>'byte_length')::int, version = p.version + 1
+     FROM exchange_exhibit e WHERE e.job_id = $1 AND e.exhibit_id = ANY ($2::bigint[]) AND p.exhibit_id = e.exhibit_id
+       AND jsonb_typeof(e.fields_before) = 'object' AND ${ours}`,
+    [jobId, exhibitIds, segmentPrefix],
+  );
+  await tx.query(
+    `DELETE FROM custom_field_pointer p USING exchange_exhibit e
+     WHERE e.job_id = $1 AND e.exhibit_id = ANY ($2::bigint[]) AND p.exhibit_id = e.exhibit_id AND jsonb_typeof(e.fields_before) = 'null' AND ${ours}`,
+    [jobId, exhibitIds, segmentPrefix],
+  );
+};
+
+/** Objects of an exchange's values lie below it. */
+export const segmentPrefixOf = (job: Pick<ExchangeJob, 'jobId' | 'destinationCaseId'>): string =>
+  `case_${job.destinationCaseId}/custom-fields/segments/exchange-${job.jobId}/`;

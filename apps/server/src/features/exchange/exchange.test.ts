@@ -275,3 +275,36 @@ test('missing and damaged objects end their items, the rest arrives, and a retry
   );
   expect(rows).toEqual([{ n: 3 }]);
 }, 90_000);
+
+test('an exhibit that was overlaid has again what it had when that is rolled back', async () => {
+  const from = await world.createCase('overlay from');
+  const to = await world.createCase('overlay to');
+  await fillCase(world.parts, from, [{ controlNumber: 'O1', pages: [['fresh words']], fields: { Matter: 'new' } }]);
+  const there = await fillCase(world.parts, to, [
+    { controlNumber: 'O1', pages: [['old words']], fields: { Matter: 'old' }, custodian: 'Ann' },
+  ]);
+  const exhibitId = there.get('O1')?.exhibitId ?? 0;
+  const valueOf = async () =>
+    (await world.parts.fields.read(to, testActor, [exhibitId])).get(exhibitId)?.values['Matter'];
+  const found = async (text: string) => world.parts.index.search(to, { text }, { limit: 5 });
+  const job = await world.run(
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      annotations: noAnnotations,
+      onConflict: 'overlay',
+    }),
+  );
+  expect(job.state).toBe('FINISHED');
+  expect([await valueOf(), await found('fresh'), await found('new')]).toEqual(['new', [exhibitId], [exhibitId]]);
+  await rollBack(world.parts, job.jobId);
+  expect((await world.settled(job.jobId)).state).toBe('ROLLED_BACK');
+  expect([await valueOf(), await found('fresh'), await found('old')]).toEqual(['old', [], [exhibitId]]);
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query(
+      `SELECT d.document_key, (SELECT count(*)::int FROM source_document) AS documents FROM exhibit e JOIN source_document d ON d.document_id = e.document_document_id`,
+    ),
+  );
+  expect(rows).toEqual([{ document_key: there.get('O1')?.documentKey, documents: 1 }]);
+}, 90_000);

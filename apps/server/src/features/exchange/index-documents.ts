@@ -2,14 +2,15 @@
  * Index documents of exhibits: the one place where they are built, from the record, the values of custom fields, and the texts of pages.
  */
 import { createHash } from 'node:crypto';
-import { hasCode, type Actor, type BatchId, type CaseId } from '@casebound/contract';
+import { BatchId, hasCode, type Actor, type CaseId } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import { readBytes } from '../../platform/object-store/read-bytes.ts';
 import type { FieldValue, IndexDocument, IndexPage } from '../../platform/search-index/Port.ts';
 import type { Fields } from '../fields/index.ts';
 import { pageTextKey } from './document-keys.ts';
-import type { PageText } from './variants.ts';
+import type { ExchangeDependencies } from './dependencies.ts';
+import { readPages, type PageText } from './variants.ts';
 
 const maxPageBytes = 64 * 1024 * 1024;
 
@@ -155,4 +156,47 @@ export const readCustomFields = async (
       ),
     ]),
   );
+};
+
+/** Puts exhibits into the index from what stands in the case now, whichever way it came there. */
+export const indexAnew = async (
+  {
+    sessions,
+    objects,
+    index,
+    fields,
+  }: Pick<ExchangeDependencies, 'sessions' | 'objects' | 'index'> & { readonly fields: Fields },
+  caseId: CaseId,
+  actor: Actor,
+  exhibitIds: readonly number[],
+  signal: AbortSignal,
+): Promise<void> => {
+  if (exhibitIds.length === 0) return;
+  const { core, pages, places } = await sessions.withCase(
+    caseId,
+    actor,
+    async (tx) => ({
+      core: await readCoreFields(tx, exhibitIds),
+      pages: await readPages(tx, exhibitIds),
+      places: await tx.query<{ exhibit_id: string; control_number: string; document_key: string; batch_id: string }>(
+        `SELECT e.document_id AS exhibit_id, e.control_number, d.document_key, e.batch_document_id AS batch_id
+         FROM exhibit e JOIN source_document d ON d.document_id = e.document_document_id WHERE e.document_id = ANY ($1::bigint[])`,
+        [exhibitIds],
+      ),
+    }),
+    { readOnly: true, signal },
+  );
+  const custom = await readCustomFields(fields, caseId, actor, exhibitIds, signal);
+  for (const row of places.rows) {
+    const exhibitId = Number(row.exhibit_id);
+    const exhibit = {
+      exhibitId,
+      controlNumber: row.control_number,
+      documentKey: row.document_key,
+      batchId: BatchId.parse(Number(row.batch_id)),
+      pages: pages.get(exhibitId) ?? [],
+    };
+    const values = { ...core.get(exhibitId), ...custom.get(exhibitId) };
+    await index.put(caseId, [await buildIndexDocument(objects, caseId, exhibit, values, signal)]);
+  }
 };

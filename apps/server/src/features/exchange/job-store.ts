@@ -73,6 +73,7 @@ const Row = z
     manifest_key: z.string().nullable(),
     created_by: Actor,
     traceparent: z.string(),
+    tick: z.coerce.number(),
     created_at: z.date(),
     updated_at: z.date(),
     finished_at: z.date().nullable(),
@@ -98,6 +99,7 @@ const Row = z
     manifestKey: row.manifest_key,
     createdBy: row.created_by,
     traceparent: row.traceparent,
+    tick: row.tick,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     finishedAt: row.finished_at,
@@ -109,7 +111,7 @@ export const endStates = ['FINISHED', 'FINISHED_WITH_ERRORS', 'FAILED', 'CANCELL
 export const hasEnded = (state: ExchangeState): boolean => endStates.some((end) => end === state);
 
 const columns = `job_id, idempotency_key, request_hash, source_case_id, destination_case_id, batch_id, state, ends_as, cancel_requested, round, attempt,
-  fencing_token, request, checkpoint, resources, counters, failure, manifest_key, created_by, traceparent, created_at, updated_at, finished_at`;
+  fencing_token, request, checkpoint, resources, counters, failure, manifest_key, created_by, traceparent, tick, created_at, updated_at, finished_at`;
 const read = (rows: readonly object[]): ExchangeJob[] => rows.map((row) => Row.parse(row));
 
 export interface NewJob {
@@ -195,17 +197,19 @@ export const clearLeases = async (tx: Queryable): Promise<void> => {
   );
 };
 
-/** Takes the job for `leaseMs`; undefined while another process drives it, or when it has ended. */
+/** Takes the job for `leaseMs`; undefined while another process drives it, when it has ended, and for a tick that is not its newest. */
 export const takeJob = async (
   tx: Queryable,
   jobId: JobId,
   worker: string,
   leaseMs: number,
+  tick?: number,
 ): Promise<ExchangeJob | undefined> => {
   const { rows } = await tx.query(
     `UPDATE exchange.job SET fencing_token = fencing_token + 1, worker = $2, lease_until = clock_timestamp() + $3 * interval '1 millisecond'
-     WHERE job_id = $1 AND finished_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp()) RETURNING ${columns}`,
-    [jobId, worker, leaseMs],
+     WHERE job_id = $1 AND finished_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+       AND ($4::bigint IS NULL OR tick = $4) RETURNING ${columns}`,
+    [jobId, worker, leaseMs, tick ?? null],
   );
   return read(rows)[0];
 };
@@ -251,7 +255,7 @@ export const changeJob = async (
          checkpoint = checkpoint || coalesce($7::jsonb, '{}'), resources = coalesce($8::jsonb, resources),
          counters = counters || coalesce($9::jsonb, '{}'), failure = CASE WHEN $10 THEN $11::jsonb ELSE failure END,
          manifest_key = coalesce($12, manifest_key),
-         lease_until = CASE WHEN $13 THEN NULL ELSE lease_until END, worker = CASE WHEN $13 THEN NULL ELSE worker END,
+         lease_until = CASE WHEN $13 THEN NULL ELSE lease_until END, worker = CASE WHEN $13 THEN NULL ELSE worker END, tick = tick + CASE WHEN $13 THEN 1 ELSE 0 END,
          finished_at = CASE WHEN $14 THEN clock_timestamp() ELSE finished_at END, updated_at = clock_timestamp()
      WHERE job_id = $1 AND fencing_token = $2 RETURNING ${columns}`,
     [

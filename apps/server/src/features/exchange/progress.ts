@@ -51,5 +51,6 @@ export const progressOf = (job: ExchangeJob, counts: readonly StageCount[], now:
     failed += broken;
     total += all;
   }
-  return { progress: progress(done, failed, total, seconds), byStage };
+  const whole = progress(done, failed, total, seconds);
+  return { progress: total === 0 ? { ...whole, total: null, etaSeconds: null } : whole, byStage };
 };

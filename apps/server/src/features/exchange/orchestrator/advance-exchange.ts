@@ -86,7 +86,7 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
           const changed = await changeJob(tx, job, { ...result.change, idle: true });
           const delayMs = Math.round(Math.min(900_000, Math.max(0, result.ms)));
           await publish(tx, changed, result.wakes === true ? delayMs : 0);
-          if (result.wakes !== true) await wake(tx, changed, delayMs);
+          if (result.wakes !== true) await wake(tx, changed, delayMs, changed.tick);
           return undefined;
         }
       }
@@ -97,12 +97,15 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
     tx: OwnerTransaction,
     job: Pick<ExchangeJob, 'jobId' | 'destinationCaseId'>,
     delayMs: number,
+    tick?: number,
   ): Promise<void> =>
-    dependencies
-      .messaging()
-      .outbox.send(tx, orchestratorQueue, [
-        { body: JSON.stringify({ jobId: job.jobId }), fairnessKey: job.destinationCaseId, delayMs },
-      ]);
+    dependencies.messaging().outbox.send(tx, orchestratorQueue, [
+      {
+        body: JSON.stringify({ jobId: job.jobId, ...(tick === undefined ? {} : { tick }) }),
+        fairnessKey: job.destinationCaseId,
+        delayMs,
+      },
+    ]);
 
   const afterFailure = async (
     job: ExchangeJob,
@@ -180,14 +183,18 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
 
   return {
     wake,
-    /** Takes the job and drives it until it ends, waits, or its time is up. Does nothing while another process drives it. */
-    async advance(jobId: JobId, signal: AbortSignal): Promise<void> {
+    /**
+     * Takes the job and drives it until it ends, waits, or its time is up. Does nothing while another process drives it, and for a tick of
+     * a wait that something else has ended.
+     */
+    async advance(jobId: JobId, signal: AbortSignal, tick?: number): Promise<void> {
       let job = await control.transaction({}, async (tx) => {
-        const taken = await takeJob(tx, jobId, worker, config.leaseMs);
+        const taken = await takeJob(tx, jobId, worker, config.leaseMs, tick);
         if (taken !== undefined) return taken;
         // Somebody drives it, or died driving it: looked at again when that shows.
         const held = await findJob(tx, jobId);
-        if (held !== undefined && !hasEnded(held.state)) await wake(tx, held, config.leaseMs);
+        const isCurrent = tick === undefined || held?.tick === tick;
+        if (held !== undefined && !hasEnded(held.state) && isCurrent) await wake(tx, held, config.leaseMs, tick);
         return undefined;
       });
       const startedAt = clock.monotonicMs();

@@ -10,15 +10,19 @@ import { type BatchId, DocumentId, ExhibitId, type ExchangeState } from '@casebo
 import { copyState, forgetCopy, removeCopied, type RemovalSummary } from '@casebound/records';
 import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../platform/object-store/Port.ts';
-import { unlinkExhibits } from '../../fields/index.ts';
-import { removeBatch } from '../batch-record.ts';
+import { unlinkExhibits, type Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
+import { removeBatch } from '../batch-record.ts';
+import { restorePointers, segmentPrefixOf } from '../copy-field-values.ts';
+import { indexAnew } from '../index-documents.ts';
 import { batchPrefix } from '../document-keys.ts';
 import { exchangeEvent } from '../exchange-event.ts';
 import type { ExchangeJob } from '../job-store.ts';
 import { openJobCopy } from '../record-copy.ts';
 import type { StepContext, StepResult } from './advance-exchange.ts';
 import { tearDown } from './take-down.ts';
+
+export type CompensateDependencies = ExchangeDependencies & { readonly fields: Fields };
 
 const pageSize = 1_000;
 const engineCalls = 8;
@@ -27,7 +31,7 @@ const folders = ['native', 'pdf', 'image', 'text', 'txt', 'layers'] as const;
 const listedKept = 100;
 
 const removeRecords = async (
-  parts: ExchangeDependencies,
+  parts: CompensateDependencies,
   job: ExchangeJob,
   signal: AbortSignal,
 ): Promise<RemovalSummary | undefined> => {
@@ -46,15 +50,17 @@ interface Gone {
   readonly exhibitId: number;
   readonly documentId: number;
   readonly documentKey: string;
+  /** It is there, with the records that it had before. */
+  readonly isOverlaid: boolean;
 }
 
 /** Exhibits that the ledger brought and that are no longer there, or have again the document they had. */
-async function* goneExhibits(parts: ExchangeDependencies, job: ExchangeJob): AsyncGenerator<readonly Gone[]> {
+async function* goneExhibits(parts: CompensateDependencies, job: ExchangeJob): AsyncGenerator<readonly Gone[]> {
   for (let after = 0; ;) {
     const from = after;
     const { rows } = await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) =>
-      tx.query<{ ordinal: string; exhibit_id: string; document_id: string; document_key: string }>(
-        `SELECT ordinal, exhibit_id, document_id, document_key FROM exchange_exhibit e
+      tx.query<{ ordinal: string; exhibit_id: string; document_id: string; document_key: string; action: string }>(
+        `SELECT ordinal, exhibit_id, document_id, document_key, action FROM exchange_exhibit e
            WHERE job_id = $1 AND ordinal > $2 AND action IN ('inserted', 'overlaid')
              AND NOT EXISTS (SELECT FROM source_document d WHERE d.document_id = e.document_id) ORDER BY ordinal LIMIT $3`,
         [job.jobId, from, pageSize],
@@ -68,12 +74,13 @@ async function* goneExhibits(parts: ExchangeDependencies, job: ExchangeJob): Asy
       exhibitId: Number(row.exhibit_id),
       documentId: Number(row.document_id),
       documentKey: row.document_key,
+      isOverlaid: row.action === 'overlaid',
     }));
   }
 }
 
 const removeFromEngine = async (
-  { engine }: ExchangeDependencies,
+  { engine }: CompensateDependencies,
   job: ExchangeJob,
   batchId: BatchId,
   gone: readonly Gone[],
@@ -96,8 +103,8 @@ const removeFromEngine = async (
   await Promise.all(Array.from({ length: Math.min(engineCalls, gone.length) }, work));
 };
 
-const removeSegments = async (parts: ExchangeDependencies, job: ExchangeJob, signal: AbortSignal): Promise<void> => {
-  const prefix = `case_${job.destinationCaseId}/custom-fields/segments/exchange-${job.jobId}/`;
+const removeSegments = async (parts: CompensateDependencies, job: ExchangeJob, signal: AbortSignal): Promise<void> => {
+  const prefix = segmentPrefixOf(job);
   await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) =>
     tx.query(
       `DELETE FROM custom_field_segment s WHERE starts_with(object_key, $1) AND NOT EXISTS (SELECT FROM custom_field_pointer p WHERE p.segment_id = s.segment_id)`,
@@ -112,7 +119,7 @@ const removeSegments = async (parts: ExchangeDependencies, job: ExchangeJob, sig
 
 /** What went with the records. `whole`: no record was kept, so everything of the batch goes. */
 const removeRest = async (
-  parts: ExchangeDependencies,
+  parts: CompensateDependencies,
   job: ExchangeJob,
   batchId: BatchId,
   whole: boolean,
@@ -122,9 +129,17 @@ const removeRest = async (
   for await (const gone of goneExhibits(parts, job)) {
     signal.throwIfAborted();
     const exhibitIds = gone.map(({ exhibitId }) => exhibitId);
+    const overlaid = gone.filter(({ isOverlaid }) => isOverlaid).map(({ exhibitId }) => exhibitId);
     await index.remove(job.destinationCaseId, exhibitIds);
     await removeFromEngine(parts, job, batchId, gone, signal);
-    await sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => unlinkExhibits(tx, exhibitIds));
+    await sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
+      await restorePointers(tx, job.jobId, overlaid, segmentPrefixOf(job));
+      await unlinkExhibits(
+        tx,
+        exhibitIds.filter((exhibitId) => !overlaid.includes(exhibitId)),
+      );
+    });
+    await indexAnew(parts, job.destinationCaseId, job.createdBy, overlaid, signal);
     if (whole) continue;
     for (const { documentKey } of gone)
       for (const folder of folders)
@@ -145,7 +160,7 @@ const removeRest = async (
 const endOf = (job: ExchangeJob): Extract<ExchangeState, 'FAILED' | 'CANCELLED' | 'ROLLED_BACK'> =>
   job.endsAs ?? 'FAILED';
 
-export const compensate = async (parts: ExchangeDependencies, { job, signal }: StepContext): Promise<StepResult> => {
+export const compensate = async (parts: CompensateDependencies, { job, signal }: StepContext): Promise<StepResult> => {
   const { batchId } = job;
   if (!(await tearDown(parts, job, signal))) return { kind: 'wait', ms: 1_000 };
   parts.crashPoint('exchange.compensate.torn-down');
