@@ -71,7 +71,7 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
       }
       expect(await database.transaction((tx) => auditResourceDocuments(store, tx, resource, [1]))).toEqual([]);
     }
-  }, 120_000);
+  }, 300_000);
 
   test('a chain through class periods, sessions and sections: a renamed session renames what is below it', async () => {
     const descriptor = async (endpoint: string, type: string, codeValue: string): Promise<string> => {
@@ -207,7 +207,7 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
       expect([resource.endpoint, bodies.map(membersOf)]).toEqual([resource.endpoint, [document]]);
     }
     expect(await auditStore(bulk)).toMatchObject({ checked: 340, damages: 0 });
-  }, 120_000);
+  }, 300_000);
 
   /** A project beside the core: members under a root and under collections, a descriptor, a subclass, a resource of its own. */
   const extension = (): unknown => {
@@ -363,5 +363,5 @@ describe.skipIf(!existsSync(file))('Ed-Fi 5.1', () => {
     expect(rows).toEqual([{ n: 0 }]);
     expect((await listDocuments(extended, schools)).bodies.some((body) => body.includes('"motto"'))).toBe(false);
     expect(await auditStore(extended)).toMatchObject({ checked: 343, damages: 0 });
-  }, 120_000);
+  }, 300_000);
 });

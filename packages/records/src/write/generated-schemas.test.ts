@@ -117,4 +117,4 @@ test('write then read gives back what the schema keeps; written again nothing ch
     }),
     { numRuns: 8 },
   );
-}, 120_000);
+}, 300_000);
