@@ -9,6 +9,7 @@ import { CaseboundError, type CaseId } from '@casebound/contract';
 import {
   compileCopyPlan,
   copyRecords,
+  copyState,
   mapRecords,
   openCopy,
   selectRecords,
@@ -230,6 +231,17 @@ async function* selectedPages(parts: Parts, job: ExchangeJob): AsyncGenerator<Le
   }
 }
 
+/** What an earlier try selected stays as it was, in the ledger too: what is not mapped yet is mapped now. */
+const prepareAgain = async (parts: Parts, job: ExchangeJob, copy: RecordCopy): Promise<{ exhibits: number }> => {
+  if ((await copyState(copy)) === 'mapping') await mapRecords(copy);
+  const { rows } = await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) =>
+    tx.query<{ exhibits: number }>('SELECT count(*)::int AS exhibits FROM exchange_exhibit WHERE job_id = $1', [
+      job.jobId,
+    ]),
+  );
+  return { exhibits: rows[0]?.exhibits ?? 0 };
+};
+
 /**
  * Selects and maps: says what every record will become, before one is written.
  * @throws CaseboundError `copy_conflict`, `copy_not_possible`, `exchange_code_without_bit`, `exchange_selection_empty`
@@ -239,9 +251,10 @@ export const prepareRecords = async (
   job: ExchangeJob,
   signal: AbortSignal,
 ): Promise<{ exhibits: number }> => {
+  const copy = await openJobCopy(parts, job, signal);
+  if ((await copyState(copy)) !== 'selecting') return prepareAgain(parts, job, copy);
   const { exhibits, used } = await snapshot(parts, job, signal);
   if (exhibits === 0) throw new CaseboundError('exchange_selection_empty', 'The selection holds no exhibit any more.');
-  const copy = await openJobCopy(parts, job, signal);
   const read = { readOnly: true, signal };
   const source = await parts.sessions.withCase(
     job.sourceCaseId,
