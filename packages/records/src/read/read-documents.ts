@@ -14,12 +14,12 @@ import type { Claims } from '../auth/claim-set.ts';
 import { rowPredicate } from '../auth/row-predicate.ts';
 import { displayName, type Resource } from '../derive/model.ts';
 import { isUuid } from '../identity/uuid-v7.ts';
-import { PageSql } from '../plan/page-sql.ts';
 import type { Statement } from '../plan/write-sql.ts';
 import { type Filter, filterSql } from '../query/filter-sql.ts';
 import { issueToken, readToken } from '../query/page-token.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
+import { builtSql, pageIds, withPage } from './built-documents.ts';
 
 export interface ReadOptions {
   readonly claims?: Claims | null;
@@ -55,15 +55,6 @@ const inTransaction = async <T>(
   options: ReadOptions,
   fn: (tx: RecordTransaction, own: boolean) => Promise<T>,
 ): Promise<T> => (options.tx === undefined ? ctx.database.transaction((tx) => fn(tx, true)) : fn(options.tx, false));
-
-/** A chosen page, as the array of its document ids. */
-const pageIds = '(SELECT ids FROM page)::bigint[]';
-
-/** `document_id, etag, body` of a page. */
-const builtSql = (ctx: StoreContext, resource: Resource): string =>
-  ctx.memo(`built ${resource.projectEndpoint}/${resource.endpoint}`, () =>
-    new PageSql(ctx.reads, (table) => ctx.writes.qualified(table), pageIds).documents(resource),
-  );
 
 /** `document_id, etag, body` of a page, `body` being NULL where it is not cached. */
 const cachedSql = (ctx: StoreContext): string =>
@@ -109,7 +100,7 @@ const readChosen = async (
 ): Promise<Read> => {
   // Begins with SELECT, by which a connection knows that it may travel with BEGIN.
   const page = (ids: string, bodies: string): string =>
-    `SELECT r.* FROM (WITH page AS MATERIALIZED (SELECT array_agg(p.document_id) AS ids FROM (${ids}) p) ${bodies}) r ORDER BY r.document_id`;
+    `SELECT r.* FROM (${withPage(ids)} ${bodies}) r ORDER BY r.document_id`;
   const send = async (statements: readonly Statement[]): Promise<Read['more']> =>
     inTransaction(ctx, options, async (tx, own) => {
       const sent = statements.map(async ({ text, values }) => tx.query(text, values));

@@ -34,11 +34,13 @@ interface TableRows {
 const bindRow = (table: Table, documentId: number, row: FlatRow, resolution: Resolution): BoundRow => ({
   documentId,
   ordinals: row.ordinals,
-  cells: row.cells.map((cell, index): Cell => {
-    if (cell === null || table.columns[index]?.kind === 'scalar') return cell;
-    const resolved = resolution.get(String(cell));
-    return resolved ?? null;
-  }),
+  // Most tables refer to nothing: their cells are what they are.
+  cells: table.columns.every((column) => column.kind === 'scalar')
+    ? row.cells
+    : row.cells.map((cell, index): Cell => {
+        if (cell === null || table.columns[index]?.kind === 'scalar') return cell;
+        return resolution.get(String(cell)) ?? null;
+      }),
 });
 
 const collectRows = (
