@@ -21,7 +21,7 @@ const LOOK_EVERY_MS = 500;
 const SHOWN_PROBLEMS = 20;
 
 interface ImportOptions {
-  readonly case: string;
+  readonly case?: string;
   readonly mapping?: string;
   readonly profile?: string;
   readonly batch?: string;
@@ -286,7 +286,9 @@ const createCancelCommand = (context: CliContext): Command => {
 const EXIT_WITH_ERRORS = 1;
 
 export const registerImport: RegisterCommand = (program, context) => {
-  const command = withCaseOption(createCommand('import', 'bring load files, mail and loose files into a case'))
+  // Not required here: what the command asks for would be asked of its subcommands, too.
+  const command = createCommand('import', 'bring load files, mail and loose files into a case')
+    .option('--case <case>', 'number or name of the case')
     .argument('<path>', 'folder, zip or load file')
     .option('--mapping <file>', 'JSON file that says what columns are')
     .option('--profile <file>', 'the same; a mapping that is used again and again')
@@ -307,6 +309,7 @@ export const registerImport: RegisterCommand = (program, context) => {
       context,
       async ({ connection, output }) => {
         const options = command.opts<ImportOptions>();
+        if (options.case === undefined) throw new CaseboundError('validation_failed', 'Name the case with --case.');
         const caseId = await findCaseId(connection, options.case);
         const request = await requestOf(context, given, options);
         if (options.dryRun === true) {
