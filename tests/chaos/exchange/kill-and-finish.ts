@@ -30,8 +30,10 @@ export const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill,
   });
   const end = await script.ended;
   if (end.signal !== 'SIGKILL' || !end.stdout.endsWith(`dying at ${point}\n`)) {
-    const { state } = await jobOf(lane.observer, jobId);
-    throw new Error(`It did not die at ${point} (the exchange is ${state}):\n${end.stdout}\n${end.stderr}`);
+    const { state, failure } = await jobOf(lane.observer, jobId);
+    throw new Error(
+      `It did not die at ${point} (the exchange is ${state}, ${JSON.stringify(failure)}):\n${end.stdout}\n${end.stderr}`,
+    );
   }
 };
 

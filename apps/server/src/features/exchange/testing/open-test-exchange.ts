@@ -27,6 +27,7 @@ import { createDocumentEngine } from '../../../platform/document-engine/create-d
 import { createPdfWorkers } from '../../../platform/document-engine/pdf-workers/create-pdf-workers.ts';
 import type { CrashPoint } from '../../../platform/crash-points/Port.ts';
 import type { Log } from '../../../platform/log/Port.ts';
+import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { createObjectStore } from '../../../platform/object-store/create-object-store.ts';
 import { testDependencies } from '../../../platform/object-store/testing/test-dependencies.ts';
 import { ocrConfigSchema } from '../../../platform/ocr/config.ts';
@@ -86,6 +87,8 @@ export interface TestExchangeOptions {
   readonly log?: Log;
   readonly change?: (parts: StepDependencies) => StepDependencies;
   readonly crashPoint?: CrashPoint;
+  /** Stands between everything and the object store. */
+  readonly wrapStore?: (store: ObjectStore) => ObjectStore;
   readonly settleMs?: number;
   /** Nobody else works on the queues: what dead processes held is given back at once. */
   readonly ownsQueues?: boolean;
@@ -151,7 +154,7 @@ const assemble = async (
   await using resources = new AsyncDisposableStack();
   const { log = silentLog, crashPoint = () => undefined } = options;
   const clock = createClock();
-  const objects = await createObjectStore(
+  const store = await createObjectStore(
     {
       kind: 'filesystem',
       fsync: 'never',
@@ -162,7 +165,8 @@ const assemble = async (
     },
     { defaultRoot: `${place.folder}/objects`, ...testDependencies({ crashPoint }) },
   );
-  resources.defer(async () => objects.close());
+  resources.defer(async () => store.close());
+  const objects = options.wrapStore?.(store) ?? store;
   const records = createCaseRecords({ sessions: databases.cases, model: await loadModel([caseSchemaFile]) });
   const fields = createFields({ sessions: databases.cases, objects, clock, cacheBytes: 1_000_000 });
   const workers = createPdfWorkers(pdfWorkersConfigSchema.parse({ workers: 1 }));
