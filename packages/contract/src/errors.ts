@@ -433,6 +433,13 @@ export const errorTable = {
     'Somebody else changed it meanwhile.',
     'Read the present state, which `errors` shows, and decide again.',
   ),
+  storage_step_refused: entry(
+    409,
+    'permanent',
+    4,
+    'The storage of custom fields cannot take this step now.',
+    'Take the steps in their order; `errors` names values that differ between tables, objects and index.',
+  ),
   import_not_found: entry(404, 'permanent', 3, 'There is no such import.', 'List the imports of the case.'),
   import_source_invalid: entry(
     400,

@@ -1,6 +1,7 @@
 export { exchangeConfigSchema, type ExchangeConfig } from './config.ts';
 export { createExchanges, type Exchanges } from './create-exchanges.ts';
 export type { ExchangeDependencies } from './dependencies.ts';
+export { indexAnew } from './index-documents.ts';
 export { exchangeCaseMigrations, exchangeControlMigrations } from './migrations.ts';
 export { createManifestKeys } from './verification/manifest-keys.ts';
 export { type FileCheck, ManifestFileCheck } from './verification/check-manifest-file.ts';

@@ -9,6 +9,7 @@
 import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
 import type { CaseSessions, Queryable, Transaction, TransactionOptions } from '../../database/index.ts';
 import type { Clock } from '../../platform/clock/Port.ts';
+import type { CrashPoint } from '../../platform/crash-points/Port.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import { recordChanges } from '../audit/index.ts';
 import { applyChanges, checkChanges, differences, newValues, type ValueChanges } from './change-values.ts';
@@ -37,6 +38,7 @@ export interface FieldsDependencies {
   readonly cacheBytes: number;
   /** Called when the audit trail of a case has grown. */
   readonly onAudited?: (caseId: CaseId) => void;
+  readonly crashPoint?: CrashPoint;
   /** Where changes are stated; left out, nobody is told. */
   readonly publish?: Publish;
 }
@@ -113,7 +115,8 @@ const definitionsLifetimeMs = 30_000;
 const updateAttempts = 5;
 
 export const createFields = (dependencies: FieldsDependencies): Fields => {
-  const { sessions, objects, clock, cacheBytes, onAudited, publish = async () => Promise.resolve() } = dependencies;
+  const { sessions, objects, clock, cacheBytes, onAudited, crashPoint } = dependencies;
+  const { publish = async () => Promise.resolve() } = dependencies;
   const source: ValueSource = { objects, cache: new ValueCache(cacheBytes) };
   const changed = createExhibitsChanged(publish, 'fields');
   const remembered = new Map<
@@ -198,6 +201,7 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
           ? await writeEdit(objects, caseId, { exhibitId, values, metadata }, before.version + 1)
           : null;
         if (segment !== null) await objects.flush();
+        crashPoint?.('fields.update.written');
         const swap = { exhibitId, version: before.version, changed: wanted };
         const version = await sessions.withCase(
           caseId,

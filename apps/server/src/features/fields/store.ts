@@ -131,11 +131,13 @@ export const readLegacy = async (tx: Queryable): Promise<LegacyStorage | null> =
 
 /**
  * What happens to pointers that are there. `replace`: they are swapped, whatever their version. `expect`: only those that have the version
- * given (by entry; 0: there is none) are. `set`: swapped, and their version becomes the one given plus one.
+ * given (by entry; 0: there is none) are. `move`: likewise, and they keep their version. `set`: swapped, and their version becomes the one
+ * given plus one.
  */
 export type LinkRule =
   | { readonly kind: 'replace' }
   | { readonly kind: 'expect'; readonly versions: readonly number[] }
+  | { readonly kind: 'move'; readonly versions: readonly number[] }
   | { readonly kind: 'set'; readonly versions: readonly number[] };
 
 /**
@@ -160,13 +162,13 @@ export const linkSegment = async (
        SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, coalesce(entry.expected, 0) + 1
        FROM unnest($5::bigint[], $6::int[], $7::int[], $8::int[]) AS entry (exhibit_id, byte_offset, byte_length, expected)
        CROSS JOIN segment
-       WHERE $9 <> 'expect' OR entry.expected = 0
+       WHERE $9 NOT IN ('expect', 'move') OR entry.expected = 0
           OR EXISTS (SELECT FROM custom_field_pointer AS present WHERE present.exhibit_id = entry.exhibit_id)
        ORDER BY entry.exhibit_id
        ON CONFLICT (exhibit_id) DO UPDATE
          SET segment_id = excluded.segment_id, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,
-             version = CASE WHEN $9 = 'replace' THEN pointer.version + 1 ELSE excluded.version END
-         WHERE $9 <> 'expect' OR excluded.version = pointer.version + 1
+             version = CASE $9 WHEN 'replace' THEN pointer.version + 1 WHEN 'move' THEN pointer.version ELSE excluded.version END
+         WHERE $9 NOT IN ('expect', 'move') OR excluded.version = pointer.version + 1
        RETURNING exhibit_id, version
      )
      SELECT (SELECT count(*) FROM segment) AS segments, linked.exhibit_id, linked.version FROM (SELECT) AS one LEFT JOIN linked ON true`,

@@ -15,7 +15,6 @@ import {
   deletePointers,
   type LegacyStorage,
   linkSegment,
-  type LinkRule,
   type Placed,
   type PlacedExhibit,
   readPlaced,
@@ -130,7 +129,7 @@ const only = (segment: WrittenSegment, exhibits: ReadonlyMap<number, unknown>): 
 const holdSwitches = async (tx: Queryable, expected: LegacyStorage): Promise<void> => {
   const { rows } = await tx.query<{ readonly same: boolean }>(
     `SELECT parallel_write = $1 AND filters_from_index = $2 AND read_from_objects = $3 AND table_writes_stopped = $4 AS same
-     FROM custom_field_storage FOR KEY SHARE`,
+     FROM custom_field_storage FOR SHARE`,
     [expected.parallelWrite, expected.filtersFromIndex, expected.readFromObjects, expected.tableWritesStopped],
   );
   if (rows[0]?.same !== true) {
@@ -154,7 +153,7 @@ export const swapValues = async (
   userId: string,
 ): Promise<ReadonlyMap<number, number>> => {
   const versionOf = new Map(swaps.map((swap) => [swap.exhibitId, swap.version]));
-  const link = async (given: WrittenSegment | null, kind: Exclude<LinkRule['kind'], 'replace'>) =>
+  const link = async (given: WrittenSegment | null, kind: 'expect' | 'set') =>
     given === null || given.entries.length === 0
       ? new Map<number, number>()
       : linkSegment(tx, given, {
