@@ -112,7 +112,7 @@ export const createExchanges = (dependencies: StepDependencies): Exchanges => {
     }
     // The message of a process that died is hidden for as long as it might have lived; its jobs are woken at once instead.
     await control.transaction({}, async (tx) => {
-      if (soleProcess) await clearLeases(tx);
+      if (soleProcess) await clearLeases(tx, dependencies.worker);
       const open = await listOpenJobs(tx);
       await outbox.send(
         tx,

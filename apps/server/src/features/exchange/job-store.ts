@@ -190,10 +190,11 @@ export const listOpenJobs = async (tx: Queryable): Promise<JobId[]> => {
   return rows.map((row) => row.job_id);
 };
 
-/** For a process that knows that it is the only one. */
-export const clearLeases = async (tx: Queryable): Promise<void> => {
+/** For a process that knows that it is the only one: what others held, it may take. What it drives itself already stays its own. */
+export const clearLeases = async (tx: Queryable, worker: string): Promise<void> => {
   await tx.query(
-    'UPDATE exchange.job SET lease_until = NULL, worker = NULL WHERE finished_at IS NULL AND worker IS NOT NULL',
+    'UPDATE exchange.job SET lease_until = NULL, worker = NULL WHERE finished_at IS NULL AND worker <> $1',
+    [worker],
   );
 };
 

@@ -123,7 +123,9 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
     if (code === 'internal')
       log.error('An unexpected failure in a step of an exchange', { jobId: job.jobId, step: job.state }, thrown);
     const attempt = job.attempt + 1;
-    const retryable = family === 'recoverable' || job.state === 'COMPENSATING';
+    // Whoever had the job before works on in the copy until it notices that it was overtaken: what it leaves is looked at again.
+    const isShared = code === 'copy_state_invalid';
+    const retryable = family === 'recoverable' || isShared || job.state === 'COMPENSATING';
     if (retryable && (attempt < step.attempts || job.state === 'COMPENSATING')) {
       const ms = fullJitter(step.retry, Math.min(attempt, 30), Math.random);
       return store(job, { kind: 'wait', ms, change: { attempt, failure } });

@@ -214,7 +214,7 @@ const assemble = async (
     log,
     crashPoint,
     config,
-    worker: `test-${process.pid}`,
+    worker: `test-${process.pid}-${randomUUID()}`,
     manifestKeys: testManifestKeys(),
   };
   const parts = options.change?.(base) ?? base;
