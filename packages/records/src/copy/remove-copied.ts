@@ -174,7 +174,9 @@ export const removeCopied = async (copy: RecordCopy): Promise<RemovalSummary> =>
     all.filter((chunk) => chunk.kind === 'overlay'),
     copy.parallel,
     async (chunk) => {
-      restored += await restoreChunk(copy, chunk);
+      // Not `+= await`: that would add to what was before the wait.
+      const count = await restoreChunk(copy, chunk);
+      restored += count;
     },
   );
   const removed: Record<string, number> = {};
