@@ -271,7 +271,7 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
     async start({ workers }) {
       await queues.create(queueSettingsOf(workflowQueue, workflowJob));
       loops.add(relayOf(control, true).run(ending.signal));
-      repeat('relay', 5000, relayCaseDatabases);
+      repeat('relay', 1000, relayCaseDatabases);
       repeat('dead-letters', 1000, async () =>
         deadLetters.announce(async (tx, letters) => {
           for (const letter of letters) await outbox.publish(tx, topic, [errorEventOf(letter, jobs)]);

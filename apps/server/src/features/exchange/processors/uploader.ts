@@ -2,13 +2,14 @@
  * Uploader: puts the PDF that arrived, and the layers beside it, into the document engine of the destination.
  *
  * 1. The engine is called through its circuit breaker. While that is open the message goes back, and the attempt does not count.
- * 2. Putting the same bytes again changes nothing; layers are imported again as they are. So a repetition ends where the first try would
- *    have.
+ * 2. Putting the same bytes again changes nothing, and layers are imported as they are; other bytes, of a try whose PDF was made anew since, are
+ *    replaced. So a repetition ends where the first try would have.
  * 3. An exhibit to which no PDF came is skipped, with why.
  */
 import { hasCode } from '@casebound/contract';
 import type { CircuitBreaker } from '@casebound/messaging';
 import { parseInstantJson } from '@casebound/pdf';
+import type { EngineDocumentId, PutOutcome } from '../../../platform/document-engine/Port.ts';
 import { objectKey } from '../../../platform/object-store/Port.ts';
 import { readBytes } from '../../../platform/object-store/read-bytes.ts';
 import { layersKey } from '../document-keys.ts';
@@ -22,8 +23,9 @@ type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'engine' | 'con
   readonly breaker: CircuitBreaker;
 };
 
-/** PDFs of one message in memory at once. */
-const concurrency = 2;
+/** PDFs of one message that are put at once, and how large they may be for that: large ones go one by one. */
+const concurrency = 4;
+const smallBytes = 16 * 1024 * 1024;
 const maxLayerBytes = 256 * 1024 * 1024;
 
 export const createUploader =
@@ -50,9 +52,19 @@ export const createUploader =
       }
     };
 
+    const put = async (id: EngineDocumentId, bytes: Uint8Array): Promise<PutOutcome> => {
+      try {
+        return await engine.putDocument(id, bytes, { signal });
+      } catch (error) {
+        if (!hasCode(error, 'engine_document_exists')) throw error;
+        return engine.putDocument(id, bytes, { signal, replace: true });
+      }
+    };
+
+    const isLarge = [...variants.values()].flat().some(({ type, size }) => type === 'pdf' && size > smallBytes);
     const { outcomes, retry } = await eachExhibit(
       { exhibits, signal },
-      concurrency,
+      isLarge ? 1 : concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId } = exhibit;
         const pdf = (variants.get(exhibit.documentId) ?? []).find(({ type }) => type === 'pdf');
@@ -61,7 +73,7 @@ export const createUploader =
         const bytes = await readBytes(objects, objectKey(pdf.objectKey), { maxBytes: config.maxPdfBytes, signal });
         const layers = job.stages.includes('pre_uploader') ? await readLayers(exhibit, job) : undefined;
         const id = destinationEngineId(job.destinationCaseId, job.batchId, exhibit);
-        const put = await breaker.run(async () => engine.putDocument(id, bytes, { signal, replace: true }));
+        const stored = await breaker.run(async () => put(id, bytes));
         crashPoint('exchange.uploader.put');
         const imported =
           layers === undefined
@@ -74,7 +86,7 @@ export const createUploader =
         return {
           exhibitId,
           state: 'done',
-          detail: { engineDocumentId: id, pages: put.pageCount, sha256: put.sha256, ...imported },
+          detail: { engineDocumentId: id, pages: stored.pageCount, sha256: stored.sha256, ...imported },
         };
       },
     );
