@@ -426,6 +426,20 @@ export const errorTable = {
     'There is no such exhibit.',
     'List the exhibits of the case, or check the id or control number.',
   ),
+  variant_not_found: entry(
+    404,
+    'permanent',
+    3,
+    'The exhibit has no such file or page.',
+    'Look at the exhibit: it lists its files and pages.',
+  ),
+  range_not_satisfiable: entry(
+    416,
+    'permanent',
+    2,
+    'The file has no such bytes.',
+    'Ask for bytes within the size that `Content-Range` names.',
+  ),
   version_conflict: entry(
     409,
     'permanent',

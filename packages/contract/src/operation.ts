@@ -23,23 +23,55 @@ export interface TextSuccess {
   readonly stream?: true;
 }
 
+/** A file, whole or a part of it (RFC 9110, 14): 200, or 206 with `Content-Range` when the client sent a `Range` that can be met. */
+export interface BinarySuccess {
+  readonly status: 200;
+  readonly binary: true;
+}
+
+/** A file as a handler returns it. */
+export interface FileAnswer {
+  /** Sent as what is in the file; browsers are told to keep, not to show it. */
+  readonly contentType: string;
+  /** Any text; it is made safe for the header. */
+  readonly fileName: string;
+  /** Bytes of the whole file. */
+  readonly size: number;
+  /** SHA-256, hexadecimal; serves as the entity tag. */
+  readonly sha256: string;
+  /** The part that `body` delivers: bytes `start` up to, not including, `end`. Left out: all. */
+  readonly part?: { readonly start: number; readonly end: number };
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** A file, or a part of it, as a client gets it. */
+export interface DownloadedFile {
+  readonly contentType: string;
+  readonly disposition: string | null;
+  /** Bytes of the whole file, where a part was asked for. */
+  readonly size: number;
+  readonly bytes: Uint8Array;
+}
+
 /** No body. */
 export interface EmptySuccess {
   readonly status: 202 | 204;
 }
 
 /** What success looks like. */
-export type Success = JsonSuccess | TextSuccess | EmptySuccess;
+export type Success = JsonSuccess | TextSuccess | BinarySuccess | EmptySuccess;
 
 /** The kind of a success, to switch over: a new kind is a compile error wherever one is not handled. */
 export type SuccessKind =
   | { readonly kind: 'json'; readonly success: JsonSuccess }
   | { readonly kind: 'text'; readonly success: TextSuccess }
+  | { readonly kind: 'binary'; readonly success: BinarySuccess }
   | { readonly kind: 'empty'; readonly success: EmptySuccess };
 
 export const successKind = (success: Success): SuccessKind => {
   if ('body' in success) return { kind: 'json', success };
   if ('contentType' in success) return { kind: 'text', success };
+  if ('binary' in success) return { kind: 'binary', success };
   return { kind: 'empty', success };
 };
 
@@ -93,6 +125,8 @@ export interface OperationRequest<O extends Operation> {
   readonly requestId: string;
   /** Of an operation that takes one, when the client sent it. */
   readonly idempotencyKey?: string;
+  /** The header `Range` as the client sent it, of an operation that answers with a file. */
+  readonly range?: string;
   readonly signal: AbortSignal;
 }
 
@@ -103,14 +137,18 @@ export type OperationResult<O extends Operation> = O['success'] extends { readon
     ? AsyncIterable<string>
     : O['success'] extends { readonly contentType: string }
       ? string
-      : void;
+      : O['success'] extends { readonly binary: true }
+        ? FileAnswer
+        : void;
 
 /** What a client gets back. */
 export type OperationResponse<O extends Operation> = O['success'] extends { readonly body: infer B extends z.ZodType }
   ? z.output<B>
   : O['success'] extends { readonly contentType: string }
     ? string
-    : void;
+    : O['success'] extends { readonly binary: true }
+      ? DownloadedFile
+      : void;
 
 /** What an object type must accept for all its members to be optional. */
 export type NoMembers = Record<string, never>;

@@ -358,16 +358,23 @@ describe('the client', () => {
   });
 
   it('says so when what answers is no Casebound, or one with other results', async () => {
-    const page = { status: 502, headers: { get: () => null }, text: async () => '<html>Bad gateway</html>' };
+    const arrayBuffer = async () => new ArrayBuffer(0);
+    const page = {
+      status: 502,
+      headers: { get: () => null },
+      text: async () => '<html>Bad gateway</html>',
+      arrayBuffer,
+    };
     const settings = { baseUrl: 'http://proxy', timeoutSignal: AbortSignal.timeout };
     const behindProxy = createClientOf(testOperations, { ...settings, fetch: async () => page });
     await expect(behindProxy.ping()).rejects.toMatchObject({ code: 'response_invalid' });
-    const other = { status: 200, headers: { get: () => 'r-2' }, text: async () => '{"ready":"yes"}' };
+    const other = { status: 200, headers: { get: () => 'r-2' }, text: async () => '{"ready":"yes"}', arrayBuffer };
     const older = createClientOf(testOperations, { ...settings, fetch: async () => other });
     await expect(older.ping()).rejects.toMatchObject({ code: 'response_invalid', correlationId: 'r-2' });
     const unknown = {
       status: 418,
       headers: { get: () => null },
+      arrayBuffer,
       text: async () =>
         JSON.stringify({ type: 't', title: 't', status: 418, detail: 'Tea.', code: 'teapot', correlationId: 'c' }),
     };

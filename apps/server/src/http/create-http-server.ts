@@ -93,6 +93,7 @@ const isPage = (contentType: string | undefined): boolean => contentType?.starts
 const sendAnswer = (reply: FastifyReply, answer: Answer): FastifyReply => {
   if (answer.contentType !== undefined) reply.type(answer.contentType);
   if (isPage(answer.contentType)) reply.header('content-security-policy', PAGE_POLICY);
+  if (answer.headers !== undefined) reply.headers(answer.headers);
   const { body } = answer;
   return reply.code(answer.status).send(typeof body === 'object' ? Readable.from(body) : body);
 };
@@ -257,6 +258,7 @@ export const createHttpServer = async <const M extends OperationMap>(
               actor,
               requestId,
               idempotencyKey: request.headers['idempotency-key'],
+              range: request.headers.range,
               signal,
             }),
           )

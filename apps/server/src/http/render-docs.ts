@@ -69,6 +69,8 @@ const successBlock = (operation: Operation): string => {
       return schemaBlock(`${answer.success.status}: JSON`, answer.success.body, 'output');
     case 'text':
       return `<h4>${answer.success.status}: ${code(answer.success.contentType)}</h4>`;
+    case 'binary':
+      return '<h4>200: the file; 206: the part that <code>Range</code> asks for</h4>';
     case 'empty':
       return `<h4>${answer.success.status}, without a body</h4>`;
   }

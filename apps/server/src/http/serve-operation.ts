@@ -1,14 +1,16 @@
 /** One operation: validated input to its handler, and what the handler returns to an answer. */
 import { CaseboundError, successKind } from '@casebound/contract';
-import type { Actor, Operation, OperationHandler } from '@casebound/contract';
+import type { Actor, FileAnswer, Operation, OperationHandler } from '@casebound/contract';
 import type { z } from 'zod';
+import { fileAnswer } from './file-answer.ts';
 import { validateInput } from './validate-input.ts';
 import type { RawInput } from './validate-input.ts';
 
 export interface Answer {
   readonly status: number;
   readonly contentType: string | undefined;
-  readonly body: string | AsyncIterable<string> | undefined;
+  readonly body: string | AsyncIterable<string | Uint8Array> | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Call {
@@ -20,6 +22,8 @@ export interface Call {
   readonly requestId: string;
   /** As the client sent it. */
   readonly idempotencyKey: unknown;
+  /** As the client sent it. */
+  readonly range: unknown;
   readonly signal: AbortSignal;
 }
 
@@ -48,10 +52,16 @@ const encodeAnswer = (name: string, operation: Operation, result: unknown): Answ
         throw new CaseboundError('internal', `The result of ${name} is not text.`);
       // One of the two, as was looked at.
       return { status, contentType: answer.success.contentType, body: result as string | AsyncIterable<string> };
+    case 'binary':
+      if (!isFileAnswer(result)) throw new CaseboundError('internal', `The result of ${name} is not a file.`);
+      return fileAnswer(result);
     case 'empty':
       return { status, contentType: undefined, body: undefined };
   }
 };
+
+const isFileAnswer = (value: unknown): value is FileAnswer =>
+  typeof value === 'object' && value !== null && 'fileName' in value && 'body' in value;
 
 const readIdempotencyKey = (given: unknown): string | undefined => {
   if (given === undefined) return undefined;
@@ -72,6 +82,7 @@ export const serveOperation = async (call: Call): Promise<Answer> => {
     actor,
     requestId,
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...('binary' in call.operation.success && typeof call.range === 'string' ? { range: call.range } : {}),
     signal,
   } as Parameters<OperationHandler<Operation>>[0];
   return encodeAnswer(call.name, call.operation, await call.handler(request));

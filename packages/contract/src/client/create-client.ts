@@ -8,7 +8,14 @@
  */
 import { CaseboundError } from '../casebound-error.ts';
 import { successKind } from '../operation.ts';
-import type { NoMembers, Operation, OperationInput, OperationMap, OperationResponse } from '../operation.ts';
+import type {
+  DownloadedFile,
+  NoMembers,
+  Operation,
+  OperationInput,
+  OperationMap,
+  OperationResponse,
+} from '../operation.ts';
 import { operations } from '../registry.ts';
 import type { Operations } from '../registry.ts';
 import { encodeAddress } from './encode-address.ts';
@@ -19,6 +26,7 @@ export interface FetchResponse {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
   text(): Promise<string>;
+  arrayBuffer(): Promise<ArrayBuffer>;
 }
 
 /** The part of `fetch` that the client uses. The global `fetch` of Node and of browsers fits. */
@@ -52,6 +60,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Sent as `X-Request-Id`: 1 to 128 of `A-Z a-z 0-9 . _ -`. */
   readonly requestId?: string;
+  /** Bytes `start` up to, not including, `end`, of an operation that answers with a file; fewer where the file ends before. */
+  readonly range?: { readonly start: number; readonly end: number };
   /** Sent as `Idempotency-Key` with operations that take one. */
   readonly idempotencyKey?: string;
 }
@@ -88,6 +98,7 @@ const parseSuccess = (name: string, operation: Operation, response: FetchRespons
   switch (answer.kind) {
     case 'text':
       return text;
+    case 'binary':
     case 'empty':
       return undefined;
     case 'json': {
@@ -110,6 +121,17 @@ const parseSuccess = (name: string, operation: Operation, response: FetchRespons
   }
 };
 
+const readFile = async (response: FetchResponse): Promise<DownloadedFile> => {
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const whole = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+  return {
+    contentType: response.headers.get('content-type') ?? 'application/octet-stream',
+    disposition: response.headers.get('content-disposition'),
+    size: whole === undefined ? bytes.length : Number(whole),
+    bytes,
+  };
+};
+
 const call = async (
   settings: ClientSettings,
   name: string,
@@ -119,7 +141,12 @@ const call = async (
 ): Promise<unknown> => {
   const url = settings.baseUrl.replace(/\/+$/, '') + encodeAddress(name, operation, input);
   const signal = options.signal ?? settings.timeoutSignal(settings.timeoutMs ?? 60_000);
-  const expected = 'contentType' in operation.success ? operation.success.contentType : 'application/json';
+  const isFile = 'binary' in operation.success;
+  const expected = isFile
+    ? '*/*'
+    : 'contentType' in operation.success
+      ? operation.success.contentType
+      : 'application/json';
   const init = {
     method: operation.method,
     headers: {
@@ -130,6 +157,9 @@ const call = async (
         ? { 'idempotency-key': options.idempotencyKey }
         : {}),
       ...(operation.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(isFile && options.range !== undefined
+        ? { range: `bytes=${options.range.start}-${options.range.end - 1}` }
+        : {}),
     },
     signal,
     redirect: 'manual',
@@ -139,6 +169,7 @@ const call = async (
   let text: string;
   try {
     response = await settings.fetch(url, init);
+    if (isFile && (response.status === 200 || response.status === 206)) return await readFile(response);
     text = await response.text();
   } catch (cause) {
     throw networkError(settings, signal, cause);

@@ -119,6 +119,12 @@ const successResponse = (operation: Operation, schemas: SchemaCollector): unknow
         headers: requestIdHeader,
         content: { [answer.success.contentType]: { schema: { type: 'string' } } },
       };
+    case 'binary':
+      return {
+        description: 'The file; 206 with a part of it where `Range` asks for one.',
+        headers: requestIdHeader,
+        content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+      };
     case 'empty':
       return { description: 'Success, without a body.', headers: requestIdHeader };
   }
