@@ -13,6 +13,8 @@ import {
   sticker,
 } from '../../platform/document-engine/testing/sample-annotations.ts';
 import { objectKey, objectPrefix } from '../../platform/object-store/Port.ts';
+import { deleteCase } from '../cases/index.ts';
+import { caseDependencies } from '../cases/testing/case-dependencies.ts';
 import { listItems } from './list-items.ts';
 import { requestExchange } from './request-exchange.ts';
 import { retryFailed, rollBack } from './steer-exchange.ts';
@@ -307,4 +309,30 @@ test('an exhibit that was overlaid has again what it had when that is rolled bac
     ),
   );
   expect(rows).toEqual([{ document_key: there.get('O1')?.documentKey, documents: 1 }]);
+}, 90_000);
+
+test('a rollback needs the destination alone, and a deleted destination needs no rollback', async () => {
+  const [from, to, lost] = [
+    await world.createCase('gone'),
+    await world.createCase('stays'),
+    await world.createCase('lost'),
+  ];
+  await fillCase(world.parts, from, [{ controlNumber: 'G1', pages: [['words']] }]);
+  const ask = (destinationCaseId: CaseId): ExchangeRequest =>
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId,
+      selection: { by: 'all' },
+      annotations: noAnnotations,
+    });
+  const [stays, gone] = [await world.run(ask(to)), await world.run(ask(lost))];
+  const cases = caseDependencies(world.test.databases);
+  await deleteCase(cases, testActor, from);
+  await deleteCase(cases, testActor, lost);
+  for (const { jobId } of [stays, gone]) {
+    await rollBack(world.parts, jobId);
+    expect(await world.settled(jobId)).toMatchObject({ state: 'ROLLED_BACK' });
+  }
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) => tx.query('SELECT 1 FROM exhibit'));
+  expect(rows).toEqual([]);
 }, 90_000);

@@ -5,7 +5,7 @@
  *   field values changes nothing the second time.
  * - Within one database the copy runs in transactions that hold both cases; between two its rows are streamed.
  */
-import { CaseboundError, type CaseId } from '@casebound/contract';
+import { CaseboundError, hasCode, type CaseId } from '@casebound/contract';
 import {
   compileCopyPlan,
   copyRecords,
@@ -14,6 +14,7 @@ import {
   openCopy,
   selectRecords,
   setValueMap,
+  type CopyPlan,
   type CopySummary,
   type OpenCopyOptions,
   type RecordCopy,
@@ -93,25 +94,29 @@ const across = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Prom
   return { source, destination };
 };
 
-/** Opens the copy of a job, which goes on where it was. */
-export const openJobCopy = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Promise<RecordCopy> => {
-  const { records, config } = parts;
-  const plan = compileCopyPlan(
+const planOf = ({ records }: Pick<Parts, 'records'>, job: ExchangeJob): CopyPlan =>
+  compileCopyPlan(
     records.model,
     records.model,
     copyPolicy(job.request, { jobId: job.jobId, batchName: batchName(job) }),
   );
+
+const sourceStoreOf = (job: ExchangeJob): string => `case ${job.sourceCaseId}`;
+
+/** Opens the copy of a job, which goes on where it was. */
+export const openJobCopy = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Promise<RecordCopy> => {
+  const { records, config } = parts;
   const bridge = await across(parts, job, signal);
   const [source, destination] = [
     await records.open(job.sourceCaseId, job.createdBy, signal),
     await records.open(job.destinationCaseId, job.createdBy, signal),
   ];
   return openCopy({
-    plan,
+    plan: planOf(parts, job),
     source,
     destination: bridge === undefined ? { ...destination, database: pairDatabase(parts, job, signal) } : destination,
     key: job.jobId,
-    sourceStore: `case ${job.sourceCaseId}`,
+    sourceStore: sourceStoreOf(job),
     parallel: config.copyParallel,
     chunkSize: config.copyChunk,
     signal,
@@ -327,4 +332,27 @@ const linkLedger = async (
     [jobId],
   );
   await tx.query(`UPDATE exchange_exhibit SET action = 'missing' WHERE job_id = $1 AND action = 'selected'`, [jobId]);
+};
+
+/**
+ * Opens the copy of a job for taking it back, which concerns the destination alone: the source may be gone by now, and then the
+ * destination's store, of the same model, stands in its place.
+ */
+export const openJobRemoval = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Promise<RecordCopy> => {
+  const { records, config } = parts;
+  const destination = await records.open(job.destinationCaseId, job.createdBy, signal);
+  const source = await records.open(job.sourceCaseId, job.createdBy, signal).catch((error: unknown) => {
+    if (hasCode(error, 'case_not_found') || hasCode(error, 'case_busy')) return destination;
+    throw error;
+  });
+  return openCopy({
+    plan: planOf(parts, job),
+    source,
+    destination,
+    key: job.jobId,
+    sourceStore: sourceStoreOf(job),
+    parallel: config.copyParallel,
+    chunkSize: config.copyChunk,
+    signal,
+  });
 };

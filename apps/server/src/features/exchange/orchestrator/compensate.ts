@@ -6,7 +6,7 @@
  * 3. Objects, index documents, engine documents and field values go with the records that went, and with no others.
  * 4. All of it can be repeated; what is gone is not looked for again.
  */
-import { type BatchId, DocumentId, ExhibitId, type ExchangeState } from '@casebound/contract';
+import { type BatchId, type CaseId, DocumentId, ExhibitId, type ExchangeState } from '@casebound/contract';
 import { copyState, forgetCopy, removeCopied, type RemovalSummary } from '@casebound/records';
 import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../platform/object-store/Port.ts';
@@ -18,7 +18,7 @@ import { indexAnew } from '../index-documents.ts';
 import { batchPrefix } from '../document-keys.ts';
 import { exchangeEvent } from '../exchange-event.ts';
 import type { ExchangeJob } from '../job-store.ts';
-import { openJobCopy } from '../record-copy.ts';
+import { openJobRemoval } from '../record-copy.ts';
 import type { StepContext, StepResult } from './advance-exchange.ts';
 import { tearDown } from './take-down.ts';
 
@@ -35,7 +35,7 @@ const removeRecords = async (
   job: ExchangeJob,
   signal: AbortSignal,
 ): Promise<RemovalSummary | undefined> => {
-  const copy = await openJobCopy(parts, job, signal);
+  const copy = await openJobRemoval(parts, job, signal);
   const state = await copyState(copy);
   // An earlier try may have been here: what is forgotten was removed whole.
   if (state === 'forgotten') return undefined;
@@ -157,6 +157,13 @@ const removeRest = async (
   await removeSegments(parts, job, signal);
 };
 
+const exists = async ({ control }: CompensateDependencies, caseId: CaseId): Promise<boolean> => {
+  const { rows } = await control.transaction({ readOnly: true }, async (tx) =>
+    tx.query(`SELECT 1 FROM core.cases WHERE case_id = $1 AND state <> 'deleting'`, [caseId]),
+  );
+  return rows.length > 0;
+};
+
 const endOf = (job: ExchangeJob): Extract<ExchangeState, 'FAILED' | 'CANCELLED' | 'ROLLED_BACK'> =>
   job.endsAs ?? 'FAILED';
 
@@ -166,7 +173,8 @@ export const compensate = async (parts: CompensateDependencies, { job, signal }:
   parts.crashPoint('exchange.compensate.torn-down');
   const state = endOf(job);
   let kept: string[] = [];
-  if (batchId !== null) {
+  // With a case that was deleted everything in it went.
+  if (batchId !== null && (await exists(parts, job.destinationCaseId))) {
     const removed = await removeRecords(parts, job, signal);
     kept = (removed?.listed ?? [])
       .slice(0, listedKept)
