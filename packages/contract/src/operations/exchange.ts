@@ -153,6 +153,11 @@ export const Exchange = z
     resources: z
       .array(z.object({ kind: z.enum(['queue', 'worker', 'subscription']), name: z.string(), address: z.string() }))
       .describe('What exists for it now.'),
+    kept: z
+      .array(z.string())
+      .describe(
+        'After it was undone: records that stayed because somebody changed them or others refer to them; the first 100.',
+      ),
     manifestKey: z.string().nullable(),
     createdBy: z.string(),
     createdAt: z.iso.datetime(),

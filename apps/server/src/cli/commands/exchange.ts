@@ -64,6 +64,7 @@ const describe = (it: Exchange): string =>
         ? []
         : [`  ${stage.padEnd(12)} ${progress.done} done, ${progress.failed} failed, of ${progress.total ?? '?'}`];
     }),
+    ...(it.kept.length === 0 ? [] : [`  kept: ${it.kept.join('; ')}`]),
     ...(it.failure === null ? [] : [`  ${it.failure.step}: ${it.failure.reason} (${it.failure.code})`]),
   ].join('\n');
 

@@ -29,6 +29,7 @@ export const describeExchange = async (
     byStage,
     failure: job.failure,
     resources: job.resources.map(({ kind, name, address }) => ({ kind, name, address })),
+    kept: job.checkpoint.kept ?? [],
     manifestKey: job.manifestKey,
     createdBy: nameOf(job.createdBy),
     createdAt: job.createdAt.toISOString(),

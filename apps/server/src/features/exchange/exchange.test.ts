@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import { ExchangeRequest, type CaseId } from '@casebound/contract';
 import { formatInstantJson } from '@casebound/pdf';
+import { listDocuments, putDocument, type JsonValue } from '@casebound/records';
+import { z } from 'zod';
+import { caseResource } from '../records/index.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EngineDocumentId } from '../../platform/document-engine/Port.ts';
 import {
@@ -335,4 +338,37 @@ test('a rollback needs the destination alone, and a deleted destination needs no
   }
   const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) => tx.query('SELECT 1 FROM exhibit'));
   expect(rows).toEqual([]);
+}, 90_000);
+
+test('a rollback keeps and lists what somebody changed, with its files', async () => {
+  const [from, to] = [await world.createCase('kept from'), await world.createCase('kept to')];
+  await fillCase(world.parts, from, [
+    { controlNumber: 'C1', pages: [['changed words']], label: 'Hot' },
+    { controlNumber: 'C2', pages: [['other words']] },
+  ]);
+  const job = await world.run(
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      annotations: noAnnotations,
+    }),
+  );
+  const store = await world.parts.records.open(to, testActor);
+  const exhibits = caseResource(store.model, 'exhibits');
+  const { bodies } = await listDocuments(store, exhibits, { filters: [{ field: 'controlNumber', value: 'C1' }] });
+  const found = z.looseObject({ id: z.string() }).parse(JSON.parse(bodies[0] ?? '{}'));
+  await putDocument(store, exhibits, found.id, { ...found, notes: 'mine' } as JsonValue);
+  await rollBack(world.parts, job.jobId);
+  const ended = await world.settled(job.jobId);
+  expect(ended.state).toBe('ROLLED_BACK');
+  expect(ended.checkpoint.kept?.some((line) => /^Casebound\.Exhibit \d+: changed$/.test(line))).toBe(true);
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query<{ control_number: string; object_key: string }>(
+      `SELECT e.control_number, v.object_key FROM exhibit e JOIN source_document__variants v ON v.root_document_id = e.document_document_id`,
+    ),
+  );
+  expect(rows.map((row) => row.control_number)).toEqual(['C1']);
+  expect(await world.parts.objects.head(objectKey(rows[0]?.object_key ?? ''))).toBeDefined();
+  expect(await world.parts.index.search(to, { text: 'words' }, { limit: 5 })).toHaveLength(1);
 }, 90_000);
