@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CaseboundError, jobCatalogue, type Actor, type Handlers, type Status } from '@casebound/contract';
+import { CaseboundError, jobCatalogue, type Actor, type CaseId, type Handlers, type Status } from '@casebound/contract';
 import type { MigrationReport } from './cli/engine.ts';
 import { createCircuitBreaker, queueSettingsOf, type Messaging } from '@casebound/messaging';
 import type { EffectiveConfig } from './config/effective-config.ts';
@@ -33,15 +33,22 @@ import {
   reconcileCases,
   type CasesDependencies,
 } from './features/cases/index.ts';
-import { createAuditSealer, type AuditSealer } from './features/audit/index.ts';
+import { createAuditHandlers, createAuditSealer, type AuditSealer } from './features/audit/index.ts';
 import {
   createManifestKeys,
+  indexAnew,
   createExchanges,
   exchangeCaseMigrations,
   exchangeControlMigrations,
   type Exchanges,
 } from './features/exchange/index.ts';
-import { createFields, type Fields, type Publish } from './features/fields/index.ts';
+import {
+  createCaseFollower,
+  createFieldHandlers,
+  createFields,
+  type Fields,
+  type Publish,
+} from './features/fields/index.ts';
 import { createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
@@ -135,6 +142,8 @@ const caseMigrationFolders: readonly MigrationFolder[] = [
 ];
 
 const LOCAL_TOKEN_BYTES = 32;
+/** Longer than any transaction and any read. */
+const FIELD_SWEEP_GRACE_MS = 24 * 3_600_000;
 const FIELD_CACHE_BYTES = 64 * 1024 * 1024;
 /** Writing to the object store at each question would be the question's main cost. */
 const OBJECT_PROBE_FRESH_MS = 30_000;
@@ -346,6 +355,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     cacheBytes: FIELD_CACHE_BYTES,
     onAudited: audit.note,
     publish,
+    crashPoint,
   });
   const migrateAllCases = async (): Promise<number> => {
     const migrated = await migrateCases(cases);
@@ -373,7 +383,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     onAudited: audit.note,
     crashPoint,
     log: log.with({ component: 'import' }),
+    index,
     chunkRows: config.import.chunkRows,
+    sliceMs: config.import.sliceSeconds * 1000,
   };
   const soleProcess = config.database.kind === 'embedded' && options.schema === 'migrate';
   const exchanges = createExchanges({
@@ -396,6 +408,14 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     manifestKeys: createManifestKeys(secrets, config.exchange.manifestKey),
     worker: `${process.pid}-${randomBytes(4).toString('hex')}`,
   });
+  const putIntoIndex = async (caseId: CaseId, actor: Actor, exhibitIds: readonly number[], signal: AbortSignal) =>
+    indexAnew({ sessions: databases.cases, objects, index, fields }, caseId, actor, exhibitIds, signal);
+  const follower = createCaseFollower({
+    control: databases.control,
+    fields,
+    indexAnew: putIntoIndex,
+    messaging: () => messaging,
+  });
   const { messaging, close: closeMessaging }: OpenedMessaging = await openMessaging({
     config: config.messaging,
     databases,
@@ -408,10 +428,12 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ownsQueues: soleProcess,
     handlers: (parts) => ({
       ...exchanges.catalogue(parts),
+      ...follower.catalogue(),
       run_import: {
         handle: async (deliveries, signal) => {
           const { createRunImportHandler } = await import('./features/import/run-import.handler.ts');
-          return createRunImportHandler(importing)(deliveries, signal);
+          const { outbox, topic } = messaging;
+          return createRunImportHandler({ ...importing, outbox, topic })(deliveries, signal);
         },
         handlerTimeoutMs: jobCatalogue.run_import.handlerTimeoutSeconds * 1000,
         reserved: config.import.concurrency,
@@ -457,7 +479,25 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ...createCaseHandlers(cases),
     ...createOperationsHandlers({ ...messaging, clock }),
     ...exchanges.handlers,
-    ...createImportHandlers({ ...importing, clock, outbox: messaging.outbox, roots: config.import.roots }),
+    ...createFieldHandlers({
+      sessions: databases.cases,
+      records,
+      fields,
+      publish,
+      index,
+      indexAnew: putIntoIndex,
+      log: log.with({ component: 'fields' }),
+      sweepGraceMs: FIELD_SWEEP_GRACE_MS,
+    }),
+    ...createAuditHandlers({ sessions: databases.cases, control: databases.control }),
+    ...createImportHandlers({
+      ...importing,
+      clock,
+      outbox: messaging.outbox,
+      topic: messaging.topic,
+      roots: config.import.roots,
+      activePerCase: config.import.activePerCase,
+    }),
   };
   const start = async (roles: { readonly workers: boolean }): Promise<void> => {
     await messaging.queues.create(queueSettingsOf(importQueue, jobCatalogue.run_import));
@@ -471,6 +511,9 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
       batchWindowMs: 0,
     });
     await exchanges.start({ soleProcess });
+    await follower.start();
+    const listener = await follower.listen();
+    opened.defer(async () => listener.close());
   };
   const localToken = randomBytes(LOCAL_TOKEN_BYTES).toString('base64url');
   const opened = resources.move();

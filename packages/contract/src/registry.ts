@@ -1,8 +1,10 @@
 /** All operations. A new part adds its own map here, and nothing else has to know. */
 import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
+import { auditOperations } from './operations/audit.ts';
 import { caseOperations } from './operations/cases.ts';
 import { exchangeProofOperations } from './operations/exchange-proof.ts';
+import { fieldOperations } from './operations/fields.ts';
 import { importOperations } from './operations/imports.ts';
 import { exchangeOperations } from './operations/exchange.ts';
 import { messagingOperations } from './operations/messaging.ts';
@@ -14,6 +16,8 @@ export const operations = {
   ...accountOperations,
   ...exchangeProofOperations,
   ...importOperations,
+  ...fieldOperations,
+  ...auditOperations,
   ...messagingOperations,
   ...exchangeOperations,
 } as const satisfies OperationMap;

@@ -1,7 +1,7 @@
-/** What the audit trail says of one record: newest first, or from the beginning. */
+/** What the audit trail says of one record, in the order in which it was written. */
 import type { Queryable } from '../../database/index.ts';
 
-export interface AuditEntry {
+export interface HistoryEntry {
   readonly auditId: number;
   readonly at: string;
   readonly actor: string;
@@ -11,6 +11,8 @@ export interface AuditEntry {
   readonly recordId: number;
   readonly recordKey: string;
   readonly changes: Readonly<Record<string, readonly [unknown, unknown]>>;
+  /** Stands in a block of the chain. */
+  readonly sealed: boolean;
 }
 
 interface EntryRow {
@@ -23,20 +25,23 @@ interface EntryRow {
   readonly record_id: string;
   readonly record_key: string;
   readonly changes: Readonly<Record<string, readonly [unknown, unknown]>>;
+  readonly sealed: boolean;
 }
 
 /** Entries about a record, in the order in which they were made, after `after`. */
 export const readHistory = async (
   tx: Queryable,
   recordId: number,
-  page: { readonly after: number; readonly limit: number },
-): Promise<{ readonly entries: readonly AuditEntry[]; readonly next: number | null }> => {
+  page: { readonly after: number; readonly limit: number; readonly field?: string | undefined },
+): Promise<{ readonly entries: readonly HistoryEntry[]; readonly next: number | null }> => {
   const { rows } = await tx.query<EntryRow & Record<string, unknown>>(
-    `SELECT audit_id, at_us, actor, request_id, origin, resource, record_id, record_key, changes FROM model_audit
-     WHERE record_id = $1 AND audit_id > $2 ORDER BY audit_id LIMIT $3`,
-    [recordId, page.after, page.limit + 1],
+    `SELECT audit_id, at_us, actor, request_id, origin, resource, record_id, record_key, changes,
+            coalesce((xid < last.end_xid AND audit_id > last.floor_id) OR audit_id <= coalesce(last.ceil_id, last.floor_id), false) AS sealed
+     FROM model_audit LEFT JOIN LATERAL (SELECT * FROM audit_block ORDER BY block_no DESC LIMIT 1) AS last ON true
+     WHERE record_id = $1 AND audit_id > $2 AND ($4::text IS NULL OR changes ? $4) ORDER BY audit_id LIMIT $3`,
+    [recordId, page.after, page.limit + 1, page.field ?? null],
   );
-  const entries = rows.slice(0, page.limit).map((row): AuditEntry => ({
+  const entries = rows.slice(0, page.limit).map((row): HistoryEntry => ({
     auditId: Number(row.audit_id),
     at: new Date(Number(row.at_us) / 1000).toISOString(),
     actor: row.actor,
@@ -46,6 +51,7 @@ export const readHistory = async (
     recordId: Number(row.record_id),
     recordKey: row.record_key,
     changes: row.changes,
+    sealed: row.sealed,
   }));
   return { entries, next: rows.length > page.limit ? (entries.at(-1)?.auditId ?? null) : null };
 };

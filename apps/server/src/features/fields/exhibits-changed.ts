@@ -40,7 +40,7 @@ const caseEvent = (
 
 /** One statement, however many exhibits. `source` names the part that changed them. */
 export const createExhibitsChanged =
-  (publish: Publish, source: 'fields' | 'exhibits'): ExhibitsChanged =>
+  (publish: Publish, source: string): ExhibitsChanged =>
   async (tx, caseId, exhibitIds, fields) => {
     const events: AnyEvent[] = [];
     for (let at = 0; at < exhibitIds.length; at += exhibitsPerEvent) {

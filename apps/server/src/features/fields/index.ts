@@ -23,3 +23,5 @@ export { linkSegment } from './store.ts';
 export { type OverlayMode, overlayModes, type ValueChanges } from './change-values.ts';
 export { type OverlayOutcome, type OverlayRow, type ValueOverlay } from './overlay-values.ts';
 export { createExhibitsChanged, type ExhibitsChanged, type Publish } from './exhibits-changed.ts';
+export { createCaseFollower } from './follow-changes.ts';
+export { createFieldHandlers } from './routes.ts';
