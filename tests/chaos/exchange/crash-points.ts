@@ -13,7 +13,6 @@ const ofRollback = /^exchange\.compensat/;
 const passed = /^(exchange|consumer|relay)\.|^object-store\.(put|copy)\./;
 /** Points that are passed once an item or queue: the first time, and one in the middle. */
 const repeated: readonly CrashPointName[] = [
-  'exchange.object-copy.copied',
   'exchange.processor.worked',
   'exchange.processor.settled',
   'exchange.uploader.put',

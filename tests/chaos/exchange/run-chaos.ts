@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { listItems } from '../../../apps/server/src/features/exchange/list-items.ts';
 import { startEmbedded } from '../../../apps/server/src/database/embedded/index.ts';
 import { allKills, nameOf } from './crash-points.ts';
 import { killAndFinish } from './kill-and-finish.ts';
@@ -34,7 +35,10 @@ try {
     const faults: string[] = [];
     try {
       const { job, shape, expected, expectedState, leftovers, differences, signed } = await killAndFinish(lane, kill);
-      if (job.state !== expectedState) faults.push(`ended as ${job.state}: ${JSON.stringify(job.failure)}`);
+      if (job.state !== expectedState) {
+        const { items } = await listItems(lane.observer.parts, job.jobId, { state: 'failed', limit: 5 });
+        faults.push(`ended as ${job.state}: ${JSON.stringify({ failure: job.failure, items })}`);
+      }
       if (job.resources.length > 0) faults.push(`resources ${JSON.stringify(job.resources)}`);
       if (!isDeepStrictEqual(shape, expected))
         faults.push(`holds ${JSON.stringify(shape)} instead of ${JSON.stringify(expected)}`);
