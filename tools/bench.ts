@@ -25,6 +25,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'record copy against hand-written INSERT ... SELECT and row by row',
     script: 'bench/records/copy.ts',
   },
+  import: {
+    about: 'importing a load file against COPY of the same rows, as it grows',
+    script: 'bench/import/import.ts',
+  },
   'import-sources': {
     about: 'reading zips, mailboxes and messages against bare hashing; memory as they grow',
     script: 'bench/import-sources/import-sources.ts',

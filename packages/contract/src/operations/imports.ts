@@ -181,7 +181,14 @@ export const importOperations = {
     params: caseParams,
     body: ImportRequest,
     success: { status: 202, body: ImportJob },
-    errors: ['case_not_found', 'case_archived', 'case_busy', 'import_source_invalid', 'duplicate_identity'],
+    errors: [
+      'case_not_found',
+      'case_archived',
+      'case_busy',
+      'import_source_invalid',
+      'duplicate_identity',
+      'too_many_jobs',
+    ],
   },
   previewImport: {
     method: 'POST',
@@ -236,6 +243,17 @@ export const importOperations = {
       }),
     },
     errors: ['case_not_found', 'case_busy', 'import_not_found'],
+  },
+  resumeImport: {
+    method: 'POST',
+    path: '/v1/cases/{caseId}/imports/{jobId}/resume',
+    summary: 'Carry on an import that stands still',
+    description: 'For an import whose message died; one that a worker has is not disturbed for long.',
+    tag: 'imports',
+    permission: 'case.write',
+    params: importParams,
+    success: { status: 202, body: ImportJob },
+    errors: ['case_not_found', 'case_archived', 'case_busy', 'import_not_found', 'import_busy'],
   },
   cancelImport: {
     method: 'POST',

@@ -263,6 +263,23 @@ const createProblemsCommand = (context: CliContext): Command => {
   );
 };
 
+const createResumeCommand = (context: CliContext): Command => {
+  const command = withCaseOption(createCommand('resume', 'carry on an import that stands still')).argument('<import>');
+  return command.action((given: string) =>
+    withConnection(
+      command,
+      context,
+      async ({ connection, output }) => {
+        const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
+        const jobId = JobId.parse(given);
+        await connection.client.resumeImport({ params: { caseId, jobId } });
+        await reportEnd(connection, output, caseId, await watch(connection, context, output, caseId, jobId));
+      },
+      { workers: true },
+    ),
+  );
+};
+
 const createCancelCommand = (context: CliContext): Command => {
   const command = withCaseOption(createCommand('cancel', 'cancel an import and undo what it wrote')).argument(
     '<import>',
@@ -335,6 +352,7 @@ export const registerImport: RegisterCommand = (program, context) => {
     createShowCommand,
     createWatchCommand,
     createProblemsCommand,
+    createResumeCommand,
     createCancelCommand,
   ]) {
     command.addCommand(create(context));

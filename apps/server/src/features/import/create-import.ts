@@ -8,7 +8,6 @@ import path from 'node:path';
 import { realpath } from 'node:fs/promises';
 import {
   CaseboundError,
-  jobCatalogue,
   type Actor,
   type CaseId,
   type ImportJob,
@@ -16,17 +15,12 @@ import {
   type ImportRequest,
 } from '@casebound/contract';
 import { upsertDocument } from '@casebound/records';
-import { jobMessage, type Outbox } from '@casebound/messaging';
-import { randomBytes } from 'node:crypto';
 import { v7 } from 'uuid';
 import { caseResource } from '../records/index.ts';
 import type { ImportDependencies } from './dependencies.ts';
 import { openSource, planImport, type PlannedImport } from './plan/plan-import.ts';
-import { findImport, insertImport, toImportJob } from './store.ts';
-
-export const importQueue = 'imports';
-
-const traceparent = (): `00-${string}` => `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+import { sendRun } from './send-run.ts';
+import { countActive, findImport, insertImport, toImportJob } from './store.ts';
 
 /** Errors: `import_source_invalid` when the path is not below an allowed root, or cannot be read. */
 export const checkPath = async (roots: readonly string[], actor: Actor, given: string): Promise<void> => {
@@ -44,20 +38,10 @@ export const checkPath = async (roots: readonly string[], actor: Actor, given: s
 
 const whoIs = (actor: Actor): string => (actor.kind === 'account' ? actor.name : 'system');
 
-export const sendRun = async (
-  tx: Parameters<Outbox['send']>[0],
-  outbox: Outbox,
-  job: { readonly jobId: string; readonly caseId: CaseId; readonly batchId: number },
-): Promise<void> => {
-  const { body, fairnessKey } = jobMessage(
-    jobCatalogue.run_import,
-    { jobId: job.jobId as never, caseId: job.caseId, batchId: job.batchId as never, traceparent: traceparent() },
-    {},
-  );
-  await outbox.send(tx, importQueue, [{ body, ...(fairnessKey === undefined ? {} : { fairnessKey }) }]);
-};
-
-/** Errors: those of `withCase`, `import_source_invalid`, `duplicate_identity` for a batch name that is taken. */
+/**
+ * Errors: those of `withCase`, `import_source_invalid`, `duplicate_identity` for a batch name that is taken, `too_many_jobs` when as many
+ * imports of the case are under way as may be.
+ */
 export const createImport = async (
   dependencies: ImportDependencies,
   actor: Actor,
@@ -75,6 +59,14 @@ export const createImport = async (
     caseId,
     actor,
     async (tx) => {
+      const active = await countActive(tx);
+      if (active >= dependencies.activePerCase) {
+        throw new CaseboundError(
+          'too_many_jobs',
+          `The case has ${active} imports under way, and ${dependencies.activePerCase} may be; wait for one to end, or cancel one.`,
+          { retryAfterSeconds: 30 },
+        );
+      }
       const store = await dependencies.records.within(caseId, tx);
       const { rowCount: taken } = await tx.query('SELECT FROM batch WHERE name = $1', [batchName]);
       if (taken > 0)

@@ -1,3 +1,3 @@
 export { createImportHandlers, type ImportHandlers } from './routes.ts';
-export { importQueue } from './create-import.ts';
+export { importQueue } from './send-run.ts';
 export type { ImportDependencies } from './dependencies.ts';

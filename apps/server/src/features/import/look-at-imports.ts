@@ -9,7 +9,7 @@ import {
 } from '@casebound/contract';
 import { z } from 'zod';
 import type { ImportDependencies } from './dependencies.ts';
-import { sendRun } from './create-import.ts';
+import { sendRun } from './send-run.ts';
 import { findImport, isEnded, listStoredImports, toImportJob } from './store.ts';
 
 const readOnly = { readOnly: true } as const;
@@ -83,6 +83,21 @@ export const listImportProblems = async (
     },
     readOnly,
   );
+
+/** Sends the message that carries an import on once more: for one whose message died. Errors: as `cancelImport`. */
+export const resumeImport = async (
+  { sessions, outbox }: Pick<ImportDependencies, 'sessions' | 'outbox'>,
+  actor: Actor,
+  caseId: CaseId,
+  jobId: JobId,
+): Promise<ImportJob> =>
+  sessions.withCase(caseId, actor, async (tx) => {
+    const found = await findImport(tx, jobId);
+    if (found === undefined) throw notFound(jobId);
+    if (isEnded(found.state)) throw new CaseboundError('import_busy', `The import has ended (${found.state}).`);
+    await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });
+    return toImportJob(caseId, found);
+  });
 
 /** Errors: `import_not_found`, `import_busy` for one that has ended. */
 export const cancelImport = async (

@@ -2,11 +2,17 @@
 import type { Handlers } from '@casebound/contract';
 import { createImport, previewImport } from './create-import.ts';
 import type { ImportDependencies } from './dependencies.ts';
-import { cancelImport, getImport, listImportProblems, listImports } from './look-at-imports.ts';
+import { cancelImport, getImport, listImportProblems, listImports, resumeImport } from './look-at-imports.ts';
 
 export type ImportHandlers = Pick<
   Handlers,
-  'createImport' | 'previewImport' | 'listImports' | 'getImport' | 'listImportProblems' | 'cancelImport'
+  | 'createImport'
+  | 'previewImport'
+  | 'listImports'
+  | 'getImport'
+  | 'listImportProblems'
+  | 'cancelImport'
+  | 'resumeImport'
 >;
 
 export const createImportHandlers = (dependencies: ImportDependencies): ImportHandlers => ({
@@ -17,5 +23,6 @@ export const createImportHandlers = (dependencies: ImportDependencies): ImportHa
   getImport: async ({ actor, params }) => getImport(dependencies, actor, params.caseId, params.jobId),
   listImportProblems: async ({ actor, params, query }) =>
     listImportProblems(dependencies, actor, params.caseId, params.jobId, query),
+  resumeImport: async ({ actor, params }) => resumeImport(dependencies, actor, params.caseId, params.jobId),
   cancelImport: async ({ actor, params }) => cancelImport(dependencies, actor, params.caseId, params.jobId),
 });

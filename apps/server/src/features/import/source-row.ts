@@ -39,7 +39,17 @@ export interface RowKeys {
   readonly familyKey: string | null;
   readonly hashes: RowHashes;
   readonly custodian: string | null;
+  /** What the row of an overlay is matched by. */
+  readonly matchKey: string | null;
   readonly rejected: boolean;
+}
+
+/** Members that the row leaves empty: an overlay that replaces takes their values away. */
+export interface EmptiedMembers {
+  readonly document: readonly string[];
+  readonly exhibit: readonly string[];
+  /** Titles of custom fields. */
+  readonly values: readonly string[];
 }
 
 export interface SourceRow extends RowKeys {
@@ -47,6 +57,7 @@ export interface SourceRow extends RowKeys {
   readonly document: Readonly<Record<string, JsonValue>>;
   readonly exhibit: Readonly<Record<string, JsonValue>>;
   readonly values: FieldValues;
+  readonly emptied: EmptiedMembers;
   readonly custodians: readonly string[];
   readonly labels: readonly RowLabel[];
   /** Paths with `/`. */
@@ -59,6 +70,8 @@ export interface SourceRow extends RowKeys {
   readonly pages: readonly RowPage[];
   /** Annotations in Instant JSON. */
   readonly annotations: RowFile | null;
+  /** File that the row stands in; null where `path` says it. */
+  readonly listedIn: string | null;
   readonly problems: readonly RowProblem[];
 }
 
@@ -74,7 +87,20 @@ export interface RowSource {
   rows(after: number): AsyncIterable<SourceRow>;
   /** A file that an image list names. */
   imageFile(path: string): Promise<RowFile | { readonly refused: string; readonly code: string }>;
+  /** The image list, for what is wrong in it. */
+  readonly imageList: string | null;
+  /** A document that only the image list names: its text is the `.txt` beside its first image. */
+  imageRow(document: ImageDocument): Promise<SourceRow>;
+  /** Files below the root that nothing names, as problems. Called after `keys` and `pages`. */
+  unreferenced(): AsyncIterable<RowProblem>;
   close(): Promise<void>;
+}
+
+export interface ImageDocument {
+  readonly row: number;
+  readonly line: number | null;
+  readonly docKey: string;
+  readonly firstImage: string;
 }
 
 export interface StagedPage {

@@ -11,6 +11,7 @@ import {
 import { z } from 'zod';
 import type { Queryable } from '../../database/index.ts';
 import { ImportPlan } from './plan/import-plan.ts';
+import type { ImageDocument } from './source-row.ts';
 
 const count = z.coerce.number();
 
@@ -32,6 +33,7 @@ const JobRow = z.object({
   bytes: count,
   processed: count,
   to_process: count,
+  indexed_to: count,
   problems: count,
   created_by: z.string(),
   actor: Actor,
@@ -151,6 +153,8 @@ export interface StagedRow {
   readonly parentControl: string | null;
   readonly rootControl: string | null;
   readonly controlNumber: string | null;
+  /** The exhibit that the row of an overlay changes, with where its document's files lie. */
+  readonly match: { readonly exhibitId: number; readonly documentKey: string; readonly batchId: number } | null;
 }
 
 const StagedRowForm = z.object({
@@ -161,6 +165,9 @@ const StagedRowForm = z.object({
   parent_control: z.string().nullable(),
   root_control: z.string().nullable(),
   control_number: z.string().nullable(),
+  match_exhibit: count.nullable(),
+  document_key: z.string().nullable(),
+  batch_id: count.nullable(),
 });
 
 /** Staged rows of a stretch, by row. */
@@ -172,8 +179,11 @@ export const readStaged = async (
 ): Promise<Map<number, StagedRow>> => {
   const { rows } = await tx.query(
     `SELECT row.row_no, row.fate, row.parent_row, row.root_row, row.control_number,
-            parent.control_number AS parent_control, root.control_number AS root_control
+            parent.control_number AS parent_control, root.control_number AS root_control,
+            exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id
      FROM import_row AS row
+     LEFT JOIN exhibit ON exhibit.document_id = row.match_exhibit
+     LEFT JOIN source_document AS document ON document.document_id = exhibit.document_document_id
      LEFT JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = row.parent_row
      LEFT JOIN import_row AS root ON root.job_id = $1 AND root.row_no = row.root_row
      WHERE row.job_id = $1 AND row.row_no BETWEEN $2 AND $3`,
@@ -192,10 +202,35 @@ export const readStaged = async (
           parentControl: row.parent_control,
           rootControl: row.root_control,
           controlNumber: row.control_number,
+          match:
+            row.match_exhibit === null || row.document_key === null || row.batch_id === null
+              ? null
+              : { exhibitId: row.match_exhibit, documentKey: row.document_key, batchId: row.batch_id },
         },
       ];
     }),
   );
+};
+
+/** Documents that only the image list names, after a row. */
+export const readImageDocuments = async (
+  tx: Queryable,
+  jobId: string,
+  after: number,
+  limit: number,
+): Promise<ImageDocument[]> => {
+  const { rows } = await tx.query<{ row_no: string; line: string | null; doc_key: string; path: string }>(
+    `SELECT row.row_no, row.line, page.doc_key, page.path FROM import_row AS row
+     JOIN import_page AS page ON page.job_id = $1 AND page.doc_key = row.control_number AND page.position = 1
+     WHERE row.job_id = $1 AND row.origin = 'image' AND row.row_no > $2 ORDER BY row.row_no LIMIT $3`,
+    [jobId, after, limit],
+  );
+  return rows.map((row) => ({
+    row: Number(row.row_no),
+    line: row.line === null ? null : Number(row.line),
+    docKey: row.doc_key,
+    firstImage: row.path,
+  }));
 };
 
 export interface StagedImage {
@@ -232,6 +267,15 @@ export const readTaken = async (tx: Queryable, controlNumbers: readonly string[]
     [controlNumbers],
   );
   return new Set(rows.map((row) => row.control_number));
+};
+
+/** Imports under way. Two that ask at once are one after the other. */
+export const countActive = async (tx: Queryable): Promise<number> => {
+  await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('imports ' || current_schema(), 0))`);
+  const { rows } = await tx.query<{ count: string }>(
+    `SELECT count(*) FROM import_job WHERE state NOT IN ('finished', 'finished_with_errors', 'failed', 'cancelled')`,
+  );
+  return Number(rows[0]?.count ?? 0);
 };
 
 export const isStaged = async (tx: Queryable, jobId: string): Promise<boolean> => {

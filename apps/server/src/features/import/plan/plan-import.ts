@@ -16,6 +16,7 @@ import type { FieldType } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import { openImportRoot } from '../sources/open-import-root.ts';
 import type { ImportRoot } from '../sources/source-model.ts';
+import { checkOverlayKey } from '../stage/match-rows.ts';
 import { isStoredCoreField } from './core-targets.ts';
 import { findLoadFiles } from './find-load-files.ts';
 import type { ImportPlan, LoadFilePlan, PlannedColumn } from './import-plan.ts';
@@ -59,10 +60,13 @@ export const openSource = async (given: string): Promise<OpenedSource> => {
 /** Plans the import of an opened source. */
 export const planImport = async (
   { root, rootPath, named }: OpenedSource,
-  { mapping }: Pick<ImportRequest, 'mapping'>,
+  { mapping, overlay }: Pick<ImportRequest, 'mapping' | 'overlay'>,
   signal?: AbortSignal,
 ): Promise<PlannedImport> => {
   const found = await findLoadFiles(root, named);
+  if (found === null && overlay !== undefined) {
+    throw new CaseboundError('import_source_invalid', 'An overlay needs a load file; the source holds loose files.');
+  }
   if (found === null) return { plan: { kind: 'loose_files', root: rootPath }, report: null, problems: [], reasons: [] };
   const stream = await root.open(found.dataFile);
   const report = await inspectLoadFile(stream, {
@@ -80,12 +84,14 @@ export const planImport = async (
     );
   }
   const { columns, problems, reasons } = planColumns(report.delimited.mapping, report.delimited.columns, mapping);
-  requireControlNumber(found.dataFile, columns);
+  if (overlay === undefined) requireControlNumber(found.dataFile, columns);
+  else requireKey(found.dataFile, columns, overlay.key);
   const plan: LoadFilePlan = {
     kind: 'load_file',
     root: rootPath,
     dataFile: found.dataFile,
-    imageList: found.imageList,
+    // Pages are no values: an overlay changes what is known of documents, and their native and text.
+    imageList: overlay === undefined ? found.imageList : null,
     encoding: mapping.encoding ?? null,
     hasHeader: report.delimited.hasHeader,
     columns: [...columns],
@@ -99,6 +105,18 @@ const requireControlNumber = (file: string, columns: readonly PlannedColumn[]): 
     'import_source_invalid',
     `No column of ${file} is a control number; name it in a mapping: {"columns": {"YOUR COLUMN": {"core": "controlNumber"}}}.`,
   );
+};
+
+const requireKey = (file: string, columns: readonly PlannedColumn[], key: string): void => {
+  const isCore = columns.some((column) => column.target === 'core' && column.field === key);
+  const isCustom = columns.some((column) => column.target === 'custom' && column.title === key);
+  if (!isCore && !isCustom) {
+    throw new CaseboundError(
+      'import_source_invalid',
+      `No column of ${file} is ${key}, which rows are to be matched by; name another key, or map a column to it.`,
+    );
+  }
+  checkOverlayKey(key, isCore);
 };
 
 type Mapping = ImportRequest['mapping'];

@@ -30,10 +30,21 @@ export interface StoredPair {
 }
 
 export interface Processed {
-  /** Members to replace; null when nothing changes. */
+  /** Members that are put in the place of those of now; null when nothing changes. */
   readonly document: { readonly [key: string]: JsonValue } | null;
   readonly exhibit: { readonly [key: string]: JsonValue } | null;
   readonly problems: readonly RowProblem[];
+}
+
+type Page = Awaited<ReturnType<PdfWorkers['pageInfo']>>['pages'][number];
+
+/** A PDF in memory. */
+interface Found {
+  /** What it was found in, for what is wrong with it. */
+  readonly field: string;
+  readonly bytes: Uint8Array;
+  /** Makes it a variant of the document. */
+  keep(): Promise<Variant>;
 }
 
 /** Largest PDF or image that is taken into memory. */
@@ -89,71 +100,74 @@ class DocumentRun {
     return readBytes(this.#parts.objects, objectKey(key), { maxBytes: most, signal: this.#signal });
   }
 
-  /** The PDF as a variant: that of the native, or one made of the page images. */
-  async pdfVariant(variants: readonly Variant[]): Promise<Variant | undefined> {
-    const present = variants.find((one) => one.type === 'pdf');
-    if (present !== undefined) return present;
-    const native = variants.find((one) => one.type === 'native' && one.mimeType === 'application/pdf');
-    const key = pdfKey(this.#place);
+  /** The PDF: the one that is there, that of the page images, or the native. Null without any, undefined where there is a problem with it. */
+  async find(variants: readonly Variant[]): Promise<Found | null | undefined> {
     const { objects } = this.#parts;
+    const signal = this.#signal;
+    const key = pdfKey(this.#place);
+    const there = variants.find((one) => one.type === 'pdf');
     const images = variants.filter((one) => one.type === 'image').toSorted((a, b) => a.position - b.position);
-    if (images.length > 0) {
-      const made = await this.#guarded('image', async () => {
-        const only = images[0];
-        if (images.length === 1 && only?.mimeType === 'application/pdf') {
-          return objects.copy(objectKey(only.objectKey), key, {
-            expected: { sha256: only.sha256 },
-            signal: this.#signal,
-          });
-        }
-        const bytes: Uint8Array[] = [];
-        for (const image of images) bytes.push(await this.#read(image.objectKey));
-        const pdf = await this.#parts.pdf.mergeImages({ images: bytes }, { signal: this.#signal });
-        return objects.put(key, pdf, { contentType: 'application/pdf', signal: this.#signal });
-      });
-      return made === undefined ? undefined : pdfOf(made, undefined);
+    const native = variants.find((one) => one.type === 'native' && one.mimeType === 'application/pdf');
+    const copied = async (from: Variant, field: string, fileName?: string): Promise<Found | undefined> =>
+      this.#guarded(field, async () => ({
+        field,
+        bytes: shared(await this.#read(from.objectKey)),
+        keep: async () =>
+          pdfOf(
+            await objects.copy(objectKey(from.objectKey), key, { expected: { sha256: from.sha256 }, signal }),
+            fileName,
+          ),
+      }));
+    if (there !== undefined) {
+      return this.#guarded('pdf', async () => ({
+        field: 'pdf',
+        bytes: shared(await this.#read(there.objectKey)),
+        keep: async () => Promise.resolve(there),
+      }));
     }
-    if (native === undefined) return undefined;
-    const info = await this.#guarded('native', async () =>
-      this.#parts.pdf.pageInfo({ pdf: await this.#read(native.objectKey) }, { signal: this.#signal }),
+    const [only] = images;
+    if (only !== undefined && images.length === 1 && only.mimeType === 'application/pdf') return copied(only, 'image');
+    if (only !== undefined) {
+      return this.#guarded('image', async () => {
+        const read = await Promise.all(images.map(async (image) => this.#read(image.objectKey)));
+        const merged = await this.#parts.pdf.mergeImages({ images: read }, { signal });
+        const bytes = shared(merged);
+        const put = { contentType: 'application/pdf', signal };
+        return { field: 'image', bytes, keep: async () => pdfOf(await objects.put(key, bytes, put), undefined) };
+      });
+    }
+    return native === undefined ? null : copied(native, 'native', native.fileName);
+  }
+
+  async sizesOf({ bytes, field }: Found): Promise<readonly Page[] | undefined> {
+    const info = await this.#guarded(field, async () =>
+      this.#parts.pdf.pageInfo({ pdf: bytes }, { signal: this.#signal }),
     );
-    if (info === undefined) return undefined;
-    const copied = await objects.copy(objectKey(native.objectKey), key, {
-      expected: { sha256: native.sha256 },
-      signal: this.#signal,
-    });
-    return pdfOf(copied, native.fileName);
+    return info?.pages;
   }
 
   /**
-   * Whether the PDF has the pages that the image list names. With one too few or too many, what lies on a page would come to lie on another,
+   * The PDF must have the pages that the image list names. With one too few or too many, what lies on a page would come to lie on another,
    * and a redaction would miss what it is to hide.
    */
-  async hasPages(bytes: Uint8Array, listed: number): Promise<boolean> {
-    const info = await this.#guarded('image', async () =>
-      this.#parts.pdf.pageInfo({ pdf: Uint8Array.from(bytes) }, { signal: this.#signal }),
-    );
-    if (info === undefined) return false;
-    if (info.pages.length === listed) return true;
+  differs(listed: number, found: number): boolean {
+    if (listed === 0 || listed === found) return false;
     this.#say(
       'error',
       'page_count_differs',
-      `The image list names ${listed} pages and the images have ${info.pages.length}, so the document gets no PDF and its annotations are not taken.`,
+      `The image list names ${listed} pages and the images have ${found}, so the document gets no PDF and its annotations are not taken.`,
       'image',
     );
-    return false;
+    return true;
   }
 
   /** Sizes of all pages, and the text of those that have none. */
   async pages(
-    bytes: Uint8Array,
+    { bytes }: Found,
+    sizes: readonly Page[],
     known: readonly JsonValue[],
   ): Promise<{ readonly pages: JsonValue[]; readonly texts: Variant[] } | undefined> {
     return this.#guarded('pdf', async () => {
-      const { pages: sizes } = await this.#parts.pdf.pageInfo(
-        { pdf: Uint8Array.from(bytes) },
-        { signal: this.#signal },
-      );
       const before = known.map((page) =>
         typeof page === 'object' && page !== null && !Array.isArray(page) ? page : {},
       );
@@ -172,27 +186,22 @@ class DocumentRun {
         },
       );
       const texts: Variant[] = [];
-      if (!hasText) {
-        for await (const found of this.#pageTexts(bytes)) {
-          const text = found.text.trim() === '' ? '' : found.text;
-          if (text === '') continue;
-          const position = found.pageIndex + 1;
-          const key = pageTextKey(this.#place, position);
-          const { size, sha256 } = await this.#parts.objects.put(
-            key,
-            Buffer.from(text.replaceAll('\0', '\uFFFD'), 'utf8'),
-            {
-              contentType: 'text/plain; charset=utf-8',
-            },
-          );
-          pages[found.pageIndex] = {
-            ...pages[found.pageIndex],
-            textSource: found.source === 'ocr' ? 'ocr' : 'document',
-            textSize: size,
-            textSha256: sha256,
-          };
-          texts.push({ type: 'text', position, objectKey: key, size, sha256, mimeType: 'text/plain' });
-        }
+      if (hasText) return { pages, texts };
+      for await (const found of this.#pageTexts(bytes)) {
+        if (found.text.trim() === '') continue;
+        const position = found.pageIndex + 1;
+        const key = pageTextKey(this.#place, position);
+        const text = Buffer.from(found.text.replaceAll('\0', '\uFFFD'), 'utf8');
+        const { size, sha256 } = await this.#parts.objects.put(key, text, {
+          contentType: 'text/plain; charset=utf-8',
+        });
+        pages[found.pageIndex] = {
+          ...pages[found.pageIndex],
+          textSource: found.source === 'ocr' ? 'ocr' : 'document',
+          textSize: size,
+          textSha256: sha256,
+        };
+        texts.push({ type: 'text', position, objectKey: key, size, sha256, mimeType: 'text/plain' });
       }
       return { pages, texts };
     });
@@ -205,7 +214,7 @@ class DocumentRun {
       yield* this.#parts.pageTexts.pageTextsOf(bytes, { signal: this.#signal });
       return;
     }
-    for (const page of await this.#parts.pdf.text({ pdf: Uint8Array.from(bytes) }, { signal: this.#signal }))
+    for (const page of await this.#parts.pdf.text({ pdf: bytes }, { signal: this.#signal }))
       yield { ...page, source: 'pdf' };
   }
 
@@ -236,11 +245,14 @@ class DocumentRun {
         'annotations',
       );
   }
-
-  readBytesOf(variant: Variant): Promise<Uint8Array | undefined> {
-    return this.#guarded('pdf', async () => this.#read(variant.objectKey));
-  }
 }
+
+/** Bytes that worker threads read without a copy of their own. */
+const shared = (bytes: Uint8Array): Uint8Array => {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.byteLength));
+  copy.set(bytes);
+  return copy;
+};
 
 const round = (points: number): number => Math.round(points * 1_000) / 1_000;
 
@@ -271,42 +283,42 @@ const pdfOf = (
 export const processDocument = async (
   parts: ProcessParts,
   caseId: CaseId,
-  batchId: number,
   it: Processable,
   { document, exhibit }: StoredPair,
   ocr: boolean,
   signal: AbortSignal,
 ): Promise<Processed> => {
-  const run = new DocumentRun(parts, { caseId, batchId, documentKey: it.documentKey }, it, ocr, signal);
+  const { batchId, documentKey } = it;
+  const run = new DocumentRun(parts, { caseId, batchId, documentKey }, it, ocr, signal);
   const variants = variantsOf(document);
   const known = Array.isArray(exhibit['pages']) ? exhibit['pages'] : [];
   const listed = known.filter((page) => typeof page === 'object' && page !== null && 'batesNumber' in page).length;
-  const pdf = await run.pdfVariant(variants);
-  if (pdf === undefined) {
+  const unchanged = (): Processed => ({ document: null, exhibit: null, problems: run.problems });
+  const pdf = await run.find(variants);
+  const sizes = pdf === null || pdf === undefined ? undefined : await run.sizesOf(pdf);
+  if (pdf === null || pdf === undefined || sizes === undefined) {
     run.noPages();
-    return { document: null, exhibit: null, problems: run.problems };
+    return unchanged();
   }
-  const bytes = await run.readBytesOf(pdf);
-  if (bytes === undefined) return { document: null, exhibit: null, problems: run.problems };
-  if (listed > 0 && !(await run.hasPages(bytes, listed)))
-    return { document: null, exhibit: null, problems: run.problems };
-  const read = await run.pages(bytes, known);
-  const annotated = it.hasAnnotations ? await run.annotate(bytes) : undefined;
-  const { variants: _old, ...rest } = document;
+  if (run.differs(listed, sizes.length)) return unchanged();
+  const kept = await pdf.keep();
+  const read = await run.pages(pdf, sizes, known);
+  const annotated = it.hasAnnotations ? await run.annotate(pdf.bytes) : undefined;
   const others = variants.filter(
     (one) => one.type !== 'pdf' && !(one.type === 'text' && read?.texts.some((text) => text.position === one.position)),
   );
   return {
     document: {
-      ...rest,
-      pageCount: read?.pages.length ?? rest['pageCount'] ?? null,
-      variants: [...others, pdf, ...(read?.texts ?? [])].map((one): JsonValue => ({ ...one })),
+      ...(read === undefined ? {} : { pageCount: read.pages.length }),
+      variants: [...others, kept, ...(read?.texts ?? [])].map((one): JsonValue => ({ ...one })),
     },
-    exhibit: {
-      ...exhibit,
-      ...(read === undefined ? {} : { pages: read.pages }),
-      ...(annotated?.redacted === true ? { redacted: true } : {}),
-    },
+    exhibit:
+      read === undefined && annotated?.redacted !== true
+        ? null
+        : {
+            ...(read === undefined ? {} : { pages: read.pages }),
+            ...(annotated?.redacted === true ? { redacted: true } : {}),
+          },
     problems: run.problems,
   };
 };

@@ -1,49 +1,57 @@
 /**
  * Processes the documents of an import, set by set: each set is worked on by as many workers as there are, then written in one
  * transaction with its checkpoint. A set that was interrupted is done again.
+ *
+ * - Working takes a while in which people change exhibits: what they changed is read again, under a lock, before the results are written
+ *   into it.
  */
-import type { CaseId } from '@casebound/contract';
-import { bulkWrite, type JsonValue, readMany } from '@casebound/records';
+import { type JsonValue, bulkWrite, readMany } from '@casebound/records';
+import { availableParallelism } from 'node:os';
 import type { Transaction } from '../../../database/index.ts';
-import { type CaseRecords, caseResource } from '../../records/index.ts';
+import { caseResource } from '../../records/index.ts';
+import { HandedOn, type HeldImport } from '../held-import.ts';
 import { insertProblems } from '../import-problem.ts';
-import type { StoredImport } from '../store.ts';
-import { type Processed, processDocument, type ProcessParts } from './process-document.ts';
+import { lockExhibits, parseBody } from '../write/change-exhibits.ts';
+import { type Processed, processDocument } from './process-document.ts';
 import { markProcessed, type Processable, readPending } from './processing-store.ts';
 
-type Transact = <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>;
 type Body = { [key: string]: JsonValue };
+type Pairs = ReadonlyMap<number, { readonly document: Body; readonly exhibit: Body }>;
 
-export interface ProcessingOptions {
-  readonly parts: ProcessParts;
-  readonly records: CaseRecords;
-  readonly caseId: CaseId;
-  readonly job: Pick<StoredImport, 'job_id' | 'batch_id'>;
-  readonly ocr: boolean;
-  readonly transact: Transact;
-  /** In the transaction of each set: moves the job's checkpoint on. */
-  readonly advance: (tx: Transaction, documents: number) => Promise<void>;
-  readonly signal: AbortSignal;
-}
+const setSize = 200;
+/** Documents at once: enough to keep the workers busy while files are read and written. */
+const concurrency = Math.max(4, availableParallelism() * 2);
 
-const setSize = 100;
-const concurrency = 4;
-
-const parse = (body: string): Body => {
-  const { id: _id, _etag, _lastModifiedDate, ...document } = JSON.parse(body) as Body;
-  return document;
+const readPairs = async (held: HeldImport, tx: Transaction, set: readonly Processable[]): Promise<Pairs> => {
+  const { parts, caseId } = held;
+  const { model } = parts.records;
+  const store = await parts.records.within(caseId, tx);
+  const bodies = async (endpoint: string, ids: readonly number[]) =>
+    readMany(store, tx, caseResource(model, endpoint), ids);
+  const exhibits = await bodies(
+    'exhibits',
+    set.map((it) => it.exhibitId),
+  );
+  const documents = await bodies(
+    'documents',
+    set.map((it) => it.documentId),
+  );
+  return new Map(
+    set.flatMap((it) => {
+      const exhibit = exhibits.get(it.exhibitId);
+      const document = documents.get(it.documentId);
+      return exhibit === undefined || document === undefined
+        ? []
+        : [[it.exhibitId, { exhibit: parseBody(exhibit.body), document: parseBody(document.body) }] as const];
+    }),
+  );
 };
 
-/** Two exhibits of one document are of one mind about it: the last of the set says. */
-const withoutNulls = (document: Body): Body =>
-  Object.fromEntries(Object.entries(document).filter(([, value]) => value !== null));
-
 const processSet = async (
-  options: ProcessingOptions,
+  { parts, caseId, job, signal }: HeldImport,
   set: readonly Processable[],
-  pairs: ReadonlyMap<number, { readonly document: Body; readonly exhibit: Body }>,
+  pairs: Pairs,
 ): Promise<ReadonlyMap<number, Processed>> => {
-  const { parts, caseId, job, ocr, signal } = options;
   const results = new Map<number, Processed>();
   const waiting = set.toReversed();
   const work = async (): Promise<void> => {
@@ -52,76 +60,76 @@ const processSet = async (
       const pair = pairs.get(it.exhibitId);
       // Removed by somebody since.
       if (pair === undefined) continue;
-      results.set(it.exhibitId, await processDocument(parts, caseId, job.batch_id, it, pair, ocr, signal));
+      results.set(it.exhibitId, await processDocument(parts, caseId, it, pair, job.request.ocr === 'auto', signal));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));
   return results;
 };
 
-/** Processes what is left. */
-export const processDocuments = async (options: ProcessingOptions): Promise<void> => {
-  const { records, caseId, job, transact, parts } = options;
-  const exhibits = caseResource(records.model, 'exhibits');
-  const documents = caseResource(records.model, 'documents');
+const writeSet = async (
+  held: HeldImport,
+  set: readonly Processable[],
+  results: ReadonlyMap<number, Processed>,
+  isLast: boolean,
+): Promise<void> => {
+  const { parts, caseId, job } = held;
+  const { model } = parts.records;
+  const resources = { documents: caseResource(model, 'documents'), exhibits: caseResource(model, 'exhibits') };
+  await held.transaction(async (tx) => {
+    await lockExhibits(
+      tx,
+      set.map((it) => it.exhibitId),
+    );
+    const now = await readPairs(held, tx, set);
+    await bulkWrite(
+      await parts.records.within(caseId, tx),
+      [...results].flatMap(([exhibitId, { document, exhibit }]) => {
+        const pair = now.get(exhibitId);
+        if (pair === undefined) return [];
+        return [
+          ...(document === null
+            ? []
+            : [{ resource: resources.documents, document: { ...pair.document, ...document } }]),
+          ...(exhibit === null ? [] : [{ resource: resources.exhibits, document: { ...pair.exhibit, ...exhibit } }]),
+        ];
+      }),
+      {
+        onRow: (outcome) => {
+          if (outcome.outcome === 'failed') throw outcome.error;
+        },
+      },
+    );
+    await insertProblems(
+      tx,
+      job.job_id,
+      'processing',
+      set.flatMap((it) => results.get(it.exhibitId)?.problems ?? []),
+    );
+    await markProcessed(
+      tx,
+      job.job_id,
+      set.map((it) => it.exhibitId),
+    );
+    await held.advance(tx, ['processing'], 'processed = processed + $4', [set.length]);
+    await held.publishProgress(tx);
+    parts.crashPoint('import.set.processed');
+    if (isLast) await held.handOn(tx);
+  });
+};
+
+/** Processes what is left. Throws `HandedOn` when the slice is over first. */
+export const processDocuments = async (held: HeldImport): Promise<void> => {
   for (;;) {
-    const { set, pairs } = await transact(async (tx) => {
-      const pending = await readPending(tx, job.job_id, setSize);
-      const store = await records.within(caseId, tx);
-      const exhibitBodies = await readMany(
-        store,
-        tx,
-        exhibits,
-        pending.map((it) => it.exhibitId),
-      );
-      const documentBodies = await readMany(
-        store,
-        tx,
-        documents,
-        pending.map((it) => it.documentId),
-      );
-      return {
-        set: pending,
-        pairs: new Map(
-          pending.flatMap((it) => {
-            const exhibit = exhibitBodies.get(it.exhibitId);
-            const document = documentBodies.get(it.documentId);
-            return exhibit === undefined || document === undefined
-              ? []
-              : [[it.exhibitId, { exhibit: parse(exhibit.body), document: parse(document.body) }] as const];
-          }),
-        ),
-      };
+    const { set, pairs } = await held.transaction(async (tx) => {
+      const pending = await readPending(tx, held.job.job_id, setSize);
+      return { set: pending, pairs: pending.length === 0 ? new Map() : await readPairs(held, tx, pending) };
     });
     if (set.length === 0) return;
-    const results = await processSet(options, set, pairs);
-    await parts.objects.flush();
-    await transact(async (tx) => {
-      const store = await records.within(caseId, tx);
-      await bulkWrite(
-        store,
-        [...results.values()].flatMap(({ document, exhibit }) => [
-          ...(document === null ? [] : [{ resource: documents, document: withoutNulls({ ...document }) }]),
-          ...(exhibit === null ? [] : [{ resource: exhibits, document: { ...exhibit } }]),
-        ]),
-        {
-          onRow: (outcome) => {
-            if (outcome.outcome === 'failed') throw outcome.error;
-          },
-        },
-      );
-      await insertProblems(
-        tx,
-        job.job_id,
-        'processing',
-        [...results.values()].flatMap((it) => it.problems),
-      );
-      await markProcessed(
-        tx,
-        job.job_id,
-        set.map((it) => it.exhibitId),
-      );
-      await options.advance(tx, set.length);
-    });
+    const results = await processSet(held, set, pairs);
+    await held.parts.objects.flush();
+    const isLast = held.isSliceOver;
+    await writeSet(held, set, results, isLast);
+    if (isLast) throw new HandedOn();
   }
 };

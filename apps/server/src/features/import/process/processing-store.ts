@@ -5,6 +5,8 @@ export interface Processable {
   readonly exhibitId: number;
   readonly documentId: number;
   readonly documentKey: string;
+  /** Below which its files lie. */
+  readonly batchId: number;
   readonly row: number;
   readonly line: number | null;
   readonly hasAnnotations: boolean;
@@ -14,7 +16,7 @@ export interface Processable {
 export const insertProcessing = async (
   tx: Queryable,
   jobId: string,
-  exhibits: readonly Omit<Processable, 'documentId'>[],
+  exhibits: readonly Omit<Processable, 'documentId' | 'batchId'>[],
 ): Promise<void> => {
   if (exhibits.length === 0) return;
   await tx.query(
@@ -40,18 +42,21 @@ export const readPending = async (tx: Queryable, jobId: string, limit: number): 
     exhibit_id: string;
     document_id: string;
     document_key: string;
+    batch_id: string;
     row_no: string;
     line: string | null;
     has_annotations: boolean;
   }>(
-    `SELECT exhibit_id, document_id, document_key, row_no, line, has_annotations FROM import_processing
-     WHERE job_id = $1 AND NOT done ORDER BY exhibit_id LIMIT $2`,
+    `SELECT it.exhibit_id, it.document_id, it.document_key, coalesce(exhibit.batch_document_id, 0) AS batch_id, it.row_no, it.line, it.has_annotations
+     FROM import_processing AS it LEFT JOIN exhibit ON exhibit.document_id = it.exhibit_id
+     WHERE it.job_id = $1 AND NOT it.done ORDER BY it.exhibit_id LIMIT $2`,
     [jobId, limit],
   );
   return rows.map((row) => ({
     exhibitId: Number(row.exhibit_id),
     documentId: Number(row.document_id),
     documentKey: row.document_key,
+    batchId: Number(row.batch_id),
     row: Number(row.row_no),
     line: row.line === null ? null : Number(row.line),
     hasAnnotations: row.has_annotations,

@@ -21,9 +21,11 @@ import type { ImportMapping } from '@casebound/contract';
 import type { FieldDefinition } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import type { LoadFilePlan } from '../plan/import-plan.ts';
-import type { RowFile, RowKeys, RowSource, SourceRow, StagedPage } from '../source-row.ts';
+import type { ImageDocument, RowFile, RowKeys, RowSource, SourceRow, StagedPage } from '../source-row.ts';
 import type { ImportRoot } from '../sources/source-model.ts';
+import { findUnreferenced } from './find-unreferenced.ts';
 import { type MappedRow, RowMapper } from './map-row.ts';
+import { PathSet } from './path-set.ts';
 
 export interface LoadFileSourceOptions {
   readonly root: ImportRoot;
@@ -32,6 +34,7 @@ export interface LoadFileSourceOptions {
   readonly definitions: ReadonlyMap<string, FieldDefinition>;
   readonly rootedPaths: 'refuse' | 'strip';
   readonly custodian: string | undefined;
+  readonly overlayKey: string | undefined;
 }
 
 const pagesPerBatch = 5_000;
@@ -59,7 +62,15 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       splitNested: (value) => splitNested(value, reader.dialect),
       timeZone: mapping.timeZone,
       labelCategory: mapping.labelCategory,
+      overlayKey: options.overlayKey,
     });
+
+  /** What the source names: filled by `keys` and `pages`. */
+  const named = new PathSet();
+  const pathColumns = plan.columns.filter(
+    (column) =>
+      column.target === 'core' && ['nativePath', 'textPath', 'imagePath', 'annotationsPath'].includes(column.field),
+  );
 
   const cellsOf = (row: Row): { row: number; line: number; cells: readonly string[] } => ({
     row: row.record,
@@ -112,12 +123,14 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       controlNumber: mapped.controlNumber,
       parentKey: mapped.parentKey,
       familyKey: mapped.familyKey,
+      matchKey: mapped.matchKey,
       hashes: mapped.hashes,
       custodian: mapped.custodians[0] ?? options.custodian ?? null,
       rejected: false,
       document: mapped.document,
       exhibit: mapped.exhibit,
       values: mapped.values,
+      emptied: mapped.emptied,
       custodians:
         mapped.custodians.length === 0 && options.custodian !== undefined ? [options.custodian] : mapped.custodians,
       labels: mapped.labels,
@@ -128,23 +141,26 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       pageTexts: mapped.inlineText === null ? null : mapped.inlineText.split('\f'),
       pages: image === null ? [] : [{ pageId: null, image }],
       annotations: await fileOf('annotationsPath', 'annotations'),
+      listedIn: plan.dataFile,
       problems,
     };
   };
 
-  const rejectedRow = (row: Row): SourceRow => ({
-    row: row.record,
-    line: row.line,
+  const emptyRow = (row: number, line: number | null, rejected: boolean, listedIn: string | null): SourceRow => ({
+    row,
+    line,
     path: null,
     controlNumber: null,
     parentKey: null,
     familyKey: null,
+    matchKey: null,
     hashes: { md5: null, sha1: null, sha256: null },
     custodian: null,
-    rejected: true,
+    rejected,
     document: {},
     exhibit: {},
     values: {},
+    emptied: { document: [], exhibit: [], values: [] },
     custodians: [],
     labels: [],
     folders: [],
@@ -154,8 +170,21 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     pageTexts: null,
     pages: [],
     annotations: null,
+    listedIn,
     problems: [],
   });
+
+  const imageRow = async ({ row, line, docKey, firstImage }: ImageDocument): Promise<SourceRow> => {
+    const beside = await locate(`${firstImage.replace(/\.[^.\\/]*$/, '')}.txt`);
+    const custodian = options.custodian === undefined ? [] : [options.custodian];
+    return {
+      ...emptyRow(row, line, false, plan.imageList?.path ?? null),
+      controlNumber: docKey,
+      custodian: options.custodian ?? null,
+      custodians: custodian,
+      text: 'refused' in beside ? null : beside,
+    };
+  };
 
   return {
     sequential: false,
@@ -165,8 +194,9 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       for await (const batch of reader.batches()) {
         yield batch.map((row): RowKeys => {
           const place = { row: row.record, line: row.line, path: null };
+          for (const { index } of pathColumns) named.addWritten(row.cells[index] ?? '');
           if (isRejected(row.problems)) {
-            const none = { controlNumber: null, parentKey: null, familyKey: null, custodian: null };
+            const none = { controlNumber: null, parentKey: null, familyKey: null, matchKey: null, custodian: null };
             return { ...place, ...none, hashes: { md5: null, sha1: null, sha256: null }, rejected: true };
           }
           const keys = mapper.keys(cellsOf(row));
@@ -176,17 +206,33 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     },
     async *pages(onProblem) {
       if (plan.imageList === null) return;
-      yield* readImageList(root, plan.imageList, onProblem);
+      for await (const batch of readImageList(root, plan.imageList, onProblem)) {
+        for (const page of batch) {
+          named.addWritten(page.path);
+          // The text that may stand beside the first image of a document that no row names.
+          if (page.position === 1) named.addWritten(`${page.path.replace(/\.[^.\\/]*$/, '')}.txt`);
+        }
+        yield batch;
+      }
     },
     async *rows(after) {
       const reader = await openReader(() => undefined);
       const mapper = mapperOf(reader);
       for await (const row of reader.rows()) {
         if (row.record <= after) continue;
-        yield isRejected(row.problems) ? rejectedRow(row) : await fromRow(mapper.map(cellsOf(row)), row);
+        yield isRejected(row.problems)
+          ? emptyRow(row.record, row.line, true, plan.dataFile)
+          : await fromRow(mapper.map(cellsOf(row)), row);
       }
     },
     imageFile: locate,
+    imageList: plan.imageList?.path ?? null,
+    imageRow,
+    unreferenced: () => {
+      named.addWritten(plan.dataFile);
+      if (plan.imageList !== null) named.addWritten(plan.imageList.path);
+      return findUnreferenced(root, named, folder);
+    },
     close: async () => root.close(),
   };
 };

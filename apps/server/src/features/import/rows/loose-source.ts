@@ -5,7 +5,7 @@
  * - Files can be opened only until the next item is asked for, so they are stored as they come.
  * - Containers (zip, mbox, pst) are no evidence themselves; what is wrong with them is reported at their path.
  */
-import type { ImportRequest } from '@casebound/contract';
+import { CaseboundError, type ImportRequest } from '@casebound/contract';
 import type { JsonValue } from '@casebound/records';
 import { problem, type RowProblem } from '../import-problem.ts';
 import type { RowFile, RowHashes, RowKeys, RowSource, SourceRow } from '../source-row.ts';
@@ -128,6 +128,7 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
     controlNumber: numbered.controlNumber,
     parentKey: numbered.parentControl,
     familyKey: null,
+    matchKey: null,
     hashes,
     custodian: request.custodian ?? null,
     rejected: false,
@@ -163,6 +164,7 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
           document: documentOf(item),
           exhibit: {},
           values: {},
+          emptied: { document: [], exhibit: [], values: [] },
           custodians: request.custodian === undefined ? [] : [request.custodian],
           labels: [],
           folders: [],
@@ -172,9 +174,15 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
           pageTexts: text.pages.length === 0 ? null : text.pages,
           pages: [],
           annotations: null,
+          listedIn: null,
           problems: [...numbered.problems, ...text.problems.map((found) => fromSource(found, numbered.row))],
         } satisfies SourceRow;
       }
+    },
+    imageList: null,
+    imageRow: async () => Promise.reject(new CaseboundError('internal', 'Loose files have no image list.')),
+    async *unreferenced() {
+      yield* [];
     },
     imageFile: async () => Promise.resolve({ refused: 'Loose files have no image list.', code: 'missing' }),
     close: async () => root.close(),

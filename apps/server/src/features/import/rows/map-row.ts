@@ -10,7 +10,7 @@ import { type FieldDefinition, type FieldValue, isEmptyValue, readCell } from '.
 import { problem, type RowProblem } from '../import-problem.ts';
 import { documentDates, documentIntegers, documentTexts, exhibitTexts } from '../plan/core-targets.ts';
 import type { PlannedColumn } from '../plan/import-plan.ts';
-import type { RowHashes, RowLabel } from '../source-row.ts';
+import type { EmptiedMembers, RowHashes, RowLabel } from '../source-row.ts';
 
 export interface Cells {
   readonly line: number;
@@ -22,10 +22,12 @@ export interface MappedRow {
   readonly controlNumber: string | null;
   readonly parentKey: string | null;
   readonly familyKey: string | null;
+  readonly matchKey: string | null;
   readonly hashes: RowHashes;
   readonly document: Readonly<Record<string, JsonValue>>;
   readonly exhibit: Readonly<Record<string, JsonValue>>;
   readonly values: Readonly<Record<string, FieldValue>>;
+  readonly emptied: EmptiedMembers;
   readonly custodians: readonly string[];
   readonly labels: readonly RowLabel[];
   readonly folders: readonly string[];
@@ -44,9 +46,22 @@ export interface MapOptions {
   /** `UTC` or `+02:00`, of dates that state no zone. */
   readonly timeZone: string;
   readonly labelCategory: string | undefined;
+  /** Core field or title that rows of an overlay are matched by. */
+  readonly overlayKey?: string | undefined;
 }
 
 type Core = Extract<PlannedColumn, { target: 'core' }>;
+type Custom = Extract<PlannedColumn, { target: 'custom' }> & { readonly definition: FieldDefinition };
+
+const noneEmptied: EmptiedMembers = { document: [], exhibit: [], values: [] };
+
+/** Lists of an exhibit that a column holds whole. */
+const listMembers: Partial<Readonly<Record<CoreField, string>>> = {
+  custodian: 'custodians',
+  labels: 'labels',
+  folderPath: 'folders',
+  confidentiality: 'confidentialityStatus',
+};
 
 const hexOf = (text: string, digits: number): string | null => {
   const plain = text.trim().toLowerCase();
@@ -61,9 +76,7 @@ const zones: Readonly<Record<string, string>> = { UTC: 'Z', GMT: 'Z', Z: 'Z' };
 export class RowMapper {
   readonly #options: MapOptions;
   readonly #core: ReadonlyMap<CoreField, Core>;
-  readonly #custom: readonly (Extract<PlannedColumn, { target: 'custom' }> & {
-    readonly definition: FieldDefinition;
-  })[];
+  readonly #custom: readonly Custom[];
 
   constructor(options: MapOptions) {
     this.#options = options;
@@ -89,9 +102,9 @@ export class RowMapper {
   }
 
   /** The keys of a row alone, for staging. */
-  keys(
-    row: Cells,
-  ): Pick<MappedRow, 'controlNumber' | 'parentKey' | 'familyKey' | 'hashes'> & { readonly custodian: string | null } {
+  keys(row: Cells): Pick<MappedRow, 'controlNumber' | 'parentKey' | 'familyKey' | 'matchKey' | 'hashes'> & {
+    readonly custodian: string | null;
+  } {
     const cell = (field: CoreField): string => this.#cell(row, field);
     const hashes = {
       md5: hexOf(cell('md5Hash'), 32),
@@ -102,9 +115,41 @@ export class RowMapper {
       controlNumber: cell('controlNumber') || null,
       parentKey: this.#parentKey(row),
       familyKey: cell('familyId') || null,
+      matchKey: this.#matchKey(row),
       hashes,
       custodian: cell('custodian') || null,
     };
+  }
+
+  #matchKey(row: Cells): string | null {
+    const key = this.#options.overlayKey;
+    if (key === undefined) return null;
+    if (isCoreField(key) && this.#core.has(key)) {
+      const text = this.#cell(row, key);
+      return (key in hashFields || key === 'messageIdHash' ? text.toLowerCase() : text) || null;
+    }
+    const column = this.#custom.find((it) => it.definition.title === key);
+    if (column === undefined) return null;
+    const value = this.#valueOf(row, column, () => undefined);
+    return value === undefined ? null : String(value);
+  }
+
+  /** Members without a value in this row, though a column stands for them. */
+  #emptied(row: Cells): EmptiedMembers {
+    if (this.#options.overlayKey === undefined) return noneEmptied;
+    const [document, exhibit, values]: [string[], string[], string[]] = [[], [], []];
+    for (const field of this.#core.keys()) {
+      if (this.#cell(row, field) !== '') continue;
+      const member = documentTexts[field] ?? documentIntegers[field] ?? documentDates[field]?.member;
+      if (member !== undefined) document.push(member);
+      if (field === 'allPaths') document.push(field);
+      const ofExhibit = exhibitTexts[field] ?? listMembers[field];
+      if (ofExhibit !== undefined) exhibit.push(ofExhibit);
+    }
+    for (const { index, definition } of this.#custom) {
+      if ((row.cells[index] ?? '').trim() === '') values.push(definition.title);
+    }
+    return { document, exhibit, values };
   }
 
   map(row: Cells): MappedRow {
@@ -153,6 +198,7 @@ export class RowMapper {
       document,
       exhibit,
       values: this.#values(row, report),
+      emptied: this.#emptied(row),
       custodians: this.#custodians(row, custodian),
       labels: this.#labels(row),
       folders: this.#folders(row),
@@ -260,20 +306,29 @@ export class RowMapper {
     report: (column: string, code: string, reason: string, value: string) => void,
   ): Record<string, FieldValue> {
     const values: Record<string, FieldValue> = {};
-    for (const { index, column, definition, dateOrder } of this.#custom) {
-      const cell = row.cells[index] ?? '';
-      if (cell.trim() === '') continue;
-      if (definition.inputType === 'date') {
-        const date = readDate(cell, dateOrder, this.#options.timeZone);
-        if (date.ok) values[definition.title] = date.iso;
-        else report(column, date.code, date.reason, cell);
-        continue;
-      }
-      const read = readCell(definition, cell, this.#options.splitMultiValue);
-      if (!read.ok) report(column, 'value_invalid', read.reason, cell);
-      else if (!isEmptyValue(read.value)) values[definition.title] = read.value;
+    for (const column of this.#custom) {
+      const value = this.#valueOf(row, column, report);
+      if (value !== undefined) values[column.definition.title] = value;
     }
     return values;
+  }
+
+  #valueOf(
+    row: Cells,
+    { index, column, definition, dateOrder }: Custom,
+    report: (column: string, code: string, reason: string, value: string) => void,
+  ): FieldValue | undefined {
+    const cell = row.cells[index] ?? '';
+    if (cell.trim() === '') return undefined;
+    if (definition.inputType === 'date') {
+      const date = readDate(cell, dateOrder, this.#options.timeZone);
+      if (date.ok) return date.iso;
+      report(column, date.code, date.reason, cell);
+      return undefined;
+    }
+    const read = readCell(definition, cell, this.#options.splitMultiValue);
+    if (!read.ok) report(column, 'value_invalid', read.reason, cell);
+    return read.ok && !isEmptyValue(read.value) ? read.value : undefined;
   }
 }
 

@@ -26,6 +26,7 @@ export const openRowSource = async ({
         definitions,
         rootedPaths: request.rootedPaths,
         custodian: request.custodian,
+        overlayKey: request.overlay?.key,
       });
     case 'loose_files':
       return createLooseSource({ root, request });

@@ -5,11 +5,14 @@
  * - Order of judgement: control numbers, families, duplicates. A family stands and falls with its root where duplicates are
  *   concerned; a rejected parent leaves its children as roots, with a problem.
  */
-import { finished } from 'node:stream/promises';
 import type { ImportRequest } from '@casebound/contract';
 import type { Transaction } from '../../../database/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
+import type { Fields } from '../../fields/index.ts';
 import type { RowSource } from '../source-row.ts';
+import { copyText, writeAll } from './copy-rows.ts';
+import { judge } from './judge-rows.ts';
+import { matchRows } from './match-rows.ts';
 
 export interface StageCounts {
   readonly rows: number;
@@ -17,47 +20,23 @@ export interface StageCounts {
   readonly duplicates: number;
 }
 
-const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
-
-/** A value in COPY's text format (PostgreSQL documentation, "COPY", File Formats). NUL cannot be stored. */
-const copyText = (value: string | number | boolean | null): string =>
-  value === null
-    ? '\\N'
-    : String(value)
-        .replaceAll('\0', '\uFFFD')
-        .replaceAll(/[\\\t\n\r]/g, (it) => escapes[it] ?? it);
-
-const writeAll = async (tx: Transaction, text: string, lines: AsyncIterable<readonly string[]>): Promise<void> => {
-  const sink = tx.copyFrom(text);
-  const done = finished(sink);
-  done.catch(() => undefined);
-  try {
-    for await (const batch of lines) {
-      if (batch.length === 0) continue;
-      if (!sink.write(batch.join('')))
-        await Promise.race([new Promise((resolve) => sink.once('drain', resolve)), done]);
-    }
-    sink.end();
-    await done;
-  } catch (error) {
-    sink.destroy(error instanceof Error ? error : new Error(String(error)));
-    throw error;
-  }
-};
-
 const keyOf = (text: string | null): string | null => (text === null ? null : text.trim());
 
-/**
- * Stages a source. `request` decides about duplicates and overlays. `imported`: rows up to this one are in the case already, from before
- * the stage was lost; they do not clash with themselves.
- */
+export interface StageOptions {
+  readonly jobId: string;
+  readonly source: RowSource;
+  /** Decides about duplicates and overlays. */
+  readonly request: Pick<ImportRequest, 'deduplicate' | 'overlay'>;
+  readonly onProgress: (rows: number) => void;
+  /** Rows up to this one are in the case already, from before the stage was lost; they do not clash with themselves. */
+  readonly imported: number;
+  readonly fields: Fields;
+}
+
+/** Stages a source in the caller's transaction. */
 export const stageRows = async (
   tx: Transaction,
-  jobId: string,
-  source: RowSource,
-  request: Pick<ImportRequest, 'deduplicate' | 'overlay'>,
-  onProgress: (rows: number) => void,
-  imported: number,
+  { jobId, source, request, onProgress, imported, fields }: StageOptions,
 ): Promise<StageCounts> => {
   await tx.query('DELETE FROM import_row WHERE job_id = $1', [jobId]);
   await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
@@ -70,13 +49,13 @@ export const stageRows = async (
       onProgress(rows);
       yield batch.map(
         (it) =>
-          `${[jobId, it.row, it.line, it.path, keyOf(it.controlNumber), keyOf(it.parentKey), keyOf(it.familyKey), it.hashes.md5, it.hashes.sha1, it.hashes.sha256, it.custodian, it.rejected ? 'rejected' : 'pending'].map(copyText).join('\t')}\n`,
+          `${[jobId, it.row, it.line, it.path, keyOf(it.controlNumber), keyOf(it.parentKey), keyOf(it.familyKey), it.hashes.md5, it.hashes.sha1, it.hashes.sha256, it.custodian, keyOf(it.matchKey), it.rejected ? 'rejected' : 'pending'].map(copyText).join('\t')}\n`,
       );
     }
   };
   await writeAll(
     tx,
-    'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, fate) FROM STDIN',
+    'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, match_key, fate) FROM STDIN',
     lines(),
   );
   await writeAll(
@@ -86,11 +65,16 @@ export const stageRows = async (
   );
   // The tables were never analysed, and joining them row by row would take for ever.
   await tx.query('SET LOCAL enable_nestloop = off');
+  if (request.overlay === undefined) {
+    rows += await addImageDocuments(tx, jobId, rows, source.imageList);
+    for await (const found of source.unreferenced()) problems.push(found);
+  }
   await insertProblems(tx, jobId, 'staging', problems);
-  if (request.overlay === undefined) await settleControlNumbers(tx, jobId, imported);
-  await settleFamilies(tx, jobId);
-  if (request.deduplicate !== 'none' && request.overlay === undefined)
-    await settleDuplicates(tx, jobId, request.deduplicate, imported);
+  if (request.overlay === undefined) {
+    await settleControlNumbers(tx, jobId, imported);
+    await settleFamilies(tx, jobId);
+    if (request.deduplicate !== 'none') await settleDuplicates(tx, jobId, request.deduplicate, imported);
+  } else await matchRows(tx, jobId, request.overlay.key, fields);
   const { rows: counted } = await tx.query<{ rejected: string; duplicates: string }>(
     `SELECT count(*) FILTER (WHERE fate = 'rejected') AS rejected, count(*) FILTER (WHERE fate = 'duplicate') AS duplicates
      FROM import_row WHERE job_id = $1`,
@@ -124,29 +108,27 @@ async function* pageLines(jobId: string, source: RowSource, problems: RowProblem
   }
 }
 
-/** A problem for each row that a condition finds; `reject` also takes the row out. */
-const judge = async (
+/** Documents of the image list that no row names become rows after those of the load file. @returns how many */
+const addImageDocuments = async (
   tx: Transaction,
   jobId: string,
-  found: {
-    readonly where: string;
-    readonly code: string;
-    readonly reason: string;
-    readonly field: string;
-    readonly value: string;
-    readonly reject: boolean;
-    readonly severity: 'error' | 'warning';
-  },
-): Promise<void> => {
-  const select = `SELECT row.job_id, 'staging', '${found.severity}', '${found.code}', row.row_no, row.line, row.path, '${found.field}', left(${found.value}, 200), ${found.reason}, ${String(found.reject)}`;
-  const insert = `INSERT INTO import_problem (job_id, stage, severity, code, row_no, line, path, field, value, reason, rejected)`;
-  await tx.query(
-    found.reject
-      ? `WITH row AS (UPDATE import_row AS row SET fate = 'rejected' WHERE row.job_id = $1 AND row.fate = 'pending' AND ${found.where} RETURNING row.*)
-         ${insert} ${select} FROM row ORDER BY row.row_no`
-      : `${insert} ${select} FROM import_row AS row WHERE row.job_id = $1 AND row.fate = 'pending' AND ${found.where} ORDER BY row.row_no`,
-    [jobId],
+  rows: number,
+  imageList: string | null,
+): Promise<number> => {
+  if (imageList === null) return 0;
+  const { rowCount } = await tx.query(
+    `WITH added AS (
+       INSERT INTO import_row (job_id, row_no, line, control_number, origin)
+       SELECT $1, $2 + row_number() OVER (ORDER BY line), line, doc_key, 'image' FROM (
+         SELECT DISTINCT ON (doc_key) doc_key, line FROM import_page WHERE job_id = $1 ORDER BY doc_key, position) AS document
+       WHERE NOT EXISTS (SELECT FROM import_row AS row WHERE row.job_id = $1 AND row.control_number = doc_key)
+       RETURNING job_id, row_no, line, control_number)
+     INSERT INTO import_problem (job_id, stage, severity, code, row_no, line, path, field, value, reason, rejected)
+     SELECT job_id, 'staging', 'note', 'image_document', row_no, line, $3, 'controlNumber', control_number,
+            'Only the image list names the document; it becomes an exhibit of its images.', false FROM added ORDER BY row_no`,
+    [jobId, rows, imageList],
   );
+  return rowCount;
 };
 
 const settleControlNumbers = async (tx: Transaction, jobId: string, imported: number): Promise<void> => {

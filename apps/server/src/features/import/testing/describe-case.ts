@@ -131,7 +131,9 @@ const listObjects = async (
       const isMade = key.includes('custom-fields');
       const hash = createHash('sha256');
       for await (const chunk of (await test.parts.objects.get(key)).body) hash.update(chunk as Uint8Array);
-      found.push(`${clean(key)} ${isMade ? '' : hash.digest('hex')}`);
+      // A segment that was written and not committed is swept later; the next takes a key beside it.
+      const name = clean(key).replace(/-[0-9a-f]{8}-[0-9a-f]{4}(?=\.jsonl$)/, '');
+      found.push(`${name} ${isMade ? '' : hash.digest('hex')}`);
     }
   }
   return [...new Set(found)].toSorted();

@@ -2,6 +2,7 @@
  * An installation that imports, for tests: databases, objects in a folder, engine, PDF workers, messaging whose workers stand still. A
  * second process opens the same one by `place`.
  */
+import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { type CaseId, ImportRequest, type ImportJob, type ImportProblem, JobId } from '@casebound/contract';
@@ -22,6 +23,8 @@ import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { ocrConfigSchema } from '../../../platform/ocr/config.ts';
 import { createOcr } from '../../../platform/ocr/create-ocr.ts';
 import { createPageTexts } from '../../../platform/ocr/create-page-texts.ts';
+import { searchIndexConfigSchema } from '../../../platform/search-index/config.ts';
+import { createSearchIndex } from '../../../platform/search-index/create-search-index.ts';
 import { messagingMigrations } from '../../../run/open-messaging.ts';
 import { createCase } from '../../cases/index.ts';
 import { caseDependencies } from '../../cases/testing/case-dependencies.ts';
@@ -124,6 +127,11 @@ export const openTestImport = async (options: TestImportOptions = {}): Promise<T
   resources.defer(async () => ocr.close());
   const engine = await createDocumentEngine({ kind: 'builtin' }, { cases: databases.cases, objects, workers: pdf });
   resources.defer(async () => engine.close());
+  const index = await createSearchIndex(searchIndexConfigSchema.parse(undefined), { defaultRoot: `${root}-search` });
+  resources.defer(async () => {
+    await index.close();
+    if (place === undefined) await rm(`${root}-search`, { recursive: true, force: true });
+  });
   const records = createCaseRecords({ sessions: databases.cases, model: await loadModel([caseSchemaFile]) });
   const base: ImportDependencies = {
     sessions: databases.cases,
@@ -135,7 +143,11 @@ export const openTestImport = async (options: TestImportOptions = {}): Promise<T
     pageTexts: createPageTexts({ workers: pdf, ocr, config: ocrConfig }),
     clock,
     outbox: createOutbox(),
+    topic: 'test-events',
+    index,
     roots: [],
+    activePerCase: 4,
+    sliceMs: 600_000,
     crashPoint,
     log: silentLog,
     chunkRows,

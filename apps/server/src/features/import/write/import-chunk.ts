@@ -11,12 +11,13 @@ import { v5 } from 'uuid';
 import type { Transaction } from '../../../database/index.ts';
 import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { recordChanges } from '../../audit/index.ts';
-import { linkSegment, segmentKey, writeSegment } from '../../fields/index.ts';
+import type { Fields } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import { insertProcessing } from '../process/processing-store.ts';
 import type { SourceRow } from '../source-row.ts';
 import type { StagedRow } from '../store.ts';
+import { actorName } from './change-exhibits.ts';
 import type { SharedRecords } from './shared-records.ts';
 import type { StoredFiles } from './store-files.ts';
 
@@ -42,15 +43,13 @@ export interface ChunkContext {
   readonly importedAt: string;
   readonly model: Model;
   readonly objects: ObjectStore;
+  readonly fields: Fields;
   readonly shared: SharedRecords;
 }
 
 export interface ChunkResult {
   readonly imported: number;
   readonly rejected: number;
-  /** Exhibit ids by row. */
-  readonly exhibits: ReadonlyMap<number, number>;
-  readonly problems: readonly RowProblem[];
 }
 
 /** Parents before children, else in the order of the source. */
@@ -209,7 +208,7 @@ export const importChunk = async (
   );
   await recordChanges(
     tx,
-    { actor: context.actor.kind === 'account' ? context.actor.accountId : 'system', origin: `import ${context.jobId}` },
+    { actor: actorName(context.actor), origin: `import ${context.jobId}` },
     'exhibits',
     imported.map((it) => ({
       recordId: ids.get(it.row.row) ?? 0,
@@ -224,11 +223,11 @@ export const importChunk = async (
     'importing',
     problems.toSorted((a, b) => (a.row ?? 0) - (b.row ?? 0)),
   );
-  return { imported: imported.length, rejected: refused.size, exhibits: ids, problems };
+  return { imported: imported.length, rejected: refused.size };
 };
 
 /** Page images, PDFs and annotations are looked into once the rows are in. */
-const needsProcessing = ({ variants, mime, hasAnnotations }: StoredFiles): boolean =>
+export const needsProcessing = ({ variants, mime, hasAnnotations }: StoredFiles): boolean =>
   hasAnnotations || mime === 'application/pdf' || variants.some((one) => one['type'] === 'image');
 
 const writeValues = async (
@@ -245,7 +244,10 @@ const writeValues = async (
     return [{ exhibitId, values: it.row.values, metadata }];
   });
   if (exhibits.length === 0) return;
-  const key = segmentKey(context.caseId, `${context.jobId}/${chunkStart}`);
-  const segment = await writeSegment(context.objects, key, exhibits);
-  await linkSegment(tx, segment);
+  await context.fields.add(tx, {
+    caseId: context.caseId,
+    name: `${context.jobId}/${chunkStart}`,
+    exhibits,
+    by: actorName(context.actor),
+  });
 };

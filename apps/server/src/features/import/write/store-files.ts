@@ -38,6 +38,12 @@ export interface StoredFiles {
   readonly bytes: number;
 }
 
+export interface StoreOptions {
+  readonly signal: AbortSignal;
+  /** Where `listed` pages stand, for what is wrong with them. */
+  readonly imageList: string | null;
+}
+
 /** Lets the beginning of a stream be looked at while it passes. */
 const withHead = (source: Readable): { readonly body: AsyncIterable<Uint8Array>; head(): Buffer } => {
   const kept: Buffer[] = [];
@@ -77,30 +83,30 @@ class RowStorer {
   readonly #objects: ObjectStore;
   readonly #row: SourceRow;
   readonly #place: DocumentPlace;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: StoreOptions;
 
-  constructor(objects: ObjectStore, row: SourceRow, place: DocumentPlace, signal: AbortSignal | undefined) {
+  constructor(objects: ObjectStore, row: SourceRow, place: DocumentPlace, options: StoreOptions) {
     this.#objects = objects;
     this.#row = row;
     this.#place = place;
-    this.#signal = signal;
+    this.#options = options;
   }
 
   report(
     severity: RowProblem['severity'],
     code: string,
     reason: string,
-    at: { field?: string; value?: string; line?: number } = {},
+    at: { field?: string; value?: string; line?: number; path?: string | null } = {},
   ): void {
-    const { row, line, path } = this.#row;
-    this.problems.push(problem(severity, code, reason, { row, line, path, ...at }));
+    const { row, line, path, listedIn } = this.#row;
+    this.problems.push(problem(severity, code, reason, { row, line, path: path ?? listedIn, ...at }));
   }
 
   async #put(file: RowFile, key: ObjectKey, field: string): Promise<Stored | undefined> {
     try {
       const { body, head } = withHead(await file.open());
       const hashed = hashBytes(body);
-      await this.#objects.put(key, hashed.body, this.#signal === undefined ? {} : { signal: this.#signal });
+      await this.#objects.put(key, hashed.body, { signal: this.#options.signal });
       const digests = hashed.digests();
       this.files += 1;
       this.bytes += digests.size;
@@ -150,7 +156,7 @@ class RowStorer {
     }
   }
 
-  async image(position: number, file: RowFile, line: number | null): Promise<boolean> {
+  async image(position: number, file: RowFile, listedLine: number | null): Promise<boolean> {
     const stored = await this.#put(file, imageKey(this.#place, position), 'image');
     if (stored === undefined) return false;
     const type = imageTypeOf(stored.head);
@@ -163,7 +169,7 @@ class RowStorer {
         {
           field: 'image',
           value: file.path,
-          ...(line === null ? {} : { line }),
+          ...(listedLine === null ? {} : { line: listedLine, path: this.#options.imageList }),
         },
       );
       return false;
@@ -223,9 +229,9 @@ export const storeFiles = async (
   row: SourceRow,
   place: DocumentPlace,
   listed: readonly ListedPage[],
-  signal?: AbortSignal,
+  options: StoreOptions,
 ): Promise<StoredFiles> => {
-  const storer = new RowStorer(objects, row, place, signal);
+  const storer = new RowStorer(objects, row, place, options);
   await storer.native();
   const pageIds: (string | null)[] = [];
   // A file of several pages is named once for each of its pages: it is one image.
@@ -241,6 +247,7 @@ export const storeFiles = async (
           field: 'image',
           value: page.pageId,
           line: page.line,
+          path: options.imageList,
         },
       );
     } else if (!taken.has(page.file.path)) {
@@ -251,7 +258,7 @@ export const storeFiles = async (
   if (listed.length === 0) {
     for (const [index, page] of row.pages.entries()) {
       pageIds[index] = page.pageId;
-      if (page.image !== null) await storer.image(index + 1, page.image, row.line);
+      if (page.image !== null) await storer.image(index + 1, page.image, null);
     }
   }
   await storer.annotations();

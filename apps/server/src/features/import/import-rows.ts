@@ -1,0 +1,268 @@
+/**
+ * The rows of an import, chunk by chunk: looked up in the stage, their files stored, then written in a transaction with the checkpoint.
+ *
+ * - While the database writes one chunk, the files of the next are stored. Memory is two chunks.
+ * - Files of a sequential source can be opened only while their row is at hand, so its rows are looked up in the stage ahead, and those
+ *   that are duplicates are not stored.
+ */
+import { CaseboundError, hasCode } from '@casebound/contract';
+import { chunkOptions, HandedOn, type HeldImport } from './held-import.ts';
+import { insertProblems, problem, type RowProblem } from './import-problem.ts';
+import type { RowSource, SourceRow } from './source-row.ts';
+import {
+  readImageDocuments,
+  readStaged,
+  readStagedPages,
+  readTaken,
+  type StagedImage,
+  type StagedRow,
+} from './store.ts';
+import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './write/import-chunk.ts';
+import { overlayChunk } from './write/overlay-chunk.ts';
+import { SharedRecords } from './write/shared-records.ts';
+import { type ListedPage, storeFiles, type StoredFiles } from './write/store-files.ts';
+
+/** Files that are read at once. */
+const filesAtOnce = 8;
+const defaultChunkRows = 1_000;
+const writeAttempts = 5;
+
+const emptyFiles: StoredFiles = {
+  variants: [],
+  pages: [],
+  digests: null,
+  mime: null,
+  hasAnnotations: false,
+  problems: [],
+  files: 0,
+  bytes: 0,
+};
+
+interface Prepared {
+  readonly rows: readonly ChunkRow[];
+  readonly first: number;
+  readonly last: number;
+}
+
+class RowImport {
+  readonly #held: HeldImport;
+  readonly #source: RowSource;
+  readonly #context: ChunkContext;
+  readonly #size: number;
+  #writing: Promise<void> = Promise.resolve();
+  #gathered: SourceRow[] = [];
+  readonly #storedNow = new Map<number, StoredFiles>();
+  #ahead = new Map<number, StagedRow>();
+  #aheadTo = 0;
+
+  constructor(held: HeldImport, source: RowSource) {
+    this.#held = held;
+    this.#source = source;
+    this.#size = held.parts.chunkRows ?? defaultChunkRows;
+    const { job, parts, caseId } = held;
+    this.#context = {
+      caseId,
+      actor: job.actor,
+      jobId: job.job_id,
+      batchId: job.batch_id,
+      batchName: job.batch_name,
+      importedAt: job.created_at.toISOString(),
+      model: parts.records.model,
+      objects: parts.objects,
+      fields: parts.fields,
+      shared: new SharedRecords(parts.records.model),
+    };
+  }
+
+  async run(): Promise<void> {
+    try {
+      for await (const row of this.#source.rows(this.#held.job.row_done)) {
+        this.#held.signal.throwIfAborted();
+        if (this.#source.sequential) await this.#storeNow(row);
+        await this.#gather(row);
+      }
+      for (let after = this.#held.job.row_done; ;) {
+        const documents = await this.#held.transaction(
+          async (tx) => readImageDocuments(tx, this.#held.job.job_id, after, this.#size),
+          { ...chunkOptions, readOnly: true },
+        );
+        for (const document of documents) await this.#gather(await this.#source.imageRow(document));
+        const last = documents.at(-1);
+        if (last === undefined) break;
+        after = last.row;
+      }
+      await this.#flush();
+    } finally {
+      await this.#writing;
+    }
+  }
+
+  async #gather(row: SourceRow): Promise<void> {
+    this.#gathered.push(row);
+    if (this.#gathered.length >= this.#size) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const rows = this.#gathered;
+    this.#gathered = [];
+    if (rows.length === 0) return;
+    const prepared = await this.#prepare(rows);
+    await this.#writing;
+    const isLast = this.#held.isSliceOver;
+    this.#writing = this.#write(prepared, isLast);
+    this.#writing.catch(() => undefined);
+    if (!isLast) return;
+    await this.#writing;
+    throw new HandedOn();
+  }
+
+  /** What the stage says of a row, read a chunk ahead. */
+  async #stagedAhead(row: number): Promise<StagedRow | undefined> {
+    if (row > this.#aheadTo) {
+      this.#aheadTo = row + this.#size;
+      this.#ahead = await this.#held.transaction(
+        async (tx) => readStaged(tx, this.#held.job.job_id, row, this.#aheadTo),
+        { ...chunkOptions, readOnly: true },
+      );
+    }
+    return this.#ahead.get(row);
+  }
+
+  async #storeNow(row: SourceRow): Promise<void> {
+    const staged = await this.#stagedAhead(row.row);
+    if (staged?.fate === 'pending') this.#storedNow.set(row.row, await this.#store(row, staged, []));
+  }
+
+  async #store(row: SourceRow, staged: StagedRow, listed: readonly ListedPage[]): Promise<StoredFiles> {
+    if (row.rejected) return emptyFiles;
+    const { caseId, job, parts, signal } = this.#held;
+    const place = {
+      caseId,
+      batchId: staged.match?.batchId ?? job.batch_id,
+      documentKey: staged.match?.documentKey ?? documentKeyOf(job.job_id, row.row),
+    };
+    return storeFiles(parts.objects, row, place, listed, { signal, imageList: this.#source.imageList });
+  }
+
+  /** Looks up what the stage says of the rows and stores the files of those that are imported. */
+  async #prepare(rows: readonly SourceRow[]): Promise<Prepared> {
+    const first = rows[0]?.row ?? 0;
+    const last = rows.at(-1)?.row ?? 0;
+    const jobId = this.#held.job.job_id;
+    const { staged, pages } = await this.#held.transaction(
+      async (tx) => {
+        const found = await readStaged(tx, jobId, first, last);
+        const keys = [...found.values()].flatMap((it) =>
+          it.fate === 'pending' && it.controlNumber !== null && this.#source.imageList !== null
+            ? [it.controlNumber]
+            : [],
+        );
+        return { staged: found, pages: keys.length === 0 ? [] : await readStagedPages(tx, jobId, keys) };
+      },
+      { ...chunkOptions, readOnly: true },
+    );
+    const byDocument = Map.groupBy(pages, (page) => page.docKey);
+    const prepared: ChunkRow[] = [];
+    const waiting = rows.toReversed();
+    const work = async (): Promise<void> => {
+      for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
+        const place = staged.get(row.row);
+        if (place === undefined)
+          throw new CaseboundError('internal', `The stage of the import lacks the row ${row.row}.`);
+        if (place.fate === 'pending' && !row.rejected)
+          prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
+      }
+    };
+    await Promise.all(Array.from({ length: filesAtOnce }, work));
+    return { rows: prepared.sort((a, b) => a.row.row - b.row.row), first, last };
+  }
+
+  async #prepareRow(row: SourceRow, staged: StagedRow, pages: readonly StagedImage[]): Promise<ChunkRow> {
+    const numbered = { ...row, controlNumber: staged.controlNumber };
+    const now = this.#storedNow.get(row.row);
+    this.#storedNow.delete(row.row);
+    if (now !== undefined) return { row: numbered, staged, stored: now };
+    const listed: ListedPage[] = [];
+    for (const { position, pageId, line, path } of pages) {
+      listed.push({ position, pageId, line, file: await this.#source.imageFile(path) });
+    }
+    return { row: numbered, staged, stored: await this.#store(row, staged, listed) };
+  }
+
+  async #write(prepared: Prepared, isLast: boolean): Promise<void> {
+    const { parts, caseId } = this.#held;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#writeOnce(prepared, isLast);
+        this.#context.shared.keep();
+        parts.onAudited?.(caseId);
+        parts.crashPoint('import.chunk.committed');
+        return;
+      } catch (error) {
+        if (!hasCode(error, 'conflict_retries_exhausted') || attempt === writeAttempts) throw error;
+      }
+    }
+  }
+
+  async #writeOnce({ rows, first, last }: Prepared, isLast: boolean): Promise<void> {
+    const held = this.#held;
+    const { parts, caseId, job } = held;
+    await held.transaction(async (tx) => {
+      const store = await parts.records.within(caseId, tx);
+      const { overlay, strict } = job.request;
+      let counts = { imported: 0, overlaid: 0, rejected: 0 };
+      let written = rows;
+      if (overlay === undefined) {
+        const taken = await readTaken(
+          tx,
+          rows.map((it) => it.row.controlNumber ?? ''),
+        );
+        written = rows.filter((it) => !taken.has(it.row.controlNumber ?? ''));
+        const clashes = rows.filter((it) => taken.has(it.row.controlNumber ?? '')).map(takenMeanwhile);
+        await insertProblems(tx, job.job_id, 'importing', clashes);
+        const { imported, rejected } = await importChunk(tx, store, this.#context, written, first);
+        counts = { imported, overlaid: 0, rejected: rejected + clashes.length };
+      } else {
+        const result = await overlayChunk(tx, store, this.#context, rows, { mode: overlay.mode, chunkStart: first });
+        counts = { imported: 0, ...result };
+      }
+      if (strict && counts.rejected > 0) {
+        throw new CaseboundError(
+          'validation_failed',
+          `${counts.rejected} rows of a chunk were rejected, and the import is strict.`,
+        );
+      }
+      await parts.objects.flush();
+      parts.crashPoint('import.chunk.written');
+      await held.advance(
+        tx,
+        ['importing'],
+        `row_done = $4, imported = imported + $5, overlaid = overlaid + $6, rejected = rejected + $7, files = files + $8, bytes = bytes + $9`,
+        [
+          last,
+          counts.imported,
+          counts.overlaid,
+          counts.rejected,
+          written.reduce((sum, it) => sum + it.stored.files, 0),
+          written.reduce((sum, it) => sum + it.stored.bytes, 0),
+        ],
+      );
+      await held.publishProgress(tx);
+      if (isLast) await held.handOn(tx);
+    });
+  }
+}
+
+const takenMeanwhile = ({ row }: ChunkRow): RowProblem =>
+  problem('error', 'control_number_exists', 'An exhibit of the case has this control number.', {
+    row: row.row,
+    line: row.line,
+    path: row.path,
+    field: 'controlNumber',
+    value: row.controlNumber,
+    rejected: true,
+  });
+
+/** Imports the rows that are left. Throws `HandedOn` when the slice is over first. */
+export const importRows = async (held: HeldImport, source: RowSource): Promise<void> =>
+  new RowImport(held, source).run();

@@ -1,0 +1,127 @@
+/**
+ * Puts the exhibits of an import into the search index of its case, from what stands there now.
+ *
+ * - In sets in the order of their ids, each with a checkpoint; a set that was interrupted is put again, which replaces it.
+ */
+import type { CaseId } from '@casebound/contract';
+import type { IndexDocument } from '../../../platform/search-index/Port.ts';
+import { buildIndexDocument, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
+import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
+
+const setSize = 500;
+/** Exhibits whose page texts are read at once. */
+const readAtOnce = 8;
+/** UTF-16 code units of text that one write takes. */
+const maxTextPerWrite = 16 * 1024 * 1024;
+
+interface Indexable {
+  readonly exhibitId: number;
+  readonly controlNumber: string;
+  readonly documentKey: string;
+  readonly batchId: number;
+}
+
+const readSet = async (held: HeldImport, after: number) =>
+  held.transaction(
+    async (tx) => {
+      const { rows } = await tx.query<{
+        exhibit_id: string;
+        control_number: string;
+        document_key: string;
+        batch_id: string;
+      }>(
+        `SELECT exhibit.document_id AS exhibit_id, exhibit.control_number, d.document_key, exhibit.batch_document_id AS batch_id
+         FROM exhibit JOIN source_document AS d ON d.document_id = exhibit.document_document_id
+         WHERE exhibit.document_id > $1 AND ${
+           held.job.request.overlay === undefined
+             ? 'exhibit.batch_document_id = $2'
+             : 'exhibit.document_id IN (SELECT exhibit_id FROM import_overlaid WHERE job_id = $2::uuid)'
+         } ORDER BY exhibit.document_id LIMIT $3`,
+        [after, held.job.request.overlay === undefined ? held.job.batch_id : held.job.job_id, setSize],
+      );
+      const exhibits = rows.map((row): Indexable => ({
+        exhibitId: Number(row.exhibit_id),
+        controlNumber: row.control_number,
+        documentKey: row.document_key,
+        batchId: Number(row.batch_id),
+      }));
+      const ids = exhibits.map((it) => it.exhibitId);
+      return { exhibits, core: await readCoreFields(tx, ids), pages: await readPages(tx, ids) };
+    },
+    { ...chunkOptions, readOnly: true },
+  );
+
+type ReadSet = Awaited<ReturnType<typeof readSet>>;
+
+const putSet = async (
+  { parts, caseId, job, signal }: HeldImport,
+  { exhibits, core, pages }: ReadSet,
+): Promise<void> => {
+  const custom = await readCustomFields(
+    parts.fields,
+    caseId,
+    job.actor,
+    exhibits.map((it) => it.exhibitId),
+    signal,
+  );
+  let waiting: IndexDocument[] = [];
+  let size = 0;
+  for (let at = 0; at < exhibits.length; at += readAtOnce) {
+    signal.throwIfAborted();
+    const built = await Promise.all(
+      exhibits.slice(at, at + readAtOnce).map(async (it) =>
+        buildIndexDocument(
+          parts.objects,
+          caseId,
+          // The batch as the record has it.
+          { ...it, batchId: it.batchId as never, pages: pages.get(it.exhibitId) ?? [] },
+          { ...core.get(it.exhibitId), ...custom.get(it.exhibitId) },
+          signal,
+        ),
+      ),
+    );
+    waiting.push(...built);
+    size += built.reduce((sum, it) => sum + it.pages.reduce((texts, page) => texts + page.text.length, 0), 0);
+    if (size < maxTextPerWrite) continue;
+    await parts.index.put(caseId, waiting);
+    waiting = [];
+    size = 0;
+  }
+  if (waiting.length > 0) await parts.index.put(caseId, waiting);
+};
+
+/** Indexes what is left. Throws `HandedOn` when the slice is over first. */
+export const indexExhibits = async (held: HeldImport): Promise<void> => {
+  for (let after = held.job.indexed_to; ;) {
+    const set = await readSet(held, after);
+    const last = set.exhibits.at(-1);
+    if (last === undefined) return;
+    await putSet(held, set);
+    after = last.exhibitId;
+    const isLast = held.isSliceOver;
+    await held.transaction(async (tx) => {
+      await held.advance(tx, ['processing'], 'indexed_to = $4', [last.exhibitId]);
+      await held.publishProgress(tx);
+      if (isLast) await held.handOn(tx);
+    });
+    if (isLast) throw new HandedOn();
+    held.parts.crashPoint('import.set.indexed');
+  }
+};
+
+/** Takes out of the index what an import put there. */
+export const removeFromIndex = async (held: HeldImport, caseId: CaseId): Promise<void> => {
+  if (held.job.request.overlay === undefined) {
+    await held.parts.index.removeBatch(caseId, held.job.batch_id);
+    return;
+  }
+  // What the overlay changed is as it was before.
+  held.became({ indexed_to: 0 });
+  for (let after = 0; ;) {
+    const set = await readSet(held, after);
+    const last = set.exhibits.at(-1);
+    if (last === undefined) return;
+    await putSet(held, set);
+    after = last.exhibitId;
+  }
+};
