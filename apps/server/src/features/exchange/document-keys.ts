@@ -34,6 +34,10 @@ export const producedPdfKey = (place: DocumentPlace): ObjectKey => objectKey(`${
 /** Annotations that stay annotations, as Instant JSON with the binaries of stickers. */
 export const layersKey = (place: DocumentPlace): ObjectKey => objectKey(`${below(place, 'layers')}/instant.json`);
 
+/** Where an import puts the annotations that it brought, for the document engine. */
+export const importedAnnotationsKey = (place: DocumentPlace): ObjectKey =>
+  objectKey(`${below(place, 'annotations')}/instant.json`);
+
 /** `position` is 1-based. */
 export const pageTextKey = (place: DocumentPlace, position: number): ObjectKey =>
   objectKey(`${below(place, 'txt')}/attachments/${position}/content.txt`);

@@ -372,3 +372,36 @@ test('a rollback keeps and lists what somebody changed, with its files', async (
   expect(await world.parts.objects.head(objectKey(rows[0]?.object_key ?? ''))).toBeDefined();
   expect(await world.parts.index.search(to, { text: 'words' }, { limit: 5 })).toHaveLength(1);
 }, 90_000);
+
+test('an exhibit whose imported annotations the engine does not have ends as failed, and nothing of it leaks', async () => {
+  const [from, to] = [await world.createCase('unread from'), await world.createCase('unread to')];
+  const filled = await fillCase(
+    world.parts,
+    from,
+    [{ controlNumber: 'U1', pages: [['the SECRET words']], native: Buffer.from('SECRET') }],
+    { engine: false },
+  );
+  const one = filled.get('U1');
+  const annotations = Buffer.from(
+    JSON.stringify(
+      formatInstantJson({ annotations: [redaction('r', [60, 85, 300, 20])], comments: [], attachments: new Map() }),
+    ),
+  );
+  await world.parts.objects.put(
+    objectKey(`case_${from}/processed-files/${one?.batchId}/annotations/${one?.documentKey}/instant.json`),
+    annotations,
+  );
+  const job = await world.run(
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      includeNatives: true,
+    }),
+  );
+  expect(job.state).toBe('FINISHED_WITH_ERRORS');
+  const { items } = await listItems(world.parts, job.jobId, { state: 'failed', limit: 10 });
+  expect(items).toMatchObject([{ stage: 'pre_uploader', code: 'annotations_unread' }]);
+  expect(await keyedText(to)).not.toContain('SECRET');
+  expect(await world.parts.index.search(to, { text: 'secret' }, { limit: 5 })).toEqual([]);
+}, 90_000);

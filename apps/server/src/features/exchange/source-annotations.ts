@@ -8,9 +8,14 @@ import { BatchId, DocumentId, ExhibitId, hasCode, type CaseId } from '@casebound
 import { kindOf, type InstantJson } from '@casebound/pdf';
 import type { Queryable } from '../../database/index.ts';
 import { formatDocumentId, type DocumentEngine, type EngineDocumentId } from '../../platform/document-engine/Port.ts';
+import type { ObjectStore } from '../../platform/object-store/Port.ts';
+import { importedAnnotationsKey } from './document-keys.ts';
 import type { LedgerExhibit } from './ledger.ts';
 
-type SourceExhibit = Pick<LedgerExhibit, 'sourceExhibitId' | 'sourceDocumentId' | 'sourceBatchId'>;
+type SourceExhibit = Pick<
+  LedgerExhibit,
+  'sourceExhibitId' | 'sourceDocumentId' | 'sourceDocumentKey' | 'sourceBatchId'
+>;
 
 export const sourceEngineId = (caseId: CaseId, exhibit: SourceExhibit): EngineDocumentId =>
   formatDocumentId({
@@ -43,9 +48,23 @@ export const readAnnotations = async (
   }
 };
 
-/** Whether the engine knows a redaction on the exhibit. */
+/**
+ * Whether an import brought annotations of the exhibit that are not in the engine: it has not come to them yet, or could not read them.
+ * Nobody knows then what they hide.
+ */
+export const hasUnreadAnnotations = async (
+  objects: ObjectStore,
+  caseId: CaseId,
+  exhibit: SourceExhibit,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const place = { caseId, batchId: exhibit.sourceBatchId, documentKey: exhibit.sourceDocumentKey };
+  return (await objects.head(importedAnnotationsKey(place), { signal })) !== undefined;
+};
+
+/** Whether something may lie under a redaction of the exhibit: the engine knows one, or cannot know. */
 export const hasRedaction = async (
-  engine: DocumentEngine,
+  { engine, objects }: { readonly engine: DocumentEngine; readonly objects: ObjectStore },
   caseId: CaseId,
   exhibit: SourceExhibit,
   signal: AbortSignal,
@@ -54,7 +73,7 @@ export const hasRedaction = async (
     const annotations = await engine.listAnnotations(sourceEngineId(caseId, exhibit), { signal });
     return annotations.some(({ value }) => kindOf(value) === 'redaction');
   } catch (error) {
-    if (hasCode(error, 'engine_document_not_found')) return false;
+    if (hasCode(error, 'engine_document_not_found')) return hasUnreadAnnotations(objects, caseId, exhibit, signal);
     throw error;
   }
 };
@@ -80,6 +99,7 @@ export const readAttached = async (tx: Queryable, exhibitIds: readonly number[])
     ancestor: string;
     document_id: string;
     document_document_id: string;
+    document_key: string;
     batch_document_id: string;
     is_marked: boolean;
   }>(
@@ -90,13 +110,15 @@ export const readAttached = async (tx: Queryable, exhibitIds: readonly number[])
        SELECT b.ancestor, e.document_id, e.document_document_id, e.batch_document_id, e.redacted, b.depth + 1
        FROM below b JOIN exhibit e ON e.parent_exhibit_document_id = b.document_id WHERE b.depth < 100
      )
-     SELECT ancestor, document_id, document_document_id, batch_document_id, coalesce(redacted, false) AS is_marked FROM below`,
+     SELECT b.ancestor, b.document_id, b.document_document_id, d.document_key, b.batch_document_id, coalesce(b.redacted, false) AS is_marked
+     FROM below b JOIN source_document d ON d.document_id = b.document_document_id`,
     [exhibitIds],
   );
   return rows.map((row) => ({
     ancestor: Number(row.ancestor),
     sourceExhibitId: Number(row.document_id),
     sourceDocumentId: Number(row.document_document_id),
+    sourceDocumentKey: row.document_key,
     sourceBatchId: Number(row.batch_document_id),
     isMarked: row.is_marked,
   }));
@@ -107,7 +129,7 @@ export const readAttached = async (tx: Queryable, exhibitIds: readonly number[])
  * in one of them.
  */
 export const holdRedacted = async (
-  engine: DocumentEngine,
+  parts: { readonly engine: DocumentEngine; readonly objects: ObjectStore },
   caseId: CaseId,
   attached: readonly Attached[],
   signal: AbortSignal,
@@ -115,7 +137,7 @@ export const holdRedacted = async (
   const found = new Set<number>();
   for (const one of attached) if (one.isMarked) found.add(one.ancestor);
   for (const one of attached) {
-    if (!found.has(one.ancestor) && (await hasRedaction(engine, caseId, one, signal))) found.add(one.ancestor);
+    if (!found.has(one.ancestor) && (await hasRedaction(parts, caseId, one, signal))) found.add(one.ancestor);
   }
   return found;
 };

@@ -120,7 +120,7 @@ export const createObjectCopy =
     /** What is redacted travels as anything else does when neither is so. */
     const asksForRedactions =
       annotations.redactionsAs === 'brand_in' || (includeNatives && nativesOfRedacted === 'withhold');
-    const holding = await holdRedacted(engine, job.sourceCaseId, attached, signal);
+    const holding = await holdRedacted({ engine, objects }, job.sourceCaseId, attached, signal);
     const arrived: Variant[] = [];
     let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
@@ -144,7 +144,8 @@ export const createObjectCopy =
       concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId, sourceExhibitId } = exhibit;
-        const isHidden = asksForRedactions && (await hasRedaction(engine, job.sourceCaseId, exhibit, signal));
+        const isHidden =
+          asksForRedactions && (await hasRedaction({ engine, objects }, job.sourceCaseId, exhibit, signal));
         const isRedacted = isHidden || marked.has(sourceExhibitId) || holding.has(sourceExhibitId);
         const { wanted, withheld } = wantedObjects(
           job,

@@ -6,7 +6,8 @@
  *    travels. An annotation of a kind that is not known does the same: nothing is dropped in silence.
  * 2. A document on which nothing is burned in keeps its bytes: they are copied within the store.
  * 3. Layers are written beside the PDF, with the binaries of stickers and the comments on them.
- * 4. The document is read from the engine of the source, where its annotations are, and else from the object that its record names.
+ * 4. An exhibit whose import brought annotations that the engine does not have ends as failed: nobody knows what they hide.
+ * 5. The document is read from the engine of the source, where its annotations are, and else from the object that its record names.
  */
 import { hasCode, type AnnotationRouting } from '@casebound/contract';
 import { formatInstantJson, kindOf, type AnnotationKind, type InstantJson, type Routing } from '@casebound/pdf';
@@ -15,7 +16,7 @@ import { readBytes } from '../../../platform/object-store/read-bytes.ts';
 import { layersKey, producedPdfKey, variantKey, type DocumentPlace } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
-import { readAnnotations, sourceEngineId } from '../source-annotations.ts';
+import { hasUnreadAnnotations, readAnnotations, sourceEngineId } from '../source-annotations.ts';
 import { addVariants, readVariants, type Variant } from '../variants.ts';
 import { withholdFromRedacted } from '../withhold-from-redacted.ts';
 import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
@@ -199,6 +200,14 @@ export const createPreUploader = ({
         const variant = (variants.get(exhibit.sourceDocumentId) ?? []).find(({ type }) => type === 'pdf');
         const place = { caseId: job.destinationCaseId, batchId: job.batchId, documentKey: exhibit.documentKey };
         const found = await readAnnotations(engine, job.sourceCaseId, exhibit, signal);
+        if (found === undefined && (await hasUnreadAnnotations(objects, job.sourceCaseId, exhibit, signal)))
+          return {
+            exhibitId,
+            state: 'failed',
+            code: 'annotations_unread',
+            reason:
+              'The import brought annotations that are not in the document engine; wait until it has ended or mend what it could not read, then retry.',
+          };
         let made: Made | undefined;
         try {
           made = await make(job, exhibit, place, variant, found, signal);

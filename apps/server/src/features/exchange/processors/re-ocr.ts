@@ -60,7 +60,10 @@ export const createReOcr =
     /** Whether the old text must not be seen, or is not wanted. */
     const isReplaced = async (exhibit: LedgerExhibit): Promise<boolean> => {
       if (request.reOcr || burned.has(exhibit.exhibitId)) return true;
-      return request.annotations.redactionsAs === 'brand_in' && hasRedaction(engine, job.sourceCaseId, exhibit, signal);
+      return (
+        request.annotations.redactionsAs === 'brand_in' &&
+        hasRedaction({ engine, objects }, job.sourceCaseId, exhibit, signal)
+      );
     };
 
     const recognise = async (exhibit: LedgerExhibit, key: string): Promise<readonly NewPageText[]> => {
