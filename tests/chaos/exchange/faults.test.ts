@@ -22,6 +22,8 @@ import {
   type TestExchange,
 } from '../../../apps/server/src/features/exchange/testing/open-test-exchange.ts';
 import { retryFailed } from '../../../apps/server/src/features/exchange/steer-exchange.ts';
+import { readManifest } from '../../../apps/server/src/features/exchange/verification/check-manifest.ts';
+import { ManifestLine } from '../../../apps/server/src/features/exchange/verification/manifest-format.ts';
 import { caseResource } from '../../../apps/server/src/features/records/index.ts';
 import { objectKey } from '../../../apps/server/src/platform/object-store/Port.ts';
 import {
@@ -311,7 +313,7 @@ describe('others change', () => {
     await putDocument(store, resource, id, { ...body, ...change });
   };
 
-  test('the destination meanwhile: their change stays, and no fault is made of it', async () => {
+  test('the destination meanwhile: their change stays, and the manifest names it', async () => {
     const it = await pair('changed', 4);
     const here = gate();
     hooks.beforePut = here.pass;
@@ -324,8 +326,18 @@ describe('others change', () => {
     const third = Number(rows[0]?.id);
     await world.parts.fields.update(it.to, testActor, { exhibitId: third, values: { Matter: 'theirs' } });
     here.open();
-    await world.settled(jobId);
-    expectWhole(await proofOf(world, jobId), 4);
+    // What verification finds is no longer what was brought: it says so, of the exhibits that were changed and of no other.
+    const ended = await world.settled(jobId);
+    expect(ended).toMatchObject({ state: 'FINISHED_WITH_ERRORS', failure: { code: 'verification_failed' } });
+    const { text } = await readManifest(world.parts, jobId, 0, new AbortController().signal);
+    const named = text.split('\n').flatMap((line) => {
+      const parsed = line === '' ? undefined : ManifestLine.parse(JSON.parse(line));
+      return parsed?.kind === 'item' && parsed.exceptions.length > 0 ? [parsed.source.controlNumber] : [];
+    });
+    expect(named).toEqual(['N2', 'N3']);
+    const proof = await proofOf(world, jobId);
+    expect(proof).toMatchObject({ differences: [], leftovers: [], signed: true });
+    expect(proof.shape).toMatchObject({ indexed: 4, engineDocuments: 4, rows: { exhibit: 4 } });
     expect((await world.parts.fields.read(it.to, testActor, [third])).get(third)?.values['Matter']).toBe('theirs');
     const kept = await world.parts.sessions.withCase(it.to, testActor, async (tx) =>
       tx.query(`SELECT control_number, privilege FROM exhibit WHERE privilege IS NOT NULL`),
@@ -419,7 +431,11 @@ test('the database dies and comes again while documents are worked on', async ()
       for (let kills = 0; kills < 2; kills += 1) {
         await sleep(100);
         process.kill(server.pid(), 'SIGKILL');
-        await sleep(2_500);
+        await sleep(500);
+        for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(200)) {
+          const found = await jobOf(own, job.jobId).catch(() => undefined);
+          if (found !== undefined) break;
+        }
       }
       for (const deadline = performance.now() + 90_000; performance.now() < deadline; await sleep(200)) {
         const found = await jobOf(own, job.jobId).catch(() => undefined);

@@ -1,8 +1,9 @@
 /** What a case and its installation hold, in counts that are equal for equal exchanges. */
 import path from 'node:path';
-import type { CaseId } from '@casebound/contract';
+import { BatchId, DocumentId, ExhibitId, type CaseId } from '@casebound/contract';
 import type { JoinedExchange } from '../../../apps/server/src/features/exchange/testing/open-test-exchange.ts';
 import { testActor } from '../../../apps/server/src/features/exchange/testing/open-test-exchange.ts';
+import { formatDocumentId } from '../../../apps/server/src/platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../apps/server/src/platform/object-store/Port.ts';
 
 export interface Shape {
@@ -37,8 +38,22 @@ const anonymous = (key: string): string =>
     .map((part) => (/\d/.test(part) ? `*${path.extname(part)}` : part))
     .join('/');
 
+/** What a process that died had begun to write into the engine is written down as loose, and goes a day later: now. */
+const sweepEngine = async ({ parts }: JoinedExchange, caseId: CaseId): Promise<void> => {
+  await parts.sessions.withCase(caseId, testActor, async (tx) =>
+    tx.query('UPDATE engine_loose_object SET delete_after = now()'),
+  );
+  const nobody = {
+    batchId: BatchId.parse(1),
+    documentId: DocumentId.parse(1),
+    exhibitId: ExhibitId.parse(999_999_999),
+  };
+  await parts.engine.deleteDocument(formatDocumentId({ caseId, ...nobody }));
+};
+
 export const readShape = async (world: JoinedExchange, caseId: CaseId): Promise<Shape> => {
   const { objects, index, engine } = world.parts;
+  await sweepEngine(world, caseId);
   const keys: Record<string, number> = {};
   for await (const page of objects.list(objectPrefix(`case_${caseId}/`)))
     for (const { key } of page) keys[anonymous(key)] = (keys[anonymous(key)] ?? 0) + 1;

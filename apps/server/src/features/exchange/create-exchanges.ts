@@ -21,6 +21,7 @@ import {
 import { clearLeases, listOpenJobs } from './job-store.ts';
 import { createDriver, orchestratorQueue, type Driver } from './orchestrator/advance-exchange.ts';
 import { createSteps, type StepDependencies } from './orchestrator/steps.ts';
+import { createPatientStore } from './patient-store.ts';
 import { createObjectCopy } from './processors/object-copy.ts';
 import { createPreUploader } from './processors/pre-uploader.ts';
 import { createJobReader, stageHandler, type Processor } from './processors/process-message.ts';
@@ -45,7 +46,8 @@ export interface Exchanges {
 /** Permanent queues have settings of their own, so that a changed configuration does not meet other ones. */
 const permanent = { handlerTimeoutMs: 900_000, maxReceiveCount: 1_000 };
 
-export const createExchanges = (dependencies: StepDependencies): Exchanges => {
+export const createExchanges = (given: StepDependencies): Exchanges => {
+  const dependencies = { ...given, objects: createPatientStore(given.objects, given.clock) };
   const { config, messaging, control } = dependencies;
   const driver = createDriver(dependencies, createSteps(dependencies));
   const readJob = createJobReader(dependencies);
