@@ -78,5 +78,5 @@ export interface Engine {
   configuration(options: CommonOptions): Promise<ConfigurationReport>;
   doctor(options: CommonOptions): Promise<readonly DoctorCheck[]>;
   /** Runs the tour on a server of its own, a line of `report` for each thing done, and leaves the server up. */
-  demo(options: CommonOptions, report: (line: string) => void): Promise<Demonstration>;
+  demo(options: CommonOptions, report: (line: string) => void, interrupted: AbortSignal): Promise<Demonstration>;
 }

@@ -36,8 +36,9 @@ const followImport = async (
   caseId: CaseId,
   jobId: ImportJob['jobId'],
   report: Report,
+  interrupted: AbortSignal,
 ): Promise<ImportJob> => {
-  for (let state = ''; ; await sleep(lookEveryMs)) {
+  for (let state = ''; ; await sleep(lookEveryMs, undefined, { signal: interrupted })) {
     const job = await client.getImport({ params: { caseId, jobId } });
     if (job.state !== state) report(`   ${job.state}${job.progress.total === null ? '' : ` (${job.progress.total})`}`);
     state = job.state;
@@ -45,8 +46,13 @@ const followImport = async (
   }
 };
 
-const followExchange = async (client: Client, jobId: Exchange['jobId'], report: Report): Promise<Exchange> => {
-  for (let state = ''; ; await sleep(lookEveryMs)) {
+const followExchange = async (
+  client: Client,
+  jobId: Exchange['jobId'],
+  report: Report,
+  interrupted: AbortSignal,
+): Promise<Exchange> => {
+  for (let state = ''; ; await sleep(lookEveryMs, undefined, { signal: interrupted })) {
     const it = await client.getExchange({ params: { jobId } });
     if (it.state !== state) report(`   ${it.state}`);
     state = it.state;
@@ -140,6 +146,7 @@ export const showExchange = async (
   dataFolder: string,
   [from, to]: readonly [CaseId, CaseId],
   report: Report,
+  interrupted: AbortSignal,
 ): Promise<DemoExchange> => {
   const folder = path.join(dataFolder, 'demo', `production-${from}`);
   report(
@@ -153,7 +160,7 @@ export const showExchange = async (
     params: { caseId: from },
     body: ImportRequest.parse({ path: folder, batch: 'Meridian volume 1' }),
   });
-  const imported = await followImport(client, from, created.jobId, report);
+  const imported = await followImport(client, from, created.jobId, report, interrupted);
   const { counts } = imported;
   report(
     `   ${counts.rows} rows = ${counts.imported} imported + ${counts.duplicates} duplicates + ${counts.rejected} rejected; ${counts.files} files stored`,
@@ -177,7 +184,7 @@ export const showExchange = async (
   );
   for (const warning of preview.warnings) report(`   dry run: ${warning.message} (${warning.exhibits} exhibits)`);
   const { jobId } = await client.createExchange({ body });
-  const exchange = await followExchange(client, jobId, report);
+  const exchange = await followExchange(client, jobId, report, interrupted);
   for (const [stage, progress] of Object.entries(exchange.byStage)) {
     report(`   ${stage.padEnd(12)} ${progress.done} done, ${progress.failed} failed, of ${progress.total ?? '?'}`);
   }

@@ -69,7 +69,11 @@ const showIsolation = async (
 };
 
 /** Starts a server, shows what it does, and leaves it running. */
-export const runDemo = async (options: SystemOptions, report: Report): Promise<Demonstration> => {
+export const runDemo = async (
+  options: SystemOptions,
+  report: Report,
+  interrupted: AbortSignal,
+): Promise<Demonstration> => {
   const startedAt = performance.now();
   report(`1. Start a server on ${options.effective.dataFolder}`);
   const { server, system } = await startServer(options);
@@ -95,6 +99,7 @@ export const runDemo = async (options: SystemOptions, report: Report): Promise<D
       options.effective.dataFolder,
       [cases[0].caseId, cases[1].caseId],
       report,
+      interrupted,
     );
     report('7. Ask whether all is well');
     const { ready, checks } = await client.healthReady();

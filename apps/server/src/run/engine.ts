@@ -127,11 +127,12 @@ export const createEngine = (surroundings: Surroundings): Engine => {
       const { runDoctor } = await import('./doctor.ts');
       return runDoctor(options, surroundings, version);
     },
-    demo: async (options, report) => {
+    demo: async (options, report, interrupted) => {
       const { runDemo } = await import('./demo.ts');
       return runDemo(
         await systemOptions(options, { role: 'all', schema: 'migrate', progress: report }, 'warn'),
         report,
+        interrupted,
       );
     },
   };

@@ -115,6 +115,7 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
     random,
     log,
     crashPoint,
+    stopped: stopped.signal,
   });
 
   const wake = (): void => {

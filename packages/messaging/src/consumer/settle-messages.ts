@@ -2,7 +2,8 @@
  * Carries verdicts to the transport, many at once: while one call is under way the next gathers.
  *
  * A transport that fails is asked again, with jitter, for as long as the lease stands. When it is lost the verdict is dropped:
- * the message is delivered again, and its effect is idempotent.
+ * the message is delivered again, and its effect is idempotent. So it is when the consumer has stopped: a process that ends does not wait
+ * for a transport that is gone.
  */
 import type { MessagingCrashPoint } from '../crash-points.ts';
 import type { Clock, Log, Queues, ReceivedMessage } from '../ports.ts';
@@ -34,8 +35,10 @@ export const createSettler = (parts: {
   readonly random: Random;
   readonly log: Log;
   readonly crashPoint: MessagingCrashPoint;
+  /** Aborts when the consumer has stopped. */
+  readonly stopped: AbortSignal;
 }): Settler => {
-  const { queues, holds, clock, random, log, crashPoint } = parts;
+  const { queues, holds, clock, random, log, crashPoint, stopped } = parts;
   const pending: Pending[] = [];
   let running = false;
 
@@ -114,10 +117,12 @@ export const createSettler = (parts: {
           errorCode: error instanceof Error ? error.name : 'unknown',
         });
         for (const item of open) {
-          if (holds(item.message)) pending.push(item);
+          if (holds(item.message) && !stopped.aborted) pending.push(item);
           else item.done(false);
         }
-        await clock.sleep(Math.max(20, fullJitter({ baseMs: 50, maxMs: 5000 }, failures, random)));
+        await clock
+          .sleep(Math.max(20, fullJitter({ baseMs: 50, maxMs: 5000 }, failures, random)), stopped)
+          .catch(() => undefined);
       }
     }
     running = false;

@@ -28,11 +28,15 @@ export const registerDemo: RegisterCommand = (program, context) => {
     runCommand(command, context, async ({ options, output }) => {
       const stays = command.opts<{ exit?: boolean }>().exit !== true;
       const lines: string[] = [];
-      const demonstration = await context.engine.demo(options, (line) => {
-        if (output.json) output.note(line);
-        else context.streams.stdout.write(`${line}\n`);
-        lines.push(line);
-      });
+      const demonstration = await context.engine.demo(
+        options,
+        (line) => {
+          if (output.json) output.note(line);
+          else context.streams.stdout.write(`${line}\n`);
+          lines.push(line);
+        },
+        context.interrupted,
+      );
       const { server, facts, jobId } = demonstration;
       const token =
         server.bootstrapToken === undefined
