@@ -33,6 +33,7 @@ import {
   reconcileCases,
   type CasesDependencies,
 } from './features/cases/index.ts';
+import { createAnnotationHandlers } from './features/annotations/index.ts';
 import { createAuditHandlers, createAuditSealer, type AuditSealer } from './features/audit/index.ts';
 import {
   createManifestKeys,
@@ -133,7 +134,7 @@ export interface System {
 
 /** Tables that parts of the product keep in every case beside its records, in the order in which they are made. */
 const caseMigrationFolders: readonly MigrationFolder[] = [
-  ...['fields', 'audit', 'import'].map((feature) => ({
+  ...['fields', 'audit', 'import', 'annotations'].map((feature) => ({
     set: feature,
     folder: path.join(import.meta.dirname, 'features', feature, 'case-migrations'),
   })),
@@ -479,6 +480,18 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ...createCaseHandlers(cases),
     ...createOperationsHandlers({ ...messaging, clock }),
     ...exchanges.handlers,
+    ...createAnnotationHandlers({
+      sessions: databases.cases,
+      records,
+      objects,
+      engine,
+      pdf,
+      index,
+      fields,
+      publish,
+      onAudited: audit.note,
+      crashPoint,
+    }),
     ...createFieldHandlers({
       sessions: databases.cases,
       records,

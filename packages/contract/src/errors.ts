@@ -756,6 +756,20 @@ export const errorTable = {
     'The annotation is a stamp and cannot be changed by hand.',
     'Stamps are made and removed by Bates numbering and confidentiality coding.',
   ),
+  too_many_annotations: entry(
+    413,
+    'permanent',
+    2,
+    'A document may not have as many annotations.',
+    'Delete what is not needed, or leave some of the annotations out.',
+  ),
+  exhibit_without_pdf: entry(
+    409,
+    'permanent',
+    4,
+    'The exhibit has no PDF.',
+    'Overlay a PDF or page images, or annotate another exhibit.',
+  ),
   engine_document_not_found: entry(
     404,
     'permanent',

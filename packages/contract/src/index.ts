@@ -15,6 +15,7 @@ export { isRequired, jsonSchemaOf } from './openapi/json-schema.ts';
 export type { JsonSchema } from './openapi/json-schema.ts';
 export * from './operation.ts';
 export * from './operations/accounts.ts';
+export * from './operations/annotations.ts';
 export * from './operations/audit.ts';
 export * from './operations/cases.ts';
 export * from './operations/exchange.ts';

@@ -90,6 +90,8 @@ export interface Operation {
   readonly body?: z.ZodType;
   /** Takes the header `Idempotency-Key`: 1 to 200 printable ASCII characters. */
   readonly idempotencyKey?: true;
+  /** Bytes that a body may have, where that is more than `http.bodyLimitBytes`. */
+  readonly bodyLimitBytes?: number;
   readonly success: Success;
   /** Codes that this operation answers beyond those that every operation can (`sharedErrorCodes`). */
   readonly errors: readonly ErrorCode[];

@@ -1,6 +1,7 @@
 /** All operations. A new part adds its own map here, and nothing else has to know. */
 import type { HandlersOf, OperationMap } from './operation.ts';
 import { accountOperations } from './operations/accounts.ts';
+import { annotationOperations } from './operations/annotations.ts';
 import { auditOperations } from './operations/audit.ts';
 import { caseOperations } from './operations/cases.ts';
 import { exchangeProofOperations } from './operations/exchange-proof.ts';
@@ -14,6 +15,7 @@ export const operations = {
   ...systemOperations,
   ...caseOperations,
   ...accountOperations,
+  ...annotationOperations,
   ...exchangeProofOperations,
   ...importOperations,
   ...fieldOperations,

@@ -236,6 +236,7 @@ export const createHttpServer = async <const M extends OperationMap>(
     const handler = handlers[name] as unknown as OperationHandler<Operation>;
     app.route({
       method: operation.method,
+      bodyLimit: Math.max(config.bodyLimitBytes, operation.bodyLimitBytes ?? 0),
       url: operation.path.replaceAll(/\{([^}]*)\}/g, ':$1'),
       config: {
         casebound: {

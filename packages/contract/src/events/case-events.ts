@@ -6,8 +6,8 @@ export const caseEvents = {
   EXHIBITS_CHANGED: caseEvent({
     version: 1,
     sentence:
-      'Fields, labels, folders or codes of the exhibits that the envelope names were changed; at most 1,000 an event.',
-    producer: 'fields, exhibits',
+      'Fields, labels, folders, codes or annotations of the exhibits that the envelope names were changed; at most 1,000 an event.',
+    producer: 'fields, exhibits, annotations',
     consumers: ['search'],
     detail: z.object({
       fields: z

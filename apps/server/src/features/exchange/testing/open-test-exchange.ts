@@ -185,6 +185,7 @@ const assemble = async (
     caseMigrations: await readMigrations([
       { set: 'fields', folder: featureFolder('fields') },
       { set: 'audit', folder: featureFolder('audit') },
+      { set: 'annotations', folder: featureFolder('annotations') },
       { set: 'document-engine', folder: fileURLToPath(builtinEngineMigrations) },
       exchangeCaseMigrations,
     ]),

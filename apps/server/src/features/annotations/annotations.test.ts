@@ -1,0 +1,299 @@
+/** Annotations of an exhibit: on the built-in engine, with the audit, the mark and the events that follow. */
+import { CaseboundError, CaseId, ExhibitId, type ExhibitAnnotation } from '@casebound/contract';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readMany } from '@casebound/records';
+import {
+  comment,
+  highlight,
+  note,
+  redaction,
+  samplePng,
+  stamp,
+  sticker,
+} from '../../platform/document-engine/testing/sample-annotations.ts';
+import { BatchId, DocumentId } from '@casebound/contract';
+import { formatDocumentId } from '../../platform/document-engine/Port.ts';
+import { readHistory } from '../audit/read-history.ts';
+import { fillCase, type FilledExhibit } from '../exchange/testing/fill-case.ts';
+import { openTestExchange, testActor, type TestExchange } from '../exchange/testing/open-test-exchange.ts';
+import { caseResource } from '../records/index.ts';
+import {
+  changeAnnotation,
+  createAnnotations,
+  deleteAnnotation,
+  getAnnotation,
+  listAnnotations,
+} from './annotations.ts';
+import type { AnnotationDependencies } from './dependencies.ts';
+import type { ExhibitCall } from './exhibit-document.ts';
+import { annotationParts, reviewer } from './testing/open-test-annotations.ts';
+
+let world: TestExchange;
+let parts: AnnotationDependencies;
+let caseId: CaseId;
+let count = 0;
+beforeAll(async () => {
+  world = await openTestExchange({ still: true });
+  parts = annotationParts(world);
+  caseId = await world.createCase('annotated');
+});
+afterAll(async () => world[Symbol.asyncDispose]());
+
+const signal = new AbortController().signal;
+
+interface Subject {
+  readonly call: ExhibitCall;
+  readonly exhibit: FilledExhibit;
+  readonly controlNumber: string;
+  readonly engineId: ReturnType<typeof formatDocumentId>;
+}
+
+/** An exhibit that the engine has not seen yet. */
+const makeExhibit = async (spec: Partial<Parameters<typeof fillCase>[2][number]> = {}): Promise<Subject> => {
+  count += 1;
+  const controlNumber = `N${count}`;
+  const filled = await fillCase(
+    world.parts,
+    caseId,
+    [{ controlNumber, pages: [['Pay the SECRET amount today'], ['Second page']], ...spec }],
+    { engine: false, batch: `Batch ${count}` },
+  );
+  const exhibit = filled.get(controlNumber);
+  if (exhibit === undefined) throw new Error('no exhibit');
+  return {
+    exhibit,
+    controlNumber,
+    call: { caseId, exhibitId: exhibit.exhibitId, actor: reviewer, requestId: `request-${count}`, signal },
+    engineId: formatDocumentId({
+      caseId,
+      batchId: BatchId.parse(exhibit.batchId),
+      documentId: DocumentId.parse(exhibit.documentId),
+      exhibitId: ExhibitId.parse(exhibit.exhibitId),
+    }),
+  };
+};
+
+const codeOf = async (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'succeeded',
+    (error: unknown) => (error instanceof CaseboundError ? error.code : String(error)),
+  );
+
+const bodyOf = async (exhibitId: number): Promise<Record<string, unknown>> =>
+  world.parts.sessions.withCase(caseId, testActor, async (tx) => {
+    const store = await world.parts.records.within(caseId, tx);
+    const found = await readMany(store, tx, caseResource(world.parts.records.model, 'exhibits'), [exhibitId]);
+    return JSON.parse(found.get(exhibitId)?.body ?? '{}');
+  });
+
+const auditOf = async (exhibitId: number) =>
+  world.parts.sessions.withCase(
+    caseId,
+    testActor,
+    async (tx) => (await readHistory(tx, exhibitId, { after: 0, limit: 100 })).entries,
+    { readOnly: true },
+  );
+
+const eventsOf = async (exhibitId: number): Promise<{ fields: string[] }[]> => {
+  const [place] = await world.parts.caseDatabases.list();
+  if (place === undefined) throw new Error('no database');
+  return world.parts.owner(place.server, place.databaseName).transaction({ readOnly: true }, async (tx) => {
+    const { rows } = await tx.query<{ body: string }>('SELECT body::text FROM messaging.outbox');
+    return rows
+      .map((row) => JSON.parse(row.body))
+      .filter((event) => event.eventType === 'EXHIBITS_CHANGED' && event.exhibitIds.includes(exhibitId))
+      .map((event) => event.eventDetail);
+  });
+};
+
+const only = (list: readonly ExhibitAnnotation[]): ExhibitAnnotation => {
+  expect(list).toHaveLength(1);
+  return list[0]!;
+};
+
+const secret: [number, number, number, number] = [86, 88, 70, 18];
+
+describe('a document that the engine has not seen', () => {
+  test('is made from the PDF, once, however many ask first', async () => {
+    const { call, engineId } = await makeExhibit();
+    expect(await world.parts.engine.findDocument(engineId)).toBeUndefined();
+    const lists = await Promise.all(Array.from({ length: 8 }, async () => listAnnotations(parts, call, undefined)));
+    expect(lists).toEqual(Array.from({ length: 8 }, () => []));
+    expect(await world.parts.engine.findDocument(engineId)).toMatchObject({ pageCount: 2 });
+  });
+
+  test('cannot be made without a PDF, in a case that has no such exhibit, in no case', async () => {
+    const { call } = await makeExhibit({ withoutPdf: true });
+    expect(await codeOf(listAnnotations(parts, call, undefined))).toBe('exhibit_without_pdf');
+    expect(await codeOf(createAnnotations(parts, call, [note('n')]))).toBe('exhibit_without_pdf');
+    expect(await codeOf(listAnnotations(parts, { ...call, exhibitId: 999_999 }, undefined))).toBe('exhibit_not_found');
+    expect(await codeOf(listAnnotations(parts, { ...call, caseId: CaseId.parse(999) }, undefined))).toBe(
+      'case_not_found',
+    );
+  });
+});
+
+describe('annotations', () => {
+  test('are added, listed, changed and deleted, and each is stated', async () => {
+    const { call, exhibit, controlNumber } = await makeExhibit();
+    const [made] = await createAnnotations(parts, call, [highlight('h'), note('n', 'call the <b>bank</b>', 1)]);
+    expect(made).toMatchObject({
+      kind: 'highlight',
+      isReadOnly: false,
+      createdBy: reviewer.kind === 'account' ? reviewer.accountId : '',
+    });
+    expect((await listAnnotations(parts, call, undefined)).map((one) => one.annotation['id'])).toEqual(['h', 'n']);
+    expect((await listAnnotations(parts, call, 1)).map((one) => one.annotation['id'])).toEqual(['n']);
+    const before = await getAnnotation(parts, call, 'n');
+    const changed = await changeAnnotation(parts, call, 'n', {
+      version: before.version,
+      annotation: { ...note('n', 'called', 1) },
+    });
+    expect(changed.version).not.toBe(before.version);
+    await deleteAnnotation(parts, call, 'n', changed.version);
+    expect((await listAnnotations(parts, call, undefined)).map((one) => one.annotation['id'])).toEqual(['h']);
+    const audit = await auditOf(exhibit.exhibitId);
+    expect(audit).toMatchObject([
+      {
+        actor: reviewer.kind === 'account' ? reviewer.accountId : '',
+        requestId: call.requestId,
+        resource: 'exhibits',
+        recordKey: controlNumber,
+        changes: {
+          'annotation h': [null, { kind: 'highlight', page: 1, version: made?.version }],
+          'annotation n': [null, { kind: 'note', page: 2, version: before.version }],
+        },
+      },
+      {
+        changes: {
+          'annotation n': [
+            { kind: 'note', page: 2, version: before.version },
+            { kind: 'note', page: 2, version: changed.version },
+          ],
+        },
+      },
+      { changes: { 'annotation n': [{ kind: 'note', page: 2, version: changed.version }, null] } },
+    ]);
+    expect(JSON.stringify(audit)).not.toContain('bank');
+    expect(await eventsOf(exhibit.exhibitId)).toEqual([
+      { fields: ['annotations'] },
+      { fields: ['annotations'] },
+      { fields: ['annotations'] },
+    ]);
+    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
+  });
+
+  test('get an id when they have none; a repeat changes nothing and is not stated', async () => {
+    const { call, exhibit } = await makeExhibit();
+    const { id: _id, ...nameless } = { ...note('x') };
+    const made = only(await createAnnotations(parts, call, [nameless]));
+    expect(made.annotation['id']).toMatch(/^[0-9a-f-]{36}$/);
+    const again = only(await createAnnotations(parts, call, [made.annotation]));
+    expect(again.version).toBe(made.version);
+    expect(await auditOf(exhibit.exhibitId)).toHaveLength(1);
+    expect(await codeOf(createAnnotations(parts, call, [{ ...made.annotation, icon: 'help' }]))).toBe(
+      'annotation_exists',
+    );
+    expect(await auditOf(exhibit.exhibitId)).toHaveLength(1);
+  });
+
+  test('of two changes of one version exactly one wins, and the other one is shown what is there', async () => {
+    const { call } = await makeExhibit();
+    const { version } = only(await createAnnotations(parts, call, [note('n', 'first')]));
+    const outcomes = await Promise.allSettled(
+      ['left', 'right', 'third'].map(async (text) =>
+        changeAnnotation(parts, call, 'n', { version, annotation: { ...note('n', text) } }),
+      ),
+    );
+    const won = outcomes.filter((one) => one.status === 'fulfilled');
+    const lost = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+    expect(won).toHaveLength(1);
+    const now = await getAnnotation(parts, call, 'n');
+    expect(won[0]?.value).toEqual(now);
+    for (const error of lost) {
+      expect(error).toMatchObject({ code: 'annotation_conflict', status: 409 });
+      expect(error.errors[0]).toMatchObject({ path: '$.version' });
+      expect(JSON.parse(error.errors[0].message.replace(/^now /, ''))).toEqual(now);
+    }
+    expect(await codeOf(deleteAnnotation(parts, call, 'n', version))).toBe('annotation_conflict');
+    expect(await codeOf(deleteAnnotation(parts, call, 'gone', version))).toBe('annotation_not_found');
+  });
+});
+
+describe('the mark as redacted', () => {
+  test('comes with the first redaction, goes with the last, and the record moves on', async () => {
+    const { call, exhibit } = await makeExhibit();
+    const etag = async () => (await bodyOf(exhibit.exhibitId))['_etag'];
+    const before = await etag();
+    const [one, two] = await createAnnotations(parts, call, [
+      redaction('r1', secret),
+      redaction('r2', [10, 10, 5, 5], 1),
+    ]);
+    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+    expect(await etag()).not.toBe(before);
+    await deleteAnnotation(parts, call, 'r1', one!.version);
+    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+    await deleteAnnotation(parts, call, 'r2', two!.version);
+    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
+    expect((await auditOf(exhibit.exhibitId)).map(({ changes }) => changes['exhibit.redacted'])).toEqual([
+      [null, true],
+      undefined,
+      [true, null],
+    ]);
+    expect(await eventsOf(exhibit.exhibitId)).toEqual([
+      { fields: ['annotations', 'redacted'] },
+      { fields: ['annotations'] },
+      { fields: ['annotations', 'redacted'] },
+    ]);
+  });
+
+  test('that came with the exhibit stays', async () => {
+    const { call, exhibit } = await makeExhibit({ redacted: true });
+    const { version } = only(await createAnnotations(parts, call, [redaction('r', secret)]));
+    await deleteAnnotation(parts, call, 'r', version);
+    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+  });
+
+  test('tells the truth whatever happens at once', async () => {
+    const { call, exhibit, engineId } = await makeExhibit();
+    for (let round = 0; round < 5; round += 1) {
+      const [old] = await createAnnotations(parts, call, [redaction(`old${round}`, secret)]);
+      await Promise.all([
+        deleteAnnotation(parts, call, `old${round}`, old!.version),
+        createAnnotations(parts, call, [redaction(`new${round}`, secret)]),
+      ]);
+      expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+      const left = await world.parts.engine.listAnnotations(engineId);
+      await Promise.all(left.map(async ({ value, version }) => deleteAnnotation(parts, call, value.id, version)));
+      expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
+    }
+  });
+});
+
+describe('stamps', () => {
+  test('are listed and cannot be made, changed, deleted, or slipped in', async () => {
+    const { call, engineId } = await makeExhibit();
+    await listAnnotations(parts, call, undefined);
+    for (const type of ['bates_stamp', 'confidentiality_stamp'] as const) {
+      await world.parts.engine.createAnnotations(engineId, [stamp(type, 'ACME0001', type)]);
+      const found = await getAnnotation(parts, call, type);
+      expect(found).toMatchObject({ kind: type, isReadOnly: true });
+      const { version } = found;
+      expect(await codeOf(createAnnotations(parts, call, [stamp(`${type}2`, 'X', type)]))).toBe('annotation_read_only');
+      expect(
+        await codeOf(changeAnnotation(parts, call, type, { version, annotation: { ...stamp(type, 'Y', type) } })),
+      ).toBe('annotation_read_only');
+      const plain = { ...stamp(type, 'ACME0001', type), customData: {} };
+      expect(await codeOf(changeAnnotation(parts, call, type, { version, annotation: plain }))).toBe(
+        'annotation_read_only',
+      );
+      expect(await codeOf(deleteAnnotation(parts, call, type, version))).toBe('annotation_read_only');
+    }
+    const text = { ...stamp('t', 'free'), customData: {} };
+    const { version, kind } = only(await createAnnotations(parts, call, [text]));
+    expect(kind).toBe('text');
+    expect(await codeOf(changeAnnotation(parts, call, 't', { version, annotation: { ...stamp('t', 'free') } }))).toBe(
+      'annotation_read_only',
+    );
+  });
+});

@@ -1,0 +1,164 @@
+/** The SQL of this feature: the exhibit with its PDF, intents, and what decides about the mark. */
+import { BatchId, CaseboundError, type CaseId, DocumentId, ExhibitId } from '@casebound/contract';
+import type { Queryable } from '../../database/index.ts';
+import { type EngineDocumentId, formatDocumentId } from '../../platform/document-engine/Port.ts';
+import { Entry } from './intent.ts';
+
+export interface AnnotatedExhibit {
+  readonly caseId: CaseId;
+  readonly exhibitId: number;
+  readonly controlNumber: string;
+  readonly documentId: number;
+  readonly documentKey: string;
+  readonly batchId: number;
+  readonly engineId: EngineDocumentId;
+  /** Undefined when the exhibit has none. */
+  readonly pdf: { readonly key: string; readonly size: number; readonly sha256: string } | undefined;
+  /** Whether somebody's change of it is still to be settled. */
+  readonly hasIntents: boolean;
+}
+
+/** Errors: `exhibit_not_found`. */
+export const findExhibit = async (tx: Queryable, caseId: CaseId, exhibitId: number): Promise<AnnotatedExhibit> => {
+  const { rows } = await tx.query<{
+    control_number: string;
+    document_id: string;
+    document_key: string;
+    batch_id: string;
+    object_key: string | null;
+    size: string;
+    sha256: string;
+    has_intents: boolean;
+  }>(
+    `SELECT e.control_number, e.document_document_id AS document_id, d.document_key, coalesce(e.batch_document_id, 0) AS batch_id,
+            v.object_key, v.size, v.sha256,
+            EXISTS (SELECT FROM annotation_intent i WHERE i.exhibit_id = e.document_id) AS has_intents
+     FROM exhibit e JOIN source_document d ON d.document_id = e.document_document_id
+     LEFT JOIN source_document__variants v ON v.root_document_id = d.document_id AND v.type = 'pdf'
+     WHERE e.document_id = $1 ORDER BY v.position LIMIT 1`,
+    [exhibitId],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new CaseboundError('exhibit_not_found', `There is no exhibit ${exhibitId} in the case.`);
+  return {
+    caseId,
+    exhibitId,
+    controlNumber: row.control_number,
+    documentId: Number(row.document_id),
+    documentKey: row.document_key,
+    batchId: Number(row.batch_id),
+    engineId: formatDocumentId({
+      caseId,
+      batchId: BatchId.parse(Number(row.batch_id)),
+      documentId: DocumentId.parse(Number(row.document_id)),
+      exhibitId: ExhibitId.parse(exhibitId),
+    }),
+    pdf: row.object_key === null ? undefined : { key: row.object_key, size: Number(row.size), sha256: row.sha256 },
+    hasIntents: row.has_intents,
+  };
+};
+
+export interface Intent {
+  readonly intentId: string;
+  readonly exhibitId: number;
+  readonly actor: string;
+  readonly requestId: string | null;
+  readonly redactions: boolean;
+  readonly entries: readonly Entry[];
+  /** The comment that is being changed, by nothing else meanwhile. */
+  readonly commentId: string | undefined;
+  /** Its new form, where the change has several steps. */
+  readonly comment: unknown;
+  readonly ageSeconds: number;
+}
+
+/** Writes an intent. Errors: `annotation_conflict` when the comment that it changes is being changed by another one. */
+export const insertIntent = async (
+  tx: Queryable,
+  intent: Omit<Intent, 'ageSeconds'>,
+  hadRedaction: boolean,
+): Promise<void> => {
+  const { rowCount } = await tx.query(
+    `INSERT INTO annotation_intent (intent_id, exhibit_id, actor, request_id, redactions, entries, comment_id, comment)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (exhibit_id, comment_id) DO NOTHING`,
+    [
+      intent.intentId,
+      intent.exhibitId,
+      intent.actor,
+      intent.requestId,
+      intent.redactions,
+      JSON.stringify(intent.entries),
+      intent.commentId ?? null,
+      intent.comment === undefined ? null : JSON.stringify(intent.comment),
+    ],
+  );
+  if (rowCount === 0)
+    throw new CaseboundError('annotation_conflict', 'The comment is being changed by somebody else right now.');
+  if (!intent.redactions) return;
+  // An exhibit that is marked and has no redaction annotation was marked by something else.
+  await tx.query(
+    `INSERT INTO annotation_mark (exhibit_id, keeps_mark)
+     SELECT document_id, coalesce(redacted, false) AND NOT $2 FROM exhibit WHERE document_id = $1 ON CONFLICT DO NOTHING`,
+    [intent.exhibitId, hadRedaction],
+  );
+};
+
+export const listIntents = async (tx: Queryable, exhibitId: number): Promise<readonly Intent[]> => {
+  const { rows } = await tx.query<{
+    intent_id: string;
+    actor: string;
+    request_id: string | null;
+    redactions: boolean;
+    entries: unknown;
+    comment_id: string | null;
+    comment: unknown;
+    age: number;
+  }>(
+    `SELECT intent_id, actor, request_id, redactions, entries, comment_id, comment,
+            extract(epoch FROM clock_timestamp() - planned_at)::float8 AS age
+     FROM annotation_intent WHERE exhibit_id = $1 ORDER BY planned_at, intent_id`,
+    [exhibitId],
+  );
+  return rows.map((row) => ({
+    intentId: row.intent_id,
+    exhibitId,
+    actor: row.actor,
+    requestId: row.request_id,
+    redactions: row.redactions,
+    entries: Entry.array().parse(row.entries),
+    commentId: row.comment_id ?? undefined,
+    comment: row.comment ?? undefined,
+    ageSeconds: row.age,
+  }));
+};
+
+/** False when it was settled already. */
+export const deleteIntent = async (tx: Queryable, intentId: string): Promise<boolean> => {
+  const { rowCount } = await tx.query('DELETE FROM annotation_intent WHERE intent_id = $1', [intentId]);
+  return rowCount === 1;
+};
+
+export interface Mark {
+  readonly revision: string;
+  readonly keepsMark: boolean;
+}
+
+export const readMark = async (
+  tx: Queryable,
+  exhibitId: number,
+  lock: 'none' | 'update' = 'none',
+): Promise<Mark | undefined> => {
+  const { rows } = await tx.query<{ revision: string; keeps_mark: boolean }>(
+    `SELECT revision, keeps_mark FROM annotation_mark WHERE exhibit_id = $1 ${lock === 'update' ? 'FOR UPDATE' : ''}`,
+    [exhibitId],
+  );
+  const [row] = rows;
+  return row === undefined ? undefined : { revision: row.revision, keepsMark: row.keeps_mark };
+};
+
+export const advanceMark = async (tx: Queryable, exhibitId: number, keepsMark: boolean): Promise<void> => {
+  await tx.query('UPDATE annotation_mark SET revision = revision + 1, keeps_mark = $2 WHERE exhibit_id = $1', [
+    exhibitId,
+    keepsMark,
+  ]);
+};
