@@ -23,4 +23,3 @@ export const importConfigSchema = z
     chunkRows: z.int().min(10).max(5_000).default(1_000).describe('Rows that are committed together'),
   })
   .prefault({});
-export type ImportConfig = z.output<typeof importConfigSchema>;

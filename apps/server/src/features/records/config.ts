@@ -9,4 +9,3 @@ export const recordsConfigSchema = z
       .describe('API schema files of extension projects that add object types and fields to every case'),
   })
   .prefault({});
-export type RecordsConfig = z.output<typeof recordsConfigSchema>;

@@ -8,7 +8,6 @@ import type { CopyComparison, CopyDifference } from '@casebound/records';
 import { objectKey, type ObjectKey } from '../../../platform/object-store/Port.ts';
 import type { ExchangeJob } from '../job-store.ts';
 import { routingOf } from '../processors/pre-uploader.ts';
-import { stagesOf } from '../stages.ts';
 import { readVariants } from '../variants.ts';
 import { type Exception, type ItemLine, ManifestWriter, type SummaryLine, canonicalHash } from './manifest-format.ts';
 import { type FoundFacts, readFacts, type VerificationParts } from './read-facts.ts';
@@ -303,6 +302,3 @@ export const writeManifest = async (
   await parts.objects.flush();
   return { key, counts: tally.counts };
 };
-
-/** Stages that the manifest of a job speaks of, for the report. */
-export const stagesOfJob = (job: Pick<ExchangeJob, 'request'>): readonly string[] => stagesOf(job.request);
