@@ -110,7 +110,8 @@ export const createConsumer = (options: ConsumerOptions): Consumer => {
   });
   const settler = createSettler({
     queues,
-    holds: (message) => heldMessages.holds(message),
+    // Once stopped, what could not be settled is left to its lease: the transport may be closed by now.
+    holds: (message) => !stopped.signal.aborted && heldMessages.holds(message),
     clock,
     random,
     log,

@@ -4,16 +4,7 @@
  * - `changeJob` names the fencing token under which its author took the job; when another process has taken it since, nothing
  *   changes and `lease_lost` is thrown.
  */
-import {
-  Actor,
-  BatchId,
-  CaseboundError,
-  CaseId,
-  ExchangeRequest,
-  ExchangeState,
-  JobId,
-  type ExchangeStage,
-} from '@casebound/contract';
+import { Actor, BatchId, CaseboundError, CaseId, ExchangeRequest, ExchangeState, JobId } from '@casebound/contract';
 import { z } from 'zod';
 import type { Queryable } from '../../database/index.ts';
 
@@ -107,7 +98,7 @@ const Row = z
 export type ExchangeJob = z.output<typeof Row>;
 
 /** Of a finished step a job has ended in; nothing drives it any more. */
-export const endStates = ['FINISHED', 'FINISHED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'ROLLED_BACK'] as const;
+const endStates = ['FINISHED', 'FINISHED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'ROLLED_BACK'] as const;
 export const hasEnded = (state: ExchangeState): boolean => endStates.some((end) => end === state);
 
 const columns = `job_id, idempotency_key, request_hash, source_case_id, destination_case_id, batch_id, state, ends_as, cancel_requested, round, attempt,
@@ -303,5 +294,3 @@ export const reopenJob = async (
   );
   return read(rows)[0];
 };
-
-export type StageName = ExchangeStage;

@@ -27,8 +27,7 @@ const canonical = (value: unknown): string =>
       : member,
   );
 
-export const hashRequest = (request: ExchangeRequest): string =>
-  createHash('sha256').update(canonical(request)).digest('hex');
+const hashRequest = (request: ExchangeRequest): string => createHash('sha256').update(canonical(request)).digest('hex');
 
 /** UUIDv7 (RFC 9562, section 5.7), so that newer jobs sort after older ones. */
 const newJobId = (now: Date): JobId => {
