@@ -43,8 +43,10 @@ import {
   exchangeControlMigrations,
   type Exchanges,
 } from './features/exchange/index.ts';
+import { createExhibitHandlers } from './features/exhibits/index.ts';
 import {
   createCaseFollower,
+  createExhibitsChanged,
   createFieldHandlers,
   createFields,
   type Fields,
@@ -503,6 +505,15 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
       sweepGraceMs: FIELD_SWEEP_GRACE_MS,
     }),
     ...createAuditHandlers({ sessions: databases.cases, control: databases.control }),
+    ...createExhibitHandlers({
+      sessions: databases.cases,
+      records,
+      fields,
+      objects,
+      engine,
+      changed: createExhibitsChanged(publish, 'exhibits'),
+      onAudited: audit.note,
+    }),
     ...createImportHandlers({
       ...importing,
       clock,

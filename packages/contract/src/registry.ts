@@ -5,6 +5,7 @@ import { annotationOperations } from './operations/annotations.ts';
 import { auditOperations } from './operations/audit.ts';
 import { caseOperations } from './operations/cases.ts';
 import { exchangeProofOperations } from './operations/exchange-proof.ts';
+import { exhibitOperations } from './operations/exhibits.ts';
 import { fieldOperations } from './operations/fields.ts';
 import { importOperations } from './operations/imports.ts';
 import { exchangeOperations } from './operations/exchange.ts';
@@ -20,6 +21,7 @@ export const operations = {
   ...importOperations,
   ...fieldOperations,
   ...auditOperations,
+  ...exhibitOperations,
   ...messagingOperations,
   ...exchangeOperations,
 } as const satisfies OperationMap;

@@ -17,17 +17,16 @@ const maxNameLength = 200;
 /** A name without folders, control characters, and marks that turn the direction of text (which hide an extension). */
 export const safeFileName = (given: string): string => {
   const last = given.normalize('NFC').split(/[/\\]/).at(-1) ?? '';
-  const clean = [...last]
-    .filter((character) => !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(character))
-    .join('')
+  const clean = last
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '')
     .replaceAll(/[<>:"|?*]/g, '_')
     .replace(/^[. ]+/, '')
     .replace(/[. ]+$/, '');
   if (clean === '') return 'file';
-  const characters = [...clean];
-  if (characters.length <= maxNameLength) return clean;
+  if (clean.length <= maxNameLength) return clean;
   const extension = /\.[^.]{1,10}$/.exec(clean)?.[0] ?? '';
-  return `${characters.slice(0, maxNameLength - extension.length).join('')}${extension}`;
+  // Half of a character that is cut in two goes too.
+  return `${clean.slice(0, maxNameLength - extension.length).replace(/[\uD800-\uDBFF]$/, '')}${extension}`;
 };
 
 /** `attachment` with the name in ASCII for old clients, and in UTF-8 (RFC 8187) where that loses something. */

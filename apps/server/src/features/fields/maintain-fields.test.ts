@@ -242,9 +242,9 @@ test('a migration under writers ends equal', async () => {
   const { caseId, ids } = await newCase(60);
   await migration.makeLegacy(caseId, testActor, signal);
   await fill(caseId, ids);
-  let isDone = false;
+  const done = new AbortController();
   const write = async (offset: number): Promise<void> => {
-    for (let round = 0; !isDone; round += 1) {
+    for (let round = 0; !done.signal.aborted; round += 1) {
       const exhibitId = ids[(round * 7 + offset) % ids.length] ?? 0;
       await opened.fields
         .update(caseId, testActor, { exhibitId, values: { Comment: `round ${round} of ${offset}` } })
@@ -255,7 +255,7 @@ test('a migration under writers ends equal', async () => {
   };
   const writers = [write(0), write(3)];
   await migration.turnOn(caseId, testActor, 'parallel-write', signal);
-  isDone = true;
+  done.abort();
   await Promise.all(writers);
   expect(await migration.compareValues(caseId, testActor, signal)).toMatchObject({ compared: 60, differing: 0 });
 });

@@ -42,7 +42,7 @@ const atOnce = 500;
 
 const indexValue = (value: FieldValue): readonly (string | number)[] => {
   if (typeof value === 'boolean') return [value ? 'yes' : 'no'];
-  return Array.isArray(value) ? value : [value as string | number];
+  return Array.isArray(value) ? value : [value];
 };
 
 const filtersOf = (values: FieldValues): { readonly field: string; readonly equals: string | number }[] =>

@@ -1,0 +1,2 @@
+export type { ExhibitDependencies } from './dependencies.ts';
+export { createExhibitHandlers } from './routes.ts';
