@@ -4,7 +4,7 @@
  * - An exhibit that is marked as redacted counts as redacted, whatever the engine says, and one on which the engine knows a redaction does,
  *   whatever its mark says: what may be hidden stays hidden.
  */
-import { BatchId, DocumentId, ExhibitId, hasCode, type CaseId } from '@casebound/contract';
+import { BatchId, CaseboundError, DocumentId, ExhibitId, hasCode, type CaseId } from '@casebound/contract';
 import { kindOf, type InstantJson } from '@casebound/pdf';
 import type { Queryable } from '../../database/index.ts';
 import { formatDocumentId, type DocumentEngine, type EngineDocumentId } from '../../platform/document-engine/Port.ts';
@@ -33,7 +33,21 @@ export const destinationEngineId = (caseId: CaseId, batchId: BatchId, exhibit: L
     exhibitId: ExhibitId.parse(exhibit.exhibitId),
   });
 
-/** Undefined when the engine has no such document. */
+/** Whoever does not know what an annotation is does not know what it hides. */
+const refuseUnknown = (found: InstantJson): InstantJson => {
+  for (const one of found.annotations) {
+    // An engine answers with what lies on the document, whoever put it there.
+    const kind: unknown = kindOf(one);
+    if (kind === undefined)
+      throw new CaseboundError('annotation_unknown_type', `The annotation ${one.id} is a ${one.type}.`);
+  }
+  return found;
+};
+
+/**
+ * Undefined when the engine has no such document.
+ * @throws CaseboundError `annotation_unknown_type`
+ */
 export const readAnnotations = async (
   engine: DocumentEngine,
   caseId: CaseId,
@@ -41,7 +55,7 @@ export const readAnnotations = async (
   signal: AbortSignal,
 ): Promise<InstantJson | undefined> => {
   try {
-    return await engine.exportInstantJson(sourceEngineId(caseId, exhibit), { signal });
+    return refuseUnknown(await engine.exportInstantJson(sourceEngineId(caseId, exhibit), { signal }));
   } catch (error) {
     if (hasCode(error, 'engine_document_not_found')) return undefined;
     throw error;
