@@ -1,6 +1,6 @@
 /** One process that is killed in an exchange, and another that finishes it. */
 import { fileURLToPath } from 'node:url';
-import type { JobId } from '@casebound/contract';
+import type { CaseId, JobId } from '@casebound/contract';
 import { requestExchange } from '../../../apps/server/src/features/exchange/request-exchange.ts';
 import { rollBack } from '../../../apps/server/src/features/exchange/steer-exchange.ts';
 import { testActor } from '../../../apps/server/src/features/exchange/testing/open-test-exchange.ts';
@@ -35,6 +35,44 @@ export const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill,
       `It did not die at ${point} (the exchange is ${state}, ${JSON.stringify(failure)}):\n${end.stdout}\n${end.stderr}`,
     );
   }
+};
+
+/** Starts a process on the job and kills it when some chunks of records are copied and others are not. False: it was too fast. */
+const dieWithinCopy = async (lane: Lane, jobId: JobId, destination: CaseId): Promise<boolean> => {
+  const script = spawnScript(worker, {
+    env: { CHAOS_PLACE: JSON.stringify(lane.place), CHAOS_JOB: jobId, CHAOS_CRASH_AT: '' },
+    timeoutMs: 90_000,
+  });
+  try {
+    for (const deadline = performance.now() + 60_000; performance.now() < deadline;) {
+      const { done, left } = await lane.observer.parts.sessions.withCase(destination, testActor, async (tx) => {
+        const { rows } = await tx.query<{ done: number; left: number }>(
+          'SELECT count(done_at)::int AS done, count(*)::int - count(done_at)::int AS left FROM record_copy_chunk',
+        );
+        return rows[0] ?? { done: 0, left: 0 };
+      });
+      if (done > 0) {
+        script.signal('SIGKILL');
+        await script.ended;
+        return left > 0;
+      }
+    }
+    return false;
+  } finally {
+    await script.kill();
+  }
+};
+
+/** A process that is killed in the middle of the record copy, and another that finishes it. Tried until the kill strikes there. */
+export const killWithinCopy = async (lane: Lane): Promise<KilledExchange> => {
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    const destination = await lane.observer.createCase(`within the record copy ${attempt}`);
+    const { job } = await requestExchange(lane.observer.parts, testActor, lane.request(destination), undefined);
+    const isWithin = await dieWithinCopy(lane, job.jobId, destination);
+    const proof = await finish(lane.place, job.jobId);
+    if (isWithin) return { ...proof, expected: lane.expected, expectedState: 'FINISHED' };
+  }
+  throw new Error('No process was killed within the record copy.');
 };
 
 const killExchange = async (lane: Lane, kill: Kill): Promise<KilledExchange> => {

@@ -9,7 +9,7 @@ import {
   type TestDatabases,
 } from '../../../apps/server/src/database/testing/open-test-databases.ts';
 import { nameOf, suiteKills, type Kill } from './crash-points.ts';
-import { killAndFinish } from './kill-and-finish.ts';
+import { killAndFinish, killWithinCopy, type KilledExchange } from './kill-and-finish.ts';
 import { openLane, type Lane } from './open-lane.ts';
 
 let databases: TestDatabases;
@@ -26,17 +26,25 @@ afterAll(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
+const expectUnharmed = (killed: KilledExchange): void => {
+  const { job, shape, expected, expectedState, leftovers, differences, signed } = killed;
+  expect([job.state, job.resources]).toEqual([expectedState, []]);
+  expect(shape).toEqual(expected);
+  expect(leftovers).toEqual([]);
+  expect(differences).toEqual([]);
+  expect(signed).toBe(expectedState === 'FINISHED');
+};
+
 describe('a process that is killed', () => {
   test.each(suiteKills.map((kill) => [nameOf(kill), kill] as [string, Kill]))(
     'at %s is followed by one that finishes, with nothing doubled, lost or left',
     async (_name, kill) => {
-      const { job, shape, expected, expectedState, leftovers, differences, signed } = await killAndFinish(lane, kill);
-      expect([job.state, job.resources]).toEqual([expectedState, []]);
-      expect(shape).toEqual(expected);
-      expect(leftovers).toEqual([]);
-      expect(differences).toEqual([]);
-      expect(signed).toBe(expectedState === 'FINISHED');
+      expectUnharmed(await killAndFinish(lane, kill));
     },
     180_000,
   );
+
+  test('within the record copy is followed by one that finishes', async () => {
+    expectUnharmed(await killWithinCopy(lane));
+  }, 180_000);
 });
