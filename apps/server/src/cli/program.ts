@@ -3,6 +3,7 @@ import { CaseboundError } from '@casebound/contract';
 import { Command, CommanderError } from 'commander';
 import type { CliContext, RegisterCommand } from './command.ts';
 import { registerAccount } from './commands/account.ts';
+import { registerAudit } from './commands/audit.ts';
 import { registerCase } from './commands/case.ts';
 import { registerConfig } from './commands/config.ts';
 import { registerDemo } from './commands/demo.ts';
@@ -10,6 +11,8 @@ import { registerDlq } from './commands/dlq.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExchange } from './commands/exchange.ts';
+import { registerExhibit } from './commands/exhibit.ts';
+import { registerFields } from './commands/fields.ts';
 import { registerMigrate } from './commands/migrate.ts';
 import { registerQueue } from './commands/queue.ts';
 import { registerStatus } from './commands/status.ts';
@@ -32,6 +35,9 @@ const registrations: readonly RegisterCommand[] = [
   registerDlq,
   registerEvents,
   registerExchange,
+  registerExhibit,
+  registerFields,
+  registerAudit,
   registerWorkflow,
 ];
 
