@@ -1,22 +1,8 @@
 /** Annotations of an exhibit: on the built-in engine, with the audit, the mark and the events that follow. */
-import { CaseboundError, CaseId, ExhibitId, type ExhibitAnnotation } from '@casebound/contract';
+import { CaseId, type ExhibitAnnotation } from '@casebound/contract';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readMany } from '@casebound/records';
-import {
-  comment,
-  highlight,
-  note,
-  redaction,
-  samplePng,
-  stamp,
-  sticker,
-} from '../../platform/document-engine/testing/sample-annotations.ts';
-import { BatchId, DocumentId } from '@casebound/contract';
-import { formatDocumentId } from '../../platform/document-engine/Port.ts';
-import { readHistory } from '../audit/read-history.ts';
-import { fillCase, type FilledExhibit } from '../exchange/testing/fill-case.ts';
-import { openTestExchange, testActor, type TestExchange } from '../exchange/testing/open-test-exchange.ts';
-import { caseResource } from '../records/index.ts';
+import { highlight, note, redaction, stamp } from '../../platform/document-engine/testing/sample-annotations.ts';
+import { openTestExchange, type TestExchange } from '../exchange/testing/open-test-exchange.ts';
 import {
   changeAnnotation,
   createAnnotations,
@@ -25,7 +11,7 @@ import {
   listAnnotations,
 } from './annotations.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
-import type { ExhibitCall } from './exhibit-document.ts';
+import { auditOf, codeOf, makeExhibit, recordOf } from './testing/make-exhibit.ts';
 import { annotationParts, reviewer } from './testing/open-test-annotations.ts';
 
 let world: TestExchange;
@@ -39,60 +25,12 @@ beforeAll(async () => {
 });
 afterAll(async () => world[Symbol.asyncDispose]());
 
-const signal = new AbortController().signal;
-
-interface Subject {
-  readonly call: ExhibitCall;
-  readonly exhibit: FilledExhibit;
-  readonly controlNumber: string;
-  readonly engineId: ReturnType<typeof formatDocumentId>;
-}
-
-/** An exhibit that the engine has not seen yet. */
-const makeExhibit = async (spec: Partial<Parameters<typeof fillCase>[2][number]> = {}): Promise<Subject> => {
+const make = async (spec: Parameters<typeof makeExhibit>[3] = {}) => {
   count += 1;
-  const controlNumber = `N${count}`;
-  const filled = await fillCase(
-    world.parts,
-    caseId,
-    [{ controlNumber, pages: [['Pay the SECRET amount today'], ['Second page']], ...spec }],
-    { engine: false, batch: `Batch ${count}` },
-  );
-  const exhibit = filled.get(controlNumber);
-  if (exhibit === undefined) throw new Error('no exhibit');
-  return {
-    exhibit,
-    controlNumber,
-    call: { caseId, exhibitId: exhibit.exhibitId, actor: reviewer, requestId: `request-${count}`, signal },
-    engineId: formatDocumentId({
-      caseId,
-      batchId: BatchId.parse(exhibit.batchId),
-      documentId: DocumentId.parse(exhibit.documentId),
-      exhibitId: ExhibitId.parse(exhibit.exhibitId),
-    }),
-  };
+  return makeExhibit(world, caseId, `N${count}`, spec);
 };
-
-const codeOf = async (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => 'succeeded',
-    (error: unknown) => (error instanceof CaseboundError ? error.code : String(error)),
-  );
-
-const bodyOf = async (exhibitId: number): Promise<Record<string, unknown>> =>
-  world.parts.sessions.withCase(caseId, testActor, async (tx) => {
-    const store = await world.parts.records.within(caseId, tx);
-    const found = await readMany(store, tx, caseResource(world.parts.records.model, 'exhibits'), [exhibitId]);
-    return JSON.parse(found.get(exhibitId)?.body ?? '{}');
-  });
-
-const auditOf = async (exhibitId: number) =>
-  world.parts.sessions.withCase(
-    caseId,
-    testActor,
-    async (tx) => (await readHistory(tx, exhibitId, { after: 0, limit: 100 })).entries,
-    { readOnly: true },
-  );
+const bodyOf = async (exhibitId: number) => recordOf(world, caseId, 'exhibits', exhibitId);
+const auditOfExhibit = async (exhibitId: number) => auditOf(world, caseId, exhibitId);
 
 const eventsOf = async (exhibitId: number): Promise<{ fields: string[] }[]> => {
   const [place] = await world.parts.caseDatabases.list();
@@ -115,7 +53,7 @@ const secret: [number, number, number, number] = [86, 88, 70, 18];
 
 describe('a document that the engine has not seen', () => {
   test('is made from the PDF, once, however many ask first', async () => {
-    const { call, engineId } = await makeExhibit();
+    const { call, engineId } = await make();
     expect(await world.parts.engine.findDocument(engineId)).toBeUndefined();
     const lists = await Promise.all(Array.from({ length: 8 }, async () => listAnnotations(parts, call, undefined)));
     expect(lists).toEqual(Array.from({ length: 8 }, () => []));
@@ -123,7 +61,7 @@ describe('a document that the engine has not seen', () => {
   });
 
   test('cannot be made without a PDF, in a case that has no such exhibit, in no case', async () => {
-    const { call } = await makeExhibit({ withoutPdf: true });
+    const { call } = await make({ withoutPdf: true });
     expect(await codeOf(listAnnotations(parts, call, undefined))).toBe('exhibit_without_pdf');
     expect(await codeOf(createAnnotations(parts, call, [note('n')]))).toBe('exhibit_without_pdf');
     expect(await codeOf(listAnnotations(parts, { ...call, exhibitId: 999_999 }, undefined))).toBe('exhibit_not_found');
@@ -135,7 +73,7 @@ describe('a document that the engine has not seen', () => {
 
 describe('annotations', () => {
   test('are added, listed, changed and deleted, and each is stated', async () => {
-    const { call, exhibit, controlNumber } = await makeExhibit();
+    const { call, exhibitId, controlNumber } = await make();
     const [made] = await createAnnotations(parts, call, [highlight('h'), note('n', 'call the <b>bank</b>', 1)]);
     expect(made).toMatchObject({
       kind: 'highlight',
@@ -152,7 +90,7 @@ describe('annotations', () => {
     expect(changed.version).not.toBe(before.version);
     await deleteAnnotation(parts, call, 'n', changed.version);
     expect((await listAnnotations(parts, call, undefined)).map((one) => one.annotation['id'])).toEqual(['h']);
-    const audit = await auditOf(exhibit.exhibitId);
+    const audit = await auditOfExhibit(exhibitId);
     expect(audit).toMatchObject([
       {
         actor: reviewer.kind === 'account' ? reviewer.accountId : '',
@@ -175,30 +113,30 @@ describe('annotations', () => {
       { changes: { 'annotation n': [{ kind: 'note', page: 2, version: changed.version }, null] } },
     ]);
     expect(JSON.stringify(audit)).not.toContain('bank');
-    expect(await eventsOf(exhibit.exhibitId)).toEqual([
+    expect(await eventsOf(exhibitId)).toEqual([
       { fields: ['annotations'] },
       { fields: ['annotations'] },
       { fields: ['annotations'] },
     ]);
-    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
+    expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
   });
 
   test('get an id when they have none; a repeat changes nothing and is not stated', async () => {
-    const { call, exhibit } = await makeExhibit();
+    const { call, exhibitId } = await make();
     const { id: _id, ...nameless } = { ...note('x') };
     const made = only(await createAnnotations(parts, call, [nameless]));
     expect(made.annotation['id']).toMatch(/^[0-9a-f-]{36}$/);
     const again = only(await createAnnotations(parts, call, [made.annotation]));
     expect(again.version).toBe(made.version);
-    expect(await auditOf(exhibit.exhibitId)).toHaveLength(1);
+    expect(await auditOfExhibit(exhibitId)).toHaveLength(1);
     expect(await codeOf(createAnnotations(parts, call, [{ ...made.annotation, icon: 'help' }]))).toBe(
       'annotation_exists',
     );
-    expect(await auditOf(exhibit.exhibitId)).toHaveLength(1);
+    expect(await auditOfExhibit(exhibitId)).toHaveLength(1);
   });
 
   test('of two changes of one version exactly one wins, and the other one is shown what is there', async () => {
-    const { call } = await makeExhibit();
+    const { call } = await make();
     const { version } = only(await createAnnotations(parts, call, [note('n', 'first')]));
     const outcomes = await Promise.allSettled(
       ['left', 'right', 'third'].map(async (text) =>
@@ -222,25 +160,25 @@ describe('annotations', () => {
 
 describe('the mark as redacted', () => {
   test('comes with the first redaction, goes with the last, and the record moves on', async () => {
-    const { call, exhibit } = await makeExhibit();
-    const etag = async () => (await bodyOf(exhibit.exhibitId))['_etag'];
+    const { call, exhibitId } = await make();
+    const etag = async () => (await bodyOf(exhibitId))['_etag'];
     const before = await etag();
     const [one, two] = await createAnnotations(parts, call, [
       redaction('r1', secret),
       redaction('r2', [10, 10, 5, 5], 1),
     ]);
-    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+    expect((await bodyOf(exhibitId))['redacted']).toBe(true);
     expect(await etag()).not.toBe(before);
     await deleteAnnotation(parts, call, 'r1', one!.version);
-    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+    expect((await bodyOf(exhibitId))['redacted']).toBe(true);
     await deleteAnnotation(parts, call, 'r2', two!.version);
-    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
-    expect((await auditOf(exhibit.exhibitId)).map(({ changes }) => changes['exhibit.redacted'])).toEqual([
+    expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
+    expect((await auditOfExhibit(exhibitId)).map(({ changes }) => changes['exhibit.redacted'])).toEqual([
       [null, true],
       undefined,
       [true, null],
     ]);
-    expect(await eventsOf(exhibit.exhibitId)).toEqual([
+    expect(await eventsOf(exhibitId)).toEqual([
       { fields: ['annotations', 'redacted'] },
       { fields: ['annotations'] },
       { fields: ['annotations', 'redacted'] },
@@ -248,31 +186,31 @@ describe('the mark as redacted', () => {
   });
 
   test('that came with the exhibit stays', async () => {
-    const { call, exhibit } = await makeExhibit({ redacted: true });
+    const { call, exhibitId } = await make({ redacted: true });
     const { version } = only(await createAnnotations(parts, call, [redaction('r', secret)]));
     await deleteAnnotation(parts, call, 'r', version);
-    expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+    expect((await bodyOf(exhibitId))['redacted']).toBe(true);
   });
 
   test('tells the truth whatever happens at once', async () => {
-    const { call, exhibit, engineId } = await makeExhibit();
+    const { call, exhibitId, engineId } = await make();
     for (let round = 0; round < 5; round += 1) {
       const [old] = await createAnnotations(parts, call, [redaction(`old${round}`, secret)]);
       await Promise.all([
         deleteAnnotation(parts, call, `old${round}`, old!.version),
         createAnnotations(parts, call, [redaction(`new${round}`, secret)]),
       ]);
-      expect((await bodyOf(exhibit.exhibitId))['redacted']).toBe(true);
+      expect((await bodyOf(exhibitId))['redacted']).toBe(true);
       const left = await world.parts.engine.listAnnotations(engineId);
       await Promise.all(left.map(async ({ value, version }) => deleteAnnotation(parts, call, value.id, version)));
-      expect((await bodyOf(exhibit.exhibitId))['redacted']).toBeUndefined();
+      expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
     }
   });
 });
 
 describe('stamps', () => {
   test('are listed and cannot be made, changed, deleted, or slipped in', async () => {
-    const { call, engineId } = await makeExhibit();
+    const { call, engineId } = await make();
     await listAnnotations(parts, call, undefined);
     for (const type of ['bates_stamp', 'confidentiality_stamp'] as const) {
       await world.parts.engine.createAnnotations(engineId, [stamp(type, 'ACME0001', type)]);

@@ -2,6 +2,7 @@
  * Settles what processes left that died between asking the engine and stating it.
  *
  * - What was done is told by the engine: an annotation that is there with the digest that was meant, or is gone.
+ * - What the audit states already, with the same versions, was made again by somebody else; the intent goes without a row.
  * - An intent of which nothing was done may belong to a change that is under way: it is left for longer than any request lasts. One of which
  *   all was done is settled at once, whoever it belongs to: the other one finds it settled.
  */
@@ -108,7 +109,7 @@ const repair = async (parts: AnnotationDependencies, exhibit: AnnotatedExhibit, 
     const applied = done.find(({ entry }) => entry.what === 'pdf')?.entry;
     if (applied?.what === 'pdf') await finishRedactedFile(parts, exhibit, applied, 'all');
     await settleIntent(parts, exhibit, intent, done, {
-      origin: 'annotations, after an interruption',
+      isRepair: true,
       keepsMark: applied !== undefined,
     });
   } else if (

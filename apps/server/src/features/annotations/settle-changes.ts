@@ -84,6 +84,26 @@ const setMark = async (
   return { 'exhibit.redacted': [redacted ?? null, isRedacted ? true : null] };
 };
 
+/**
+ * Those of the pairs that the audit does not state yet. Versions and hashes stand in them, so one that it states is the same change: somebody
+ * made again what a dead process had only meant to do.
+ */
+const unstated = async (
+  tx: Transaction,
+  exhibitId: number,
+  pairs: readonly (readonly [string, readonly [unknown, unknown]])[],
+): Promise<[string, readonly [unknown, unknown]][]> => {
+  const { rows } = await tx.query<{ place: number }>(
+    `SELECT DISTINCT given.place::int AS place FROM unnest($2::text[], $3::jsonb[]) WITH ORDINALITY AS given (name, pair, place)
+     JOIN model_audit a ON a.record_id = $1 AND a.resource = 'exhibits' AND a.changes -> given.name = given.pair`,
+    [exhibitId, pairs.map(([name]) => name), pairs.map(([, pair]) => JSON.stringify(pair))],
+  );
+  const stated = new Set(rows.map(({ place }) => place - 1));
+  return pairs
+    .flatMap(([name, pair], at) => (stated.has(at) ? [] : [[name, pair] as const]))
+    .map(([name, pair]) => [name, pair]);
+};
+
 type Settled = 'settled' | 'gone' | 'again';
 
 /** @returns false when somebody else has settled it */
@@ -93,7 +113,8 @@ export const settleIntent = async (
   intent: Pick<Intent, 'intentId' | 'actor' | 'requestId' | 'redactions'>,
   done: readonly Done[],
   more?: {
-    readonly origin?: string;
+    /** It was left by a process that died. */
+    readonly isRepair?: boolean;
     /** The mark stays, whatever lies on the exhibit. */
     readonly keepsMark?: boolean;
   },
@@ -110,7 +131,8 @@ export const settleIntent = async (
       const mark = intent.redactions ? await readMark(tx, exhibitId, 'update') : undefined;
       if (mark?.revision !== seen?.revision) return 'again';
       if (!(await deleteIntent(tx, intent.intentId))) return 'gone';
-      const pairs = done.map(pairOf);
+      const all = done.map(pairOf);
+      const pairs = more?.isRepair === true ? await unstated(tx, exhibitId, all) : all;
       let also: Changes = {};
       if (mark !== undefined) {
         const keepsMark = mark.keepsMark || more?.keepsMark === true;
@@ -130,7 +152,7 @@ export const settleIntent = async (
         {
           actor: intent.actor,
           ...(intent.requestId === null ? {} : { requestId: intent.requestId }),
-          ...(more?.origin === undefined ? {} : { origin: more.origin }),
+          ...(more?.isRepair === true ? { origin: 'annotations, after an interruption' } : {}),
         },
         'exhibits',
         rows,

@@ -53,7 +53,11 @@ export const findExhibit = async (tx: Queryable, caseId: CaseId, exhibitId: numb
       documentId: DocumentId.parse(Number(row.document_id)),
       exhibitId: ExhibitId.parse(exhibitId),
     }),
-    pdf: row.object_key === null ? undefined : { key: row.object_key, size: Number(row.size), sha256: row.sha256 },
+    // Whatever a record says: the files of a case lie below its own prefix.
+    pdf:
+      row.object_key?.startsWith(`case_${caseId}/`) === true
+        ? { key: row.object_key, size: Number(row.size), sha256: row.sha256 }
+        : undefined,
     hasIntents: row.has_intents,
   };
 };

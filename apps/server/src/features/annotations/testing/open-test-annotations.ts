@@ -1,12 +1,8 @@
-/** An installation with the annotation API over HTTP, upon the one of exchanges. */
-import { createMetrics } from '../../../platform/metrics/create-metrics.ts';
-import { annotationOperations, AccountId, type Actor, createClientOf, type ClientOf } from '@casebound/contract';
-import { silentLog } from '../../../database/testing/open-test-databases.ts';
-import { createClock } from '../../../platform/clock/create-clock.ts';
+/** What the annotation API works with, in an installation of exchanges. */
+import { AccountId, type Actor } from '@casebound/contract';
 import type { CrashPoint } from '../../../platform/crash-points/Port.ts';
 import type { JoinedExchange } from '../../exchange/testing/open-test-exchange.ts';
 import type { AnnotationDependencies } from '../dependencies.ts';
-import { createAnnotationHandlers, type AnnotationHandlers } from '../index.ts';
 
 export const reviewer: Actor = {
   kind: 'account',
@@ -15,7 +11,6 @@ export const reviewer: Actor = {
   permissions: ['case.read', 'case.write'],
 };
 
-/** What the annotation API works with, in an installation of exchanges. */
 export const annotationParts = (
   { parts, messaging }: JoinedExchange,
   crashPoint: CrashPoint = () => undefined,
