@@ -91,9 +91,12 @@ const wantedObjects = (
       };
     });
   if (travels('text')) {
+    const taken = new Set(wanted.map((one) => one.to));
     for (const { position, size, sha256 } of pages) {
-      if (sha256 === null) continue;
-      wanted.push({ from: pageTextKey(from, position), to: pageTextKey(to, position), kind: 'page', size, sha256 });
+      const key = pageTextKey(to, position);
+      // A variant of text may be that very object.
+      if (sha256 === null || taken.has(key)) continue;
+      wanted.push({ from: pageTextKey(from, position), to: key, kind: 'page', size, sha256 });
     }
   }
   return { wanted, withheld: [...new Set(withheld)] };
@@ -201,7 +204,9 @@ export const createObjectCopy =
           tx,
           arrived.filter(({ documentId }) => documents.has(documentId)),
         );
-        withheldLater = await withholdFromRedacted(tx, job, [...settled]);
+        withheldLater = await withholdFromRedacted(tx, job, [...settled], (exhibitId) =>
+          copiedOf(exhibitId).some(({ kind }) => kind === 'page' || kind === 'text'),
+        );
       },
       afterCommit: async () => {
         await objects.delete(withheldLater.map(objectKey));

@@ -5,6 +5,7 @@ import { createCircuitBreaker, type BatchHandler } from '@casebound/messaging';
 import { expectIdempotent, type IdempotencyWorld } from '@casebound/messaging/testing';
 import { expect, test } from 'vitest';
 import { highlight, redaction } from '../../../platform/document-engine/testing/sample-annotations.ts';
+import { EngineDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../platform/object-store/Port.ts';
 import type { StepDependencies } from '../orchestrator/steps.ts';
 import { requestExchange } from '../request-exchange.ts';
@@ -165,3 +166,65 @@ test.each(['object_copy', 'pre_uploader', 'uploader', 're_ocr', 'search_text'] a
   },
   240_000,
 );
+
+test('a redaction that is made after the files were copied takes back what shows it', async () => {
+  const world = await openTestExchange({ still: true });
+  const { parts } = world;
+  const [from, to] = [await world.createCase('from'), await world.createCase('to')];
+  const filled = await fillCase(parts, from, [
+    { controlNumber: 'A1', pages: [['Pay the SECRET amount']], native: Buffer.from('SECRET native') },
+  ]);
+  const { job } = await requestExchange(
+    parts,
+    testActor,
+    ExchangeRequest.parse({
+      sourceCaseId: from,
+      destinationCaseId: to,
+      selection: { by: 'all' },
+      includeNatives: true,
+    }),
+    'late',
+  );
+  await world.exchanges.driver.advance(job.jobId, new AbortController().signal);
+  const { rows } = await parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query<{ exhibit_id: string; document_id: string; batch_id: string }>(
+      'SELECT exhibit_id, x.document_id, e.batch_document_id AS batch_id FROM exchange_exhibit x JOIN exhibit e ON e.document_id = exhibit_id',
+    ),
+  );
+  const [row] = rows;
+  const run = async (stage: ExchangeStage): Promise<void> => {
+    const one = delivery(
+      JSON.stringify({
+        job: stage,
+        context: { jobId: job.jobId, caseId: to, batchId: Number(row?.batch_id), traceparent: job.traceparent },
+        payload: { documents: [{ documentId: Number(row?.document_id), exhibitIds: [Number(row?.exhibit_id)] }] },
+      }),
+    );
+    expect(await handlerOf(stage, parts)([one], one.signal)).toEqual([]);
+  };
+  const contents = async (): Promise<string> => {
+    let all = '';
+    for await (const page of parts.objects.list(objectPrefix(`case_${to}/`)))
+      for (const { key } of page)
+        for await (const chunk of (await parts.objects.get(key)).body)
+          all += Buffer.from(chunk as Uint8Array).toString('latin1');
+    return all;
+  };
+  await run('object_copy');
+  expect(await contents()).toContain('SECRET');
+  const source = filled.get('A1');
+  await parts.engine.createAnnotations(
+    EngineDocumentId.parse(`document_${from}_${source?.batchId}_${source?.documentId}_${source?.exhibitId}`),
+    [redaction('r', [60, 85, 300, 20])],
+  );
+  await run('pre_uploader');
+  expect(await contents()).not.toContain('SECRET');
+  for (const stage of ['uploader', 're_ocr', 'search_text'] as const) await run(stage);
+  expect(await contents()).not.toContain('SECRET');
+  expect(await parts.index.search(to, { text: 'secret' }, { limit: 5 })).toEqual([]);
+  const variants = await parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query('SELECT type FROM source_document__variants ORDER BY 1'),
+  );
+  expect(variants.rows).toEqual([{ type: 'pdf' }]);
+  await world[Symbol.asyncDispose]();
+}, 90_000);
