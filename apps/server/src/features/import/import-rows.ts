@@ -1,14 +1,16 @@
 /**
  * The rows of an import, chunk by chunk: looked up in the stage, their files stored, then written in a transaction with the checkpoint.
  *
- * - While the database writes one chunk, the files of the next are stored. Memory is two chunks.
+ * - Several chunks are written at once, each in a transaction of its own, and committed in their order: what is committed is always the
+ *   rows up to one. Meanwhile the files of the next are stored. Memory is as many chunks and one.
  * - Files of a sequential source can be opened only while their row is at hand, so its rows are looked up in the stage ahead, and those
  *   that are duplicates are not stored.
  */
 import { CaseboundError, hasCode } from '@casebound/contract';
+import { bulkWrite } from '@casebound/records';
 import { chunkOptions, HandedOn, type HeldImport } from './held-import.ts';
 import { insertProblems, problem, type RowProblem } from './import-problem.ts';
-import type { RowSource, SourceRow } from './source-row.ts';
+import { originalPosition, type RowSource, type SourceRow } from './source-row.ts';
 import {
   readImageDocuments,
   readStaged,
@@ -26,6 +28,8 @@ import { type ListedPage, storeFiles, type StoredFiles } from './write/store-fil
 const filesAtOnce = 8;
 const defaultChunkRows = 1_000;
 const writeAttempts = 5;
+/** Chunks that are written at once. */
+const defaultWriters = 3;
 
 const emptyFiles: StoredFiles = {
   variants: [],
@@ -49,7 +53,10 @@ class RowImport {
   readonly #source: RowSource;
   readonly #context: ChunkContext;
   readonly #size: number;
-  #writing: Promise<void> = Promise.resolve();
+  /** Resolves when the last chunk so far is committed. */
+  #committed: Promise<void> = Promise.resolve();
+  #committedTo: number;
+  readonly #writing = new Set<Promise<void>>();
   #gathered: SourceRow[] = [];
   readonly #storedNow = new Map<number, StoredFiles>();
   #ahead = new Map<number, StagedRow>();
@@ -59,6 +66,7 @@ class RowImport {
     this.#held = held;
     this.#source = source;
     this.#size = held.parts.chunkRows ?? defaultChunkRows;
+    this.#committedTo = held.job.row_done;
     const { job, parts, caseId } = held;
     this.#context = {
       caseId,
@@ -92,8 +100,9 @@ class RowImport {
         after = last.row;
       }
       await this.#flush();
+      await this.#committed;
     } finally {
-      await this.#writing;
+      await Promise.allSettled(this.#writing);
     }
   }
 
@@ -107,13 +116,43 @@ class RowImport {
     this.#gathered = [];
     if (rows.length === 0) return;
     const prepared = await this.#prepare(rows);
-    await this.#writing;
+    while (this.#writing.size >= (this.#held.parts.writers ?? defaultWriters)) await Promise.race(this.#writing);
     const isLast = this.#held.isSliceOver;
-    this.#writing = this.#write(prepared, isLast);
-    this.#writing.catch(() => undefined);
+    const writing = this.#write(prepared, isLast, this.#committed);
+    this.#committed = writing;
+    this.#writing.add(writing);
+    writing.then(
+      () => this.#writing.delete(writing),
+      // Stays, so that the next look at it throws.
+      () => undefined,
+    );
     if (!isLast) return;
-    await this.#writing;
+    await writing;
     throw new HandedOn();
+  }
+
+  /** Writes what the rows share with others, once. */
+  async #share(rows: readonly SourceRow[]): Promise<void> {
+    const { parts, caseId } = this.#held;
+    const { shared } = this.#context;
+    for (let attempt = 1; ; attempt += 1) {
+      shared.begin();
+      const names = shared.namesOf(rows);
+      if (names.size === 0) return;
+      try {
+        await this.#held.transaction(async (tx) => {
+          await bulkWrite(await parts.records.within(caseId, tx), await shared.rowsFor(tx, names), {
+            onRow: (outcome) => {
+              if (outcome.outcome === 'failed') throw outcome.error;
+            },
+          });
+        });
+        shared.keep();
+        return;
+      } catch (error) {
+        if (!hasCode(error, 'conflict_retries_exhausted') || attempt === writeAttempts) throw error;
+      }
+    }
   }
 
   /** What the stage says of a row, read a chunk ahead. */
@@ -161,6 +200,7 @@ class RowImport {
       },
       { ...chunkOptions, readOnly: true },
     );
+    await this.#share(rows.filter((row) => staged.get(row.row)?.fate === 'pending'));
     const byDocument = Map.groupBy(pages, (page) => page.docKey);
     const prepared: ChunkRow[] = [];
     const waiting = rows.toReversed();
@@ -183,18 +223,33 @@ class RowImport {
     this.#storedNow.delete(row.row);
     if (now !== undefined) return { row: numbered, staged, stored: now };
     const listed: ListedPage[] = [];
+    let original: ListedPage | undefined;
     for (const { position, pageId, line, path } of pages) {
-      listed.push({ position, pageId, line, file: await this.#source.imageFile(path) });
+      const page = { position, pageId, line, file: await this.#source.imageFile(path) };
+      if (position === originalPosition) original = page;
+      else listed.push(page);
     }
-    return { row: numbered, staged, stored: await this.#store(row, staged, listed) };
+    const whole = original === undefined || row.native !== null ? numbered : this.#withOriginal(numbered, original);
+    return { row: whole, staged, stored: await this.#store(whole, staged, listed) };
   }
 
-  async #write(prepared: Prepared, isLast: boolean): Promise<void> {
+  /** The row with the original file that the image list names for it. */
+  #withOriginal(row: SourceRow, { file, line, pageId }: ListedPage): SourceRow {
+    if (!('refused' in file)) return { ...row, native: file };
+    const at = { row: row.row, line, path: this.#source.imageList, field: 'nativePath', value: pageId };
+    const code = file.code === 'missing' ? 'native_missing' : file.code;
+    return {
+      ...row,
+      problems: [...row.problems, problem('error', code, `The original cannot be taken: ${file.refused}`, at)],
+    };
+  }
+
+  async #write(prepared: Prepared, isLast: boolean, before: Promise<void>): Promise<void> {
     const { parts, caseId } = this.#held;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#writeOnce(prepared, isLast);
-        this.#context.shared.keep();
+        await this.#writeOnce(prepared, isLast, before);
+        this.#committedTo = prepared.last;
         parts.onAudited?.(caseId);
         parts.crashPoint('import.chunk.committed');
         return;
@@ -204,7 +259,7 @@ class RowImport {
     }
   }
 
-  async #writeOnce({ rows, first, last }: Prepared, isLast: boolean): Promise<void> {
+  async #writeOnce({ rows, first, last }: Prepared, isLast: boolean, before: Promise<void>): Promise<void> {
     const held = this.#held;
     const { parts, caseId, job } = held;
     await held.transaction(async (tx) => {
@@ -220,7 +275,10 @@ class RowImport {
         written = rows.filter((it) => !taken.has(it.row.controlNumber ?? ''));
         const clashes = rows.filter((it) => taken.has(it.row.controlNumber ?? '')).map(takenMeanwhile);
         await insertProblems(tx, job.job_id, 'importing', clashes);
-        const { imported, rejected } = await importChunk(tx, store, this.#context, written, first);
+        const { imported, rejected } = await importChunk(tx, store, this.#context, written, {
+          chunkStart: first,
+          committedTo: this.#committedTo,
+        });
         counts = { imported, overlaid: 0, rejected: rejected + clashes.length };
       } else {
         const result = await overlayChunk(tx, store, this.#context, rows, { mode: overlay.mode, chunkStart: first });
@@ -233,6 +291,7 @@ class RowImport {
         );
       }
       await parts.objects.flush();
+      await before;
       parts.crashPoint('import.chunk.written');
       await held.advance(
         tx,

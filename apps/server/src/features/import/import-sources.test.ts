@@ -179,6 +179,50 @@ describe('a production', () => {
     expect(told.exhibits['A1']?.document).toMatchObject({ dateSent: '2024-04-02T22:00:00Z' });
   });
 
+  it('keeps the children of a row that the case does not take, as roots', async () => {
+    const { job, exhibits, problems, described } = await bring(
+      await source({
+        'load.csv': csv(
+          'BEGDOC,PARENTID,DOCEXT,NATIVELINK',
+          `P1,,${'x'.repeat(500)},`,
+          'C1,P1,txt,',
+          'C2,P1,txt,',
+          'D1,,txt,',
+        ),
+      }),
+    );
+    expect(job.counts).toMatchObject({ rows: 4, imported: 3, rejected: 1 });
+    expect(Object.keys(exhibits)).toEqual(['C1', 'C2', 'D1']);
+    expect(problems.map(({ code, line, rejected }) => [code, line, rejected])).toEqual([
+      ['validation_failed', 2, true],
+      ['parent_missing', 3, false],
+      ['parent_missing', 4, false],
+    ]);
+    expect(described.leftovers).toEqual([]);
+  });
+
+  it('takes pages and originals of an IPRO list', async () => {
+    const { exhibits, codes, job } = await bring(
+      await source({
+        'load.csv': csv('BEGDOC,NATIVELINK', 'A1,'),
+        'load.lfp': [
+          'IM,A1,D,0,@V1;img;a1.tif;2',
+          'OF,A1,@V1;nat;a1.txt',
+          'IM,B1,D,0,@V1;img;b1.tif;2',
+          'OF,B1,@V1;nat;gone.txt',
+          '',
+        ].join('\r\n'),
+        'img/a1.tif': Buffer.from('II*\u0000 not much of an image', 'latin1'),
+        'img/b1.tif': Buffer.from('II*\u0000 not much of an image', 'latin1'),
+        'nat/a1.txt': 'the original',
+      }),
+    );
+    expect(job.counts).toMatchObject({ rows: 2, imported: 2 });
+    expect(exhibits['A1']?.document).toMatchObject({ fileName: 'a1.txt', fileSize: 12 });
+    expect(exhibits['B1']?.exhibit['pages']).toHaveLength(1);
+    expect(codes).toEqual(expect.arrayContaining(['image_document', 'native_missing']));
+  });
+
   it('that is strict leaves nothing when a row is bad', async () => {
     const { job, described } = await bring(
       await source({ 'load.csv': csv('BEGDOC,NATIVELINK', 'A1,', 'A1,', 'A2,') }),

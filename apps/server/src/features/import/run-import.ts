@@ -46,6 +46,8 @@ export interface RunImportDependencies extends ProcessParts {
   readonly log: Log;
   /** Rows a transaction. Default 1,000. */
   readonly chunkRows?: number;
+  /** Chunks that are written at once, each on a connection. Default 3. */
+  readonly writers?: number;
   /** Milliseconds that one delivery works before it sends the rest on. Default a minute. */
   readonly sliceMs?: number;
 }

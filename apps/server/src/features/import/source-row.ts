@@ -100,8 +100,12 @@ export interface ImageDocument {
   readonly row: number;
   readonly line: number | null;
   readonly docKey: string;
+  /** Its first page, else its original. */
   readonly firstImage: string;
 }
+
+/** Position of the original file of a document, which some image lists name; pages are counted from 1. */
+export const originalPosition = 0;
 
 export interface StagedPage {
   readonly docKey: string;

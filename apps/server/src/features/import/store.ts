@@ -221,7 +221,8 @@ export const readImageDocuments = async (
 ): Promise<ImageDocument[]> => {
   const { rows } = await tx.query<{ row_no: string; line: string | null; doc_key: string; path: string }>(
     `SELECT row.row_no, row.line, page.doc_key, page.path FROM import_row AS row
-     JOIN import_page AS page ON page.job_id = $1 AND page.doc_key = row.control_number AND page.position = 1
+     CROSS JOIN LATERAL (SELECT doc_key, path FROM import_page WHERE job_id = $1 AND doc_key = row.control_number
+       ORDER BY position = 0, position LIMIT 1) AS page
      WHERE row.job_id = $1 AND row.origin = 'image' AND row.row_no > $2 ORDER BY row.row_no LIMIT $3`,
     [jobId, after, limit],
   );

@@ -2,7 +2,8 @@
  * Which files of a root are load files.
  *
  * - A data file is a `.dat`, or a `.csv`, `.tsv` or `.txt` whose header has a control number and a link to a file or text; an image list
- *   is an `.opt` or `.lfp`. They stand near the top of a production: deeper than three folders nothing is looked for.
+ *   is an `.opt` or `.lfp`. They stand near the top of a production: the level nearest to it that has one decides, and deeper than three
+ *   folders nothing is looked for. What lies below is not listed for it.
  * - Several data files are a question for the user, not a guess.
  */
 import { CaseboundError } from '@casebound/contract';
@@ -14,38 +15,51 @@ export interface FoundLoadFiles {
   readonly imageList: { readonly path: string; readonly format: 'opt' | 'lfp' } | null;
 }
 
-const maxDepth = 4;
-const maxLookedAt = 2_000_000;
+/** Names of a path: the root and the folders in it first, then a level more at a time. */
+const depths = [2, 3, 4];
 const maxSmallTables = 20;
 const looseTable = /\.(?:csv|tsv|txt)$/i;
 
+interface Candidates {
+  readonly data: readonly string[];
+  readonly tables: readonly string[];
+  readonly images: readonly string[];
+}
+
+const look = async (root: ImportRoot, maxDepth: number): Promise<Candidates> => {
+  const [data, tables, images]: [string[], string[], string[]] = [[], [], []];
+  for await (const { path } of root.list({ maxDepth })) {
+    if (/\.dat$/i.test(path)) data.push(path);
+    else if (/\.(?:opt|lfp)$/i.test(path)) images.push(path);
+    else if (looseTable.test(path) && path.split('/').length <= 2 && tables.length < maxSmallTables) tables.push(path);
+  }
+  return { data, tables, images };
+};
+
+/** Image lists as near as the data file, else one folder deeper. */
+const imagesFor = async (root: ImportRoot, dataFile: string, found: Candidates, depth: number) =>
+  imageListFor(dataFile, found.images.length > 0 ? found.images : (await look(root, depth + 1)).images);
+
 /** @returns null when the root holds loose files. Errors: `import_source_invalid` when there are several data files. */
 export const findLoadFiles = async (root: ImportRoot, named: string | null): Promise<FoundLoadFiles | null> => {
-  const data: string[] = [];
-  const tables: string[] = [];
-  const images: string[] = [];
-  let seen = 0;
-  for await (const entry of root.list()) {
-    seen += 1;
-    if (seen > maxLookedAt) break;
-    if (entry.path.split('/').length > maxDepth) continue;
-    if (/\.dat$/i.test(entry.path)) data.push(entry.path);
-    else if (/\.(?:opt|lfp)$/i.test(entry.path)) images.push(entry.path);
-    else if (looseTable.test(entry.path) && entry.path.split('/').length <= 2) tables.push(entry.path);
+  for (const depth of depths) {
+    const found = await look(root, depth);
+    if (named !== null) return { dataFile: named, imageList: await imagesFor(root, named, found, depth) };
+    const data = [...found.data];
+    if (data.length === 0 && depth === depths[0]) {
+      for (const table of found.tables) if (await isProductionTable(root, table)) data.push(table);
+    }
+    const [dataFile, second] = data;
+    if (dataFile === undefined) continue;
+    if (second !== undefined) {
+      throw new CaseboundError(
+        'import_source_invalid',
+        `The source has ${data.length} load files (${dataFile}, ${second}${data.length > 2 ? ', ...' : ''}); name the one to import.`,
+      );
+    }
+    return { dataFile, imageList: await imagesFor(root, dataFile, found, depth) };
   }
-  if (named !== null) return { dataFile: named, imageList: imageListFor(named, images) };
-  if (data.length === 0) {
-    for (const table of tables.slice(0, maxSmallTables)) if (await isProductionTable(root, table)) data.push(table);
-  }
-  const [dataFile, second] = data;
-  if (dataFile === undefined) return null;
-  if (second !== undefined) {
-    throw new CaseboundError(
-      'import_source_invalid',
-      `The source has ${data.length} load files (${dataFile}, ${second}${data.length > 2 ? ', ...' : ''}); name the one to import.`,
-    );
-  }
-  return { dataFile, imageList: imageListFor(dataFile, images) };
+  return null;
 };
 
 const stemOf = (path: string): string =>

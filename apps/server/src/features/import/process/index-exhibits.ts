@@ -11,8 +11,10 @@ import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 const setSize = 500;
 /** Exhibits whose page texts are read at once. */
 const readAtOnce = 8;
+/** An index may hold the thread while it writes. */
+const exhibitsPerWrite = 64;
 /** UTF-16 code units of text that one write takes. */
-const maxTextPerWrite = 16 * 1024 * 1024;
+const maxTextPerWrite = 4 * 1024 * 1024;
 
 interface Indexable {
   readonly exhibitId: number;
@@ -82,7 +84,7 @@ const putSet = async (
     );
     waiting.push(...built);
     size += built.reduce((sum, it) => sum + it.pages.reduce((texts, page) => texts + page.text.length, 0), 0);
-    if (size < maxTextPerWrite) continue;
+    if (size < maxTextPerWrite && waiting.length < exhibitsPerWrite) continue;
     await parts.index.put(caseId, waiting);
     waiting = [];
     size = 0;

@@ -21,7 +21,15 @@ import type { ImportMapping } from '@casebound/contract';
 import type { FieldDefinition } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import type { LoadFilePlan } from '../plan/import-plan.ts';
-import type { ImageDocument, RowFile, RowKeys, RowSource, SourceRow, StagedPage } from '../source-row.ts';
+import {
+  type ImageDocument,
+  originalPosition,
+  type RowFile,
+  type RowKeys,
+  type RowSource,
+  type SourceRow,
+  type StagedPage,
+} from '../source-row.ts';
 import type { ImportRoot } from '../sources/source-model.ts';
 import { findUnreferenced } from './find-unreferenced.ts';
 import { type MappedRow, RowMapper } from './map-row.ts';
@@ -284,6 +292,9 @@ async function* readImageList(
         // A page of a file of several pages: the file itself is taken once.
         if (record?.kind === 'image' && record.offset <= 1) {
           add(record.boundary !== 'page', record.key, lfpPath(record.location), line);
+        } else if (record?.kind === 'original') {
+          const { key, location } = record;
+          batch.push({ docKey: key, position: originalPosition, pageId: key, path: lfpPath(location), line });
         }
       }
       if (batch.length >= pagesPerBatch) {

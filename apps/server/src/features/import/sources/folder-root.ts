@@ -78,6 +78,7 @@ export class FolderRoot implements ImportRoot {
       if (order < 0) continue;
       const path = folder === '' ? name : `${folder}/${name}`;
       if (type.kind === 'folder') {
+        if (path.split('/').length >= (listing.maxDepth ?? Number.POSITIVE_INFINITY)) continue;
         yield* this.#walk(path, order === 0 ? deeper : [], listing);
         if (listing.count > this.limits.maxEntries) return;
         continue;

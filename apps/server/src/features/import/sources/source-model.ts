@@ -130,6 +130,8 @@ export interface SourceEntry {
 export interface ListEntriesOptions {
   /** Goes on after this path: the last one that was dealt with. It need not exist any more. */
   readonly after?: string;
+  /** Names of a path at most; what lies deeper is neither listed nor looked at. Default: no bound. */
+  readonly maxDepth?: number;
   /** What cannot be listed: links, devices, refused names, unreadable folders. Called before the next entry is delivered. */
   readonly onProblem?: (problem: SourceProblem) => void;
 }

@@ -34,13 +34,14 @@ export class ZipRoot implements ImportRoot {
     this.limits = workspace.limits;
   }
 
-  async *list({ after, onProblem }: ListEntriesOptions = {}): AsyncGenerator<SourceEntry> {
+  async *list({ after, onProblem, maxDepth }: ListEntriesOptions = {}): AsyncGenerator<SourceEntry> {
     if (onProblem !== undefined) {
       for (const problem of this.#archive.problems) {
         if (after === undefined || comparePaths(problem.path, after) > 0) onProblem(problem);
       }
     }
     for (const member of this.#archive.members) {
+      if (maxDepth !== undefined && member.path.split('/').length > maxDepth) continue;
       if (after === undefined || comparePaths(member.path, after) > 0) yield entryOf(member);
     }
   }

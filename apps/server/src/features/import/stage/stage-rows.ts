@@ -9,7 +9,7 @@ import type { ImportRequest } from '@casebound/contract';
 import type { Transaction } from '../../../database/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import type { Fields } from '../../fields/index.ts';
-import type { RowSource } from '../source-row.ts';
+import { originalPosition, type RowSource } from '../source-row.ts';
 import { copyText, writeAll } from './copy-rows.ts';
 import { judge } from './judge-rows.ts';
 import { matchRows } from './match-rows.ts';
@@ -86,8 +86,27 @@ export const stageRows = async (
 async function* pageLines(jobId: string, source: RowSource, problems: RowProblem[]): AsyncIterable<readonly string[]> {
   // An image list may name a document twice; the pages of the second follow those of the first.
   const last = new Map<string, number>();
+  const originals = new Set<string>();
   for await (const batch of source.pages((found) => problems.push(found))) {
-    yield batch.map((page) => {
+    const usable = batch.filter((page) => {
+      if (page.position !== originalPosition || !originals.has(page.docKey)) {
+        if (page.position === originalPosition) originals.add(page.docKey);
+        return true;
+      }
+      problems.push(
+        problem(
+          'warning',
+          'original_twice',
+          `The image list names two originals of ${page.docKey}; the first is taken.`,
+          {
+            line: page.line,
+            value: page.path,
+          },
+        ),
+      );
+      return false;
+    });
+    yield usable.map((page) => {
       const position = page.position === 1 && last.has(page.docKey) ? (last.get(page.docKey) ?? 0) + 1 : page.position;
       if (page.position === 1 && last.has(page.docKey)) {
         problems.push(
@@ -102,7 +121,8 @@ async function* pageLines(jobId: string, source: RowSource, problems: RowProblem
           ),
         );
       }
-      if (last.size < 1_000_000) last.set(page.docKey, Math.max(position, last.get(page.docKey) ?? 0));
+      if (page.position !== originalPosition && last.size < 1_000_000)
+        last.set(page.docKey, Math.max(position, last.get(page.docKey) ?? 0));
       return `${[jobId, page.docKey, position, page.pageId, page.path, page.line].map(copyText).join('\t')}\n`;
     });
   }

@@ -37,8 +37,6 @@ export interface ChangeRequest {
   readonly segment: string;
   /** `overlay {job}`. */
   readonly origin: string;
-  /** Written before the exhibits: records that they refer to. */
-  readonly before?: readonly BulkRow[];
   /** The new state; the same object for no change. Exhibits that are gone are not asked for. */
   readonly change: (exhibitId: number, state: ExhibitState) => ExhibitState;
 }
@@ -165,8 +163,8 @@ export const changeExhibits = async (
   });
   const [documents, exhibits] = ['documents', 'exhibits'].map((endpoint) => caseResource(parts.model, endpoint));
   if (documents === undefined || exhibits === undefined) throw new CaseboundError('internal', 'The case has no model.');
-  const rows: BulkRow[] = [...(request.before ?? [])];
-  const owners: (number | null)[] = rows.map(() => null);
+  const rows: BulkRow[] = [];
+  const owners: number[] = [];
   const push = (exhibitId: number, row: BulkRow): void => {
     rows.push(row);
     owners.push(exhibitId);
@@ -181,7 +179,7 @@ export const changeExhibits = async (
     onRow: (outcome) => {
       if (outcome.outcome !== 'failed') return;
       const owner = owners[outcome.index];
-      if (owner === null || owner === undefined) throw outcome.error;
+      if (owner === undefined) throw outcome.error;
       refused.set(owner, outcome.error);
     },
   });

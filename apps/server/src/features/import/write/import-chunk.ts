@@ -18,6 +18,7 @@ import { insertProcessing } from '../process/processing-store.ts';
 import type { SourceRow } from '../source-row.ts';
 import type { StagedRow } from '../store.ts';
 import { actorName } from './change-exhibits.ts';
+import { removeRecords } from './undo-import.ts';
 import type { SharedRecords } from './shared-records.ts';
 import type { StoredFiles } from './store-files.ts';
 
@@ -119,21 +120,24 @@ const refusal = (it: ChunkRow, error: CaseboundError): RowProblem => {
   return problem('error', error.code, first === undefined ? error.message : `${first.path}: ${first.message}`, {
     row: it.row.row,
     line: it.row.line,
-    path: it.row.path,
+    path: it.row.path ?? it.row.listedIn,
     field: first?.path ?? null,
     value: it.row.controlNumber,
     rejected: true,
   });
 };
 
-/** Parents that are in the case already, or are written by this chunk before the row; a later one is linked when all rows are in. */
+/**
+ * Parents that are in the case already, or are written by this chunk before the row; others, among them those of a chunk that is being
+ * written at the same time, are linked when all rows are in.
+ */
 const familyOf = (
   it: ChunkRow,
   written: ReadonlySet<number>,
-  chunkStart: number,
+  committedTo: number,
 ): { readonly parent: string | null; readonly root: string | null; readonly rootRow: number | null } => {
   const { parentRow, rootRow, parentControl, rootControl } = it.staged;
-  const isThere = (row: number | null): boolean => row !== null && (row < chunkStart || written.has(row));
+  const isThere = (row: number | null): boolean => row !== null && (row <= committedTo || written.has(row));
   return {
     parent: isThere(parentRow) ? parentControl : null,
     root: isThere(rootRow) ? rootControl : null,
@@ -141,51 +145,75 @@ const familyOf = (
   };
 };
 
+const noFamily = { parent: null, root: null, rootRow: null };
+
+const withoutParent = ({ row, staged }: ChunkRow): RowProblem =>
+  problem('warning', 'parent_missing', 'The parent of the row was refused; the document is taken as a root.', {
+    row: row.row,
+    line: row.line,
+    path: row.path ?? row.listedIn,
+    field: 'parentId',
+    value: staged.parentControl,
+  });
+
 /** Writes the pending rows of a chunk in the caller's transaction. */
 export const importChunk = async (
   tx: Transaction,
   store: StoreContext,
   context: ChunkContext,
   rows: readonly ChunkRow[],
-  chunkStart: number,
+  { chunkStart, committedTo }: { readonly chunkStart: number; readonly committedTo: number },
 ): Promise<ChunkResult> => {
-  const { shared, model } = context;
-  shared.begin();
+  const { model } = context;
   const documents = caseResource(model, 'documents');
   const exhibits = caseResource(model, 'exhibits');
-  const bulk: BulkRow[] = await shared.rowsFor(
-    tx,
-    rows.map((it) => it.row),
-  );
   const ordered = inFamilyOrder(rows);
-  const written = new Set<number>();
-  const origins: (ChunkRow | null)[] = bulk.map(() => null);
-  const isExhibit: boolean[] = bulk.map(() => false);
-  for (const it of ordered) {
-    const family = familyOf(it, written, chunkStart);
-    const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
-    bulk.push({ resource: documents, document: documentOf(it, context, rootKey) });
-    bulk.push({ resource: exhibits, document: exhibitOf(it, context, family) });
-    origins.push(it, it);
-    isExhibit.push(false, true);
-    written.add(it.row.row);
-  }
   const problems: RowProblem[] = [];
-  const refused = new Set<number>();
+  const refused = new Map<number, CaseboundError>();
   const ids = new Map<number, number>();
-  await bulkWrite(store, bulk, {
-    chunkSize: Math.max(1, bulk.length),
-    onRow: (outcome) => {
-      const origin = origins[outcome.index];
-      if (outcome.outcome === 'failed') {
-        if (origin === null || origin === undefined) throw outcome.error;
-        if (!refused.has(origin.row.row)) problems.push(refusal(origin, outcome.error));
-        refused.add(origin.row.row);
-      } else if (origin !== null && origin !== undefined && isExhibit[outcome.index] === true) {
-        ids.set(origin.row.row, outcome.documentId);
-      }
-    },
-  });
+  /** Documents whose exhibit was refused. */
+  const orphans: number[] = [];
+  /** Writes rows; without their families when `alone`. */
+  const write = async (some: readonly ChunkRow[], alone: boolean): Promise<void> => {
+    const bulk: BulkRow[] = [];
+    const written = new Set<number>();
+    for (const it of some) {
+      const family = alone ? noFamily : familyOf(it, written, committedTo);
+      const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
+      bulk.push({ resource: documents, document: documentOf(it, context, rootKey) });
+      bulk.push({ resource: exhibits, document: exhibitOf(it, context, family) });
+      written.add(it.row.row);
+    }
+    const documentIds = new Map<number, number>();
+    await bulkWrite(store, bulk, {
+      chunkSize: Math.max(1, bulk.length),
+      onRow: (outcome) => {
+        // Two records a row: its document, then its exhibit.
+        const row = some[outcome.index >> 1]?.row.row ?? 0;
+        if (outcome.outcome === 'failed') {
+          if (!refused.has(row)) refused.set(row, outcome.error);
+        } else if (outcome.index % 2 === 1) ids.set(row, outcome.documentId);
+        else documentIds.set(row, outcome.documentId);
+      },
+    });
+    for (const [row, id] of documentIds) if (refused.has(row)) orphans.push(id);
+  };
+  await write(ordered, false);
+  // Who refers to a refused parent is refused with it: such rows are taken once more, as roots.
+  const bereft = ordered.filter(
+    ({ row, staged }) => refused.get(row.row)?.code === 'unresolved_reference' && staged.parentRow !== null,
+  );
+  if (orphans.length > 0) await removeRecords(tx, orphans.splice(0));
+  if (bereft.length > 0) {
+    for (const { row } of bereft) refused.delete(row.row);
+    await write(bereft, true);
+    if (orphans.length > 0) await removeRecords(tx, orphans);
+    for (const it of bereft) if (!refused.has(it.row.row)) problems.push(withoutParent(it));
+  }
+  for (const it of ordered) {
+    const error = refused.get(it.row.row);
+    if (error !== undefined) problems.push(refusal(it, error));
+  }
   const imported = ordered.filter((it) => ids.has(it.row.row) && !refused.has(it.row.row));
   await writeValues(tx, context, imported, ids, chunkStart);
   await insertProcessing(

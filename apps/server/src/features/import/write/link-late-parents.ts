@@ -1,5 +1,6 @@
 /**
- * Links documents whose parent stands after them in the source: their rows were written before the parent was there.
+ * Links documents whose parent stands after them in the source, or was written in another chunk at the same time: their rows were written
+ * before the parent was there.
  *
  * - In sets, after all rows are in; linking again changes nothing.
  */
@@ -40,7 +41,7 @@ const readLate = async (tx: Transaction, jobId: string, after: number): Promise<
      JOIN import_row AS root ON root.job_id = $1 AND root.row_no = child.root_row
      JOIN exhibit ON exhibit.control_number = child.control_number
      WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2
-       AND (child.parent_row > child.row_no OR child.root_row > child.row_no)
+       AND child.parent_row IS NOT NULL
        AND (exhibit.parent_exhibit_document_id IS NULL OR exhibit.family_document_id IS NULL)
        AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = parent.control_number)
        AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = root.control_number)

@@ -157,19 +157,13 @@ export const overlayChunk = async (
   rows: readonly ChunkRow[],
   { mode, chunkStart }: { readonly mode: OverlayMode; readonly chunkStart: number },
 ): Promise<OverlayResult> => {
-  context.shared.begin();
   const byExhibit = new Map(
     rows.flatMap((it) => (it.staged.match === null ? [] : [[it.staged.match.exhibitId, it] as const])),
-  );
-  const shared = await context.shared.rowsFor(
-    tx,
-    rows.map((it) => it.row),
   );
   const result = await changeExhibits(tx, store, context, {
     exhibitIds: [...byExhibit.keys()],
     segment: `${context.jobId}/${chunkStart}`,
     origin: `overlay ${context.jobId}`,
-    before: shared,
     change: (exhibitId, state) => {
       const it = byExhibit.get(exhibitId);
       return it === undefined ? state : apply(mode, it, context, state);

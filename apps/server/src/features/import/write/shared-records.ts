@@ -1,8 +1,8 @@
 /**
- * Records that many exhibits share: custodians, labels with their categories, folders with theirs, confidentiality codes, definitions
- * of custom fields. Written once, with the first chunk that needs them.
+ * Records that many exhibits share: custodians, labels with their categories, folders with theirs, confidentiality codes. Written once,
+ * in a transaction of their own before the first chunk that needs them, so that chunks that are written at once never wait for each other.
  *
- * - What is known is remembered only after the chunk has committed.
+ * - What is known is remembered only after it was committed.
  * - A confidentiality code takes the lowest bit that is free, under a lock: two imports cannot give one bit to two codes.
  */
 import { CaseboundError } from '@casebound/contract';
@@ -25,13 +25,13 @@ export class SharedRecords {
     this.#model = model;
   }
 
-  /** Forgets what the last chunk added, before it is tried again. */
+  /** Forgets what was about to be added, before it is tried again. */
   begin(): void {
     this.#pending = new Set();
     this.#pendingBits = new Map();
   }
 
-  /** The chunk has committed. */
+  /** What was added is committed. */
   keep(): void {
     for (const name of this.#pending) this.#known.add(name);
     for (const [code, bit] of this.#pendingBits) this.#bits.set(code, bit);
@@ -45,12 +45,8 @@ export class SharedRecords {
     return true;
   }
 
-  /** Rows to write before those of the exhibits; what is there already is left as it is. */
-  async rowsFor(tx: Queryable, rows: readonly SourceRow[]): Promise<BulkRow[]> {
-    const found: BulkRow[] = [];
-    const add = (endpoint: string, document: { [key: string]: JsonValue }): void => {
-      found.push({ resource: caseResource(this.#model, endpoint), document });
-    };
+  /** Names that were not met before. */
+  namesOf(rows: readonly SourceRow[]): ReadonlyMap<string, readonly string[]> {
     const names = new Map<string, string[]>();
     const note = (kind: string, name: string): void => {
       if (!this.#isNew(kind, name)) return;
@@ -70,6 +66,15 @@ export class SharedRecords {
       }
       for (const code of row.confidentiality) if (!this.#bits.has(code)) note('code', code);
     }
+    return names;
+  }
+
+  /** Records to write for the names; what is there already is left as it is. */
+  async rowsFor(tx: Queryable, names: ReadonlyMap<string, readonly string[]>): Promise<BulkRow[]> {
+    const found: BulkRow[] = [];
+    const add = (endpoint: string, document: { [key: string]: JsonValue }): void => {
+      found.push({ resource: caseResource(this.#model, endpoint), document });
+    };
     const missing = await this.#absent(tx, names);
     for (const name of missing.get('custodian') ?? []) add('custodians', { name });
     for (const categoryName of missing.get('category') ?? []) add('labelCategories', { categoryName });

@@ -39,7 +39,7 @@ export const undoImport = async (
       const exhibits = rows.map((row) => Number(row.document_id));
       if (exhibits.length === 0) return 0;
       await unlinkExhibits(tx, exhibits);
-      await remove(tx, exhibits);
+      await removeRecords(tx, exhibits);
       return exhibits.length;
     });
     if (removed === 0) break;
@@ -54,7 +54,7 @@ export const undoImport = async (
          LIMIT $2`,
         [`case_${caseId}/processed-files/${job.batch_id}/`, setSize],
       );
-      await remove(
+      await removeRecords(
         tx,
         rows.map((row) => Number(row.document_id)),
       );
@@ -115,7 +115,8 @@ const clearEngine = async (
   await transact(async (tx) => tx.query('DELETE FROM import_processing WHERE job_id = $1', [job.job_id]));
 };
 
-const remove = async (tx: Transaction, documentIds: readonly number[]): Promise<void> => {
+/** Deletes records with what they refer by. */
+export const removeRecords = async (tx: Transaction, documentIds: readonly number[]): Promise<void> => {
   if (documentIds.length === 0) return;
   await tx.query('DELETE FROM reference_edge WHERE parent_document_id = ANY ($1::bigint[])', [documentIds]);
   await tx.query('DELETE FROM document WHERE document_id = ANY ($1::bigint[])', [documentIds]);
