@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ExchangeRequest, type CaseId } from '@casebound/contract';
 import { formatInstantJson } from '@casebound/pdf';
-import { listDocuments, putDocument, type JsonValue } from '@casebound/records';
+import { listDocuments, putDocument } from '@casebound/records';
 import { z } from 'zod';
 import { caseResource } from '../records/index.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -358,7 +358,7 @@ test('a rollback keeps and lists what somebody changed, with its files', async (
   const exhibits = caseResource(store.model, 'exhibits');
   const { bodies } = await listDocuments(store, exhibits, { filters: [{ field: 'controlNumber', value: 'C1' }] });
   const found = z.looseObject({ id: z.string() }).parse(JSON.parse(bodies[0] ?? '{}'));
-  await putDocument(store, exhibits, found.id, { ...found, notes: 'mine' } as JsonValue);
+  await putDocument(store, exhibits, found.id, { ...found, notes: 'mine' });
   await rollBack(world.parts, job.jobId);
   const ended = await world.settled(job.jobId);
   expect(ended.state).toBe('ROLLED_BACK');
