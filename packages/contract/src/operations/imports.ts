@@ -159,7 +159,7 @@ export const ImportPreview = z
         warning: z.string().nullable(),
       }),
     ),
-    rows: count.describe('Rows, or entries of loose files.'),
+    rows: count.describe('Rows, or files, messages and attachments that would become exhibits.'),
     rejected: count,
     problemCounts: z.array(z.object({ code: z.string(), count })),
     problems: z.array(ImportProblem.omit({ problemId: true })),

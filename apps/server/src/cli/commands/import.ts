@@ -73,7 +73,7 @@ const requestOf = async (context: CliContext, given: string, options: ImportOpti
 
 const describePreview = (preview: ImportPreview): string => {
   if (preview.kind === 'loose_files')
-    return `Loose files: ${preview.rows} entries; each file and message becomes an exhibit, attachments their children.`;
+    return `Loose files: ${preview.rows} files, messages and attachments, each an exhibit; attachments are children of their message.${preview.problemCounts.length === 0 ? '' : ` Problems: ${preview.problemCounts.map((it) => `${it.count} ${it.code}`).join(', ')}.`}`;
   const columns = preview.columns.map((it) => [it.column, it.target, it.type, it.warning ?? it.reason]);
   const problems = preview.problems
     .slice(0, SHOWN_PROBLEMS)

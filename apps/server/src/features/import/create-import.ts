@@ -18,6 +18,8 @@ import { upsertDocument } from '@casebound/records';
 import { v7 } from 'uuid';
 import { caseResource } from '../records/index.ts';
 import type { ImportDependencies } from './dependencies.ts';
+import type { RowProblem } from './import-problem.ts';
+import { createLooseSource } from './rows/loose-source.ts';
 import { openSource, planImport, type PlannedImport } from './plan/plan-import.ts';
 import { sendRun } from './send-run.ts';
 import { countActive, findImport, insertImport, toImportJob } from './store.ts';
@@ -119,21 +121,24 @@ export const previewImport = async (
   try {
     const { plan, report, problems, reasons } = await planImport(opened, request, signal);
     if (plan.kind === 'loose_files') {
-      let entries = 0;
-      for await (const _entry of opened.root.list()) {
-        entries += 1;
+      const found: RowProblem[] = [];
+      let items = 0;
+      const source = createLooseSource({ root: opened.root, request: { ...request, deduplicate: 'none' } });
+      for await (const batch of source.keys((it) => found.push(it))) {
+        items += batch.length;
         signal?.throwIfAborted();
       }
+      const codes = Map.groupBy(found, ({ code }) => code);
       return {
         kind: plan.kind,
         dataFile: null,
         imageList: null,
         encoding: null,
         columns: [],
-        rows: entries,
+        rows: items,
         rejected: 0,
-        problemCounts: [],
-        problems: [],
+        problemCounts: [...codes].map(([code, all]) => ({ code, count: all.length })),
+        problems: found.slice(0, 100),
       };
     }
     return {

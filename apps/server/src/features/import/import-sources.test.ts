@@ -2,11 +2,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { JobId, type CaseId, type ImportRequest } from '@casebound/contract';
+import { type CaseId, ImportRequest, JobId } from '@casebound/contract';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSample } from '../samples/index.ts';
 import { readTruth } from '../samples/testing/read-sample.ts';
+import { previewImport } from './create-import.ts';
 import { getImport, resumeImport } from './look-at-imports.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
@@ -354,6 +355,10 @@ describe('loose files', () => {
 
   it('become exhibits, attachments the children of their message, and can be searched', async () => {
     const root = await source({ 'a.eml': mail, 'b/plain.txt': 'some plain words', 'c/empty.txt': '' });
+    await expect(previewImport(test.parts, testActor, ImportRequest.parse({ path: root }))).resolves.toMatchObject({
+      kind: 'loose_files',
+      rows: 4,
+    });
     const { job, exhibits, caseId } = await bring(root, { custodian: 'Ann', controlNumberPrefix: 'L' });
     expect(job.counts).toMatchObject({ rows: 4, imported: 4 });
     expect(exhibits['L-00000001']?.document).toMatchObject({

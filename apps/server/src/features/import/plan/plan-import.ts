@@ -14,8 +14,7 @@ import {
 } from '@casebound/loadfile';
 import type { FieldType } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
-import { openImportRoot } from '../sources/open-import-root.ts';
-import type { ImportRoot } from '../sources/source-model.ts';
+import { type OpenedRoot, openImportRoot } from '../sources/open-import-root.ts';
 import { checkOverlayKey } from '../stage/match-rows.ts';
 import { isStoredCoreField } from './core-targets.ts';
 import { findLoadFiles } from './find-load-files.ts';
@@ -31,7 +30,7 @@ export interface PlannedImport {
 }
 
 export interface OpenedSource {
-  readonly root: ImportRoot;
+  readonly root: OpenedRoot;
   readonly rootPath: string;
   /** The load file that the request names by itself. */
   readonly named: string | null;
