@@ -3,6 +3,7 @@ import { CaseboundError } from '@casebound/contract';
 import { Command, CommanderError } from 'commander';
 import type { CliContext, RegisterCommand } from './command.ts';
 import { registerAccount } from './commands/account.ts';
+import { registerAnnotation } from './commands/annotation.ts';
 import { registerAudit } from './commands/audit.ts';
 import { registerCase } from './commands/case.ts';
 import { registerConfig } from './commands/config.ts';
@@ -36,6 +37,7 @@ const registrations: readonly RegisterCommand[] = [
   registerEvents,
   registerExchange,
   registerExhibit,
+  registerAnnotation,
   registerFields,
   registerAudit,
   registerWorkflow,

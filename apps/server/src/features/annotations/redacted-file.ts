@@ -38,6 +38,8 @@ const listOf = (value: JsonValue | undefined): Body[] =>
     ? value.flatMap((one) => (typeof one === 'object' && one !== null && !Array.isArray(one) ? [one] : []))
     : [];
 
+const keyOf = ({ objectKey: key }: Body): string => (typeof key === 'string' ? key : '');
+
 /** Variants that show pages on which something was redacted. One image for several pages shows them all. */
 export const showsPages = (variants: readonly Body[], pageCount: number, pages: ReadonlySet<number>): Body[] => {
   const images = variants.filter(({ type }) => type === 'image');
@@ -77,7 +79,7 @@ const withText = ({ textSize: _size, textSha256: _sha256, ...page }: Body, text:
     ? { ...page, textSource: 'none' }
     : { ...page, textSource: 'document', textSize: text.size, textSha256: text.sha256 };
 
-/** The bodies of exhibit and document. Their rows are locked when `lock` is true. */
+/** The bodies of exhibit and document; undefined when they are gone. */
 const readBodies = async (
   { sessions, records }: AnnotationDependencies,
   exhibit: AnnotatedExhibit,
@@ -105,7 +107,7 @@ export const listRevealing = async (
   pages: ReadonlySet<number>,
 ): Promise<readonly string[]> => {
   const bodies = await readBodies(parts, exhibit);
-  return showsPages(listOf(bodies?.document['variants']), pageCount, pages).map(({ objectKey: key }) => String(key));
+  return showsPages(listOf(bodies?.document['variants']), pageCount, pages).map(keyOf);
 };
 
 /** `pages`: those on which something was applied, from 0. Errors: those of the engine, the object store and the record store. */
@@ -181,8 +183,8 @@ export const finishRedactedFile = async (
     await upsertDocument(store, caseResource(records.model, 'documents'), { ...document, variants: kept });
     const ownPages = listOf(own['pages']).map((page, at) => (affected.has(at) ? withText(page, texts.get(at)) : page));
     await upsertDocument(store, caseResource(records.model, 'exhibits'), { ...own, pages: ownPages });
-    const inUse = new Set(kept.map(({ objectKey: one }) => String(one)));
-    const gone = variants.filter(isStale).map(({ objectKey: one }) => String(one));
+    const inUse = new Set(kept.map(keyOf));
+    const gone = variants.filter(isStale).map(keyOf);
     const silent = [...affected].filter((page) => !texts.has(page)).map((page) => String(textKey(exhibit, page)));
     return [...new Set([...entry.objects, ...gone, ...silent])].filter((one) => !inUse.has(one));
   });

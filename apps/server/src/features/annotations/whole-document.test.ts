@@ -151,7 +151,8 @@ describe('Instant JSON', () => {
       annotations: 5,
       comments: 1,
     });
-    const ids = async () => (await listAnnotations(parts, two.call, undefined)).map((each) => each.annotation['id']);
+    const ids = async () =>
+      (await listAnnotations(parts, two.call, undefined)).map((each) => String(each.annotation['id']));
     expect(await ids()).toEqual(['mine', 'b', 'r', 'h', 'n', 's', 't']);
     expect((await recordOf(world, caseId, 'exhibits', two.exhibitId))['redacted']).toBe(true);
     const audited = (await auditOf(world, caseId, two.exhibitId)).length;

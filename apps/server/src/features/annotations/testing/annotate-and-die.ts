@@ -55,5 +55,5 @@ await acts[DIE_ACT]?.(parts, {
   actor: reviewer,
   requestId: 'the one that died',
 });
-console.log('it lived');
+writeSync(1, 'it lived\n');
 await world[Symbol.asyncDispose]();
