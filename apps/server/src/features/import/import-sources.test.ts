@@ -9,6 +9,7 @@ import { createSample } from '../samples/index.ts';
 import { readTruth } from '../samples/testing/read-sample.ts';
 import { previewImport } from './create-import.ts';
 import { getImport, resumeImport } from './look-at-imports.ts';
+import { buildZip } from './sources/testing/build-zip.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
 
@@ -368,6 +369,43 @@ describe('loose files', () => {
     expect(exhibits['L-00000002']?.exhibit).toMatchObject({ parentExhibitReference: { controlNumber: 'L-00000001' } });
     expect(await test.parts.index.search(caseId, { text: 'attached note' }, { limit: 5 })).toHaveLength(1);
   });
+
+  it('that are hostile cost themselves only', async () => {
+    const bomb = buildZip([{ name: 'zeros', content: Buffer.alloc(80 * 1024 * 1024) }]);
+    const nested = Array.from({ length: 20 }).reduce<Buffer>(
+      (inner) => buildZip([{ name: 'in.zip', content: inner }]),
+      buildZip([{ name: 'deep.txt', content: 'deep' }]),
+    );
+    const { job, problems, exhibits } = await bring(
+      await source({
+        'a-bomb.zip': bomb,
+        'b-nested.zip': nested,
+        'c-locked.zip': buildZip([{ name: 'secret.txt', content: 'secret', flags: 0x801 }]),
+        'd-escape.zip': buildZip([
+          { name: '../../etc/passwd', content: 'root' },
+          { name: 'good.txt', content: 'good words' },
+        ]),
+        'e-cut.pdf': Buffer.from('%PDF-1.7\n1 0 obj\n<< /Type /Cat'),
+        'f-broken.eml': 'Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nno end of headers',
+        'g-fine.txt': 'fine words',
+      }),
+    );
+    const names = Object.values(exhibits).map(({ document }) => document['fileName']);
+    expect(names).toEqual(expect.arrayContaining(['e-cut.pdf', 'f-broken.eml', 'good.txt', 'g-fine.txt']));
+    expect(names).not.toContain('secret.txt');
+    expect(names).not.toContain('zeros');
+    expect(job.state).toBe('finished_with_errors');
+    for (const [where, codes] of [
+      ['a-bomb.zip', ['bomb']],
+      ['b-nested.zip', ['too_deep']],
+      ['c-locked.zip', ['encrypted']],
+      ['d-escape.zip', ['path_refused']],
+    ] as const) {
+      const told = problems.filter(({ path: place }) => place?.startsWith(where)).map(({ code }) => code);
+      expect(told, where).toEqual(expect.arrayContaining([...codes]));
+    }
+    expect(problems.map(({ code }) => code)).toContain('pdf_damaged');
+  }, 60_000);
 
   it('that are duplicates are not stored', async () => {
     const root = await source({ 'a/x.txt': 'the same words', 'b/x.txt': 'the same words', 'c/y.txt': 'others' });
