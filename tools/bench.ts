@@ -25,6 +25,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'record copy against hand-written INSERT ... SELECT and row by row',
     script: 'bench/records/copy.ts',
   },
+  fields: {
+    about: 'custom fields in segments against tags and taggings in tables',
+    script: 'bench/fields/fields.ts',
+  },
   import: {
     about: 'importing a load file against COPY of the same rows, as it grows',
     script: 'bench/import/import.ts',

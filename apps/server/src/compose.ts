@@ -504,7 +504,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
       log: log.with({ component: 'fields' }),
       sweepGraceMs: FIELD_SWEEP_GRACE_MS,
     }),
-    ...createAuditHandlers({ sessions: databases.cases, control: databases.control }),
+    ...createAuditHandlers({ sessions: databases.cases, control: databases.control, seal: audit.seal }),
     ...createExhibitHandlers({
       sessions: databases.cases,
       records,
