@@ -21,6 +21,10 @@ const benches: Readonly<Record<string, Bench>> = {
     script: 'bench/cases/scale.ts',
   },
   driver: { about: 'pg against postgres: COPY, pipelining, reads', script: 'bench/driver/driver.ts' },
+  'exchange-end-to-end': {
+    about: 'an exchange from request to end against a loop by hand, as it grows',
+    script: 'bench/exchange/end-to-end.ts',
+  },
   'exchange-records': {
     about: 'record copy against hand-written INSERT ... SELECT and row by row',
     script: 'bench/records/copy.ts',
