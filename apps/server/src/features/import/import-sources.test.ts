@@ -225,6 +225,33 @@ describe('a production', () => {
     expect(codes).toEqual(expect.arrayContaining(['image_document', 'native_missing']));
   });
 
+  it('in EDRM XML brings documents with tags, files, families and custodians', async () => {
+    const xml = [
+      '<?xml version="1.0" encoding="UTF-8"?>',
+      '<Root MajorVersion="1" MinorVersion="2" DataInterchangeType="Update"><Batch><Documents>',
+      '<Document DocID="E1" DocType="Message" MimeType="message/rfc822"><Tags>',
+      '<Tag TagName="#Subject" TagDataType="Text" TagValue="Hello"/><Tag TagName="#From" TagValue="ann@example.com"/>',
+      '<Tag TagName="Issue" TagValue="red"/><Tag TagName="Issue" TagValue="blue"/></Tags>',
+      '<Files><File FileType="Native"><ExternalFile FilePath="nat" FileName="e1.txt" Hash="00000000000000000000000000000000"/></File>',
+      '<File FileType="Text"><ExternalFile FilePath="txt" FileName="e1.txt"/></File></Files>',
+      '<Locations><Location><Custodian>Smith</Custodian><LocationURI>Inbox</LocationURI></Location></Locations></Document>',
+      '<Document DocID="E2" DocType="File"><Files><File FileType="Native"><ExternalFile FilePath="nat" FileName="gone.txt"/></File></Files></Document>',
+      '</Documents><Relationships><Relationship Type="Attachment" ParentDocID="E1" ChildDocID="E2"/></Relationships></Batch></Root>',
+    ].join('\n');
+    const { job, exhibits, codes, caseId } = await bring(
+      await source({ 'production.xml': xml, 'nat/e1.txt': 'the native', 'txt/e1.txt': 'words of the message' }),
+    );
+    expect(job.counts).toMatchObject({ rows: 2, imported: 2, rejected: 0 });
+    expect(exhibits['E1']).toMatchObject({
+      document: { subject: 'Hello', from: 'ann@example.com', sourcePath: 'Inbox', fileSize: 10 },
+      exhibit: { custodians: [{ custodianReference: { name: 'Smith' } }] },
+    });
+    expect(JSON.stringify(exhibits['E1'])).toContain('blue');
+    expect(exhibits['E2']?.exhibit).toMatchObject({ parentExhibitReference: { controlNumber: 'E1' } });
+    expect(codes).toEqual(expect.arrayContaining(['hash_mismatch', 'native_missing']));
+    expect(await test.parts.index.search(caseId, { text: 'message words' }, { limit: 5 })).toHaveLength(1);
+  });
+
   it('that is strict leaves nothing when a row is bad', async () => {
     const { job, described } = await bring(
       await source({ 'load.csv': csv('BEGDOC,NATIVELINK', 'A1,', 'A1,', 'A2,') }),

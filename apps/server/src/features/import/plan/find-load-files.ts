@@ -1,7 +1,7 @@
 /**
  * Which files of a root are load files.
  *
- * - A data file is a `.dat`, or a `.csv`, `.tsv` or `.txt` whose header has a control number and a link to a file or text; an image list
+ * - A data file is a `.dat`, or a `.csv`, `.tsv` or `.txt` whose header has a control number and a link to a file or text, or an EDRM XML; an image list
  *   is an `.opt` or `.lfp`. They stand near the top of a production: the level nearest to it that has one decides, and deeper than three
  *   folders nothing is looked for. What lies below is not listed for it.
  * - Several data files are a question for the user, not a guess.
@@ -23,17 +23,37 @@ const looseTable = /\.(?:csv|tsv|txt)$/i;
 interface Candidates {
   readonly data: readonly string[];
   readonly tables: readonly string[];
+  readonly xml: readonly string[];
   readonly images: readonly string[];
 }
 
+/** Of tables and XML files, those that are load files. */
+const promising = async (root: ImportRoot, { tables, xml }: Candidates): Promise<readonly string[]> => {
+  const found: string[] = [];
+  for (const table of tables) if (await isProductionTable(root, table)) found.push(table);
+  for (const file of xml) if (await isEdrm(root, file)) found.push(file);
+  return found;
+};
+
+const isEdrm = async (root: ImportRoot, path: string): Promise<boolean> => {
+  const stream = await root.open(path);
+  try {
+    const { format } = await inspectLoadFile(firstBytes(stream), { fileName: path, maxProblems: 0 });
+    return format.format === 'edrm-xml' && format.confidence === 1;
+  } finally {
+    stream.destroy();
+  }
+};
+
 const look = async (root: ImportRoot, maxDepth: number): Promise<Candidates> => {
-  const [data, tables, images]: [string[], string[], string[]] = [[], [], []];
+  const [data, tables, images, xml]: [string[], string[], string[], string[]] = [[], [], [], []];
   for await (const { path } of root.list({ maxDepth })) {
     if (/\.dat$/i.test(path)) data.push(path);
     else if (/\.(?:opt|lfp)$/i.test(path)) images.push(path);
+    else if (/\.xml$/i.test(path) && path.split('/').length <= 2 && xml.length < maxSmallTables) xml.push(path);
     else if (looseTable.test(path) && path.split('/').length <= 2 && tables.length < maxSmallTables) tables.push(path);
   }
-  return { data, tables, images };
+  return { data, tables, xml, images };
 };
 
 /** Image lists as near as the data file, else one folder deeper. */
@@ -47,7 +67,7 @@ export const findLoadFiles = async (root: ImportRoot, named: string | null): Pro
     if (named !== null) return { dataFile: named, imageList: await imagesFor(root, named, found, depth) };
     const data = [...found.data];
     if (data.length === 0 && depth === depths[0]) {
-      for (const table of found.tables) if (await isProductionTable(root, table)) data.push(table);
+      data.push(...(await promising(root, found)));
     }
     const [dataFile, second] = data;
     if (dataFile === undefined) continue;

@@ -20,6 +20,7 @@ export type PlannedColumn = z.infer<typeof PlannedColumn>;
 
 export const LoadFilePlan = z.object({
   kind: z.literal('load_file'),
+  format: z.enum(['delimited', 'edrm-xml']).default('delimited'),
   /** Folder or zip that paths are below; absolute path on the server. */
   root: z.string(),
   /** Below the root. */

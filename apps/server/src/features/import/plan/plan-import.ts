@@ -8,12 +8,15 @@ import { CaseboundError, type ColumnChoice, type ImportRequest } from '@caseboun
 import {
   type ColumnMapping,
   type ColumnProfile,
+  ColumnProfiler,
   type InspectReport,
   inspectLoadFile,
   isCoreField,
+  proposeMapping,
 } from '@casebound/loadfile';
 import type { FieldType } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
+import { EdrmReader, structure, surveyEdrm } from '../rows/edrm-rows.ts';
 import { type OpenedRoot, openImportRoot } from '../sources/open-import-root.ts';
 import { checkOverlayKey } from '../stage/match-rows.ts';
 import { isStoredCoreField } from './core-targets.ts';
@@ -45,11 +48,11 @@ export const openSource = async (given: string): Promise<OpenedSource> => {
   if (found.isDirectory() || /\.zip$/i.test(absolute)) {
     return { root: await openImportRoot(absolute), rootPath: absolute, named: null };
   }
-  const isLoadFile = /\.(?:dat|csv|tsv|txt)$/i.test(absolute);
+  const isLoadFile = /\.(?:dat|csv|tsv|txt|xml)$/i.test(absolute);
   if (!isLoadFile) {
     throw new CaseboundError(
       'import_source_invalid',
-      `${given} is neither a folder, a zip nor a load file (.dat, .csv, .tsv, .txt); put loose files into a folder.`,
+      `${given} is neither a folder, a zip nor a load file (.dat, .csv, .tsv, .txt, .xml); put loose files into a folder.`,
     );
   }
   const rootPath = path.dirname(absolute);
@@ -76,26 +79,55 @@ export const planImport = async (
     dialect: mapping.dialect as NonNullable<Parameters<typeof inspectLoadFile>[1]>['dialect'] & object,
     ...(signal === undefined ? {} : { signal }),
   });
-  if (report.delimited === null) {
+  const isEdrm = report.format.format === 'edrm-xml';
+  if (report.delimited === null && !isEdrm) {
     throw new CaseboundError(
       'import_source_invalid',
       `${found.dataFile} is no file of rows and columns (${report.format.reason}); run \`casebound loadfile inspect\` on it.`,
     );
   }
-  const { columns, problems, reasons } = planColumns(report.delimited.mapping, report.delimited.columns, mapping);
+  const described = report.delimited ?? (await describeEdrm(root, found.dataFile));
+  const { columns, problems, reasons } = planColumns(described.mapping, described.columns, mapping);
   if (overlay === undefined) requireControlNumber(found.dataFile, columns);
   else requireKey(found.dataFile, columns, overlay.key);
   const plan: LoadFilePlan = {
     kind: 'load_file',
+    format: isEdrm ? 'edrm-xml' : 'delimited',
     root: rootPath,
     dataFile: found.dataFile,
     // Pages are no values: an overlay changes what is known of documents, and their native and text.
     imageList: overlay === undefined ? found.imageList : null,
     encoding: mapping.encoding ?? null,
-    hasHeader: report.delimited.hasHeader,
+    hasHeader: report.delimited?.hasHeader ?? true,
     columns: [...columns],
   };
   return { plan, report, problems: problems.map((it) => ({ ...it, path: found.dataFile })), reasons };
+};
+
+/** What the columns of an XML file are: those of its structure are known, tags and fields are proposed by name and values. */
+const describeEdrm = async (
+  root: OpenedRoot,
+  file: string,
+): Promise<{ readonly mapping: readonly ColumnMapping[]; readonly columns: readonly ColumnProfile[] }> => {
+  const survey = await surveyEdrm(root, file);
+  const reader = new EdrmReader(root, file, survey, () => undefined);
+  const profiler = new ColumnProfiler(
+    survey.names.map((name, index) => ({ index, header: name, name })),
+    reader.dialect.multiValue,
+  );
+  for await (const row of reader.rows()) profiler.add(row);
+  const columns = profiler.profiles();
+  const taken = new Set<string>(structure.map(({ field }) => field));
+  const mapping = proposeMapping(columns).map((proposed): ColumnMapping => {
+    const { column, index } = proposed;
+    const known = structure[index];
+    if (known !== undefined)
+      return { column, index, target: 'core', field: known.field, reason: 'EDRM XML says so.', warning: null };
+    return proposed.target === 'core' && taken.has(proposed.field)
+      ? { column, index, target: 'custom', type: 'text', reason: 'Another column is this field.', warning: null }
+      : proposed;
+  });
+  return { mapping, columns };
 };
 
 const requireControlNumber = (file: string, columns: readonly PlannedColumn[]): void => {

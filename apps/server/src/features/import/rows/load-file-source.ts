@@ -31,6 +31,7 @@ import {
   type StagedPage,
 } from '../source-row.ts';
 import type { ImportRoot } from '../sources/source-model.ts';
+import { edrmPages, EdrmReader, type EdrmSurvey, surveyEdrm } from './edrm-rows.ts';
 import { findUnreferenced } from './find-unreferenced.ts';
 import { type MappedRow, RowMapper } from './map-row.ts';
 import { PathSet } from './path-set.ts';
@@ -51,7 +52,16 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
   const { root, plan, mapping } = options;
   const folder = plan.dataFile.includes('/') ? plan.dataFile.slice(0, plan.dataFile.lastIndexOf('/')) : '';
 
-  const openReader = async (onProblem: (found: LoadFileProblem) => void): Promise<DelimitedReader> => {
+  /** Columns and parents of an XML file. */
+  let edrm: EdrmSurvey | undefined;
+
+  const openReader = async (
+    onProblem: (found: LoadFileProblem) => void,
+  ): Promise<Pick<DelimitedReader, 'dialect' | 'rows' | 'batches'>> => {
+    if (plan.format === 'edrm-xml') {
+      edrm ??= await surveyEdrm(root, plan.dataFile);
+      return new EdrmReader(root, plan.dataFile, edrm, onProblem);
+    }
     const settings: DelimitedOptions = {
       header: plan.hasHeader,
       dialect: mapping.dialect as NonNullable<DelimitedOptions['dialect']>,
@@ -61,7 +71,7 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     return DelimitedReader.open(await root.open(plan.dataFile), settings);
   };
 
-  const mapperOf = (reader: DelimitedReader): RowMapper =>
+  const mapperOf = (reader: Pick<DelimitedReader, 'dialect'>): RowMapper =>
     new RowMapper({
       file: plan.dataFile,
       columns: plan.columns,
@@ -213,6 +223,12 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       }
     },
     async *pages(onProblem) {
+      if (plan.format === 'edrm-xml') {
+        for await (const batch of edrmPages(root, plan.dataFile)) {
+          for (const page of batch) named.addWritten(page.path);
+          yield batch;
+        }
+      }
       if (plan.imageList === null) return;
       for await (const batch of readImageList(root, plan.imageList, onProblem)) {
         for (const page of batch) {
@@ -234,7 +250,7 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       }
     },
     imageFile: locate,
-    imageList: plan.imageList?.path ?? null,
+    imageList: plan.format === 'edrm-xml' ? plan.dataFile : (plan.imageList?.path ?? null),
     imageRow,
     unreferenced: () => {
       named.addWritten(plan.dataFile);

@@ -237,7 +237,7 @@ export const storeFiles = async (
   // A file of several pages is named once for each of its pages: it is one image.
   const taken = new Set<string>();
   for (const page of listed) {
-    pageIds[page.position - 1] = page.pageId;
+    pageIds[page.position - 1] = page.pageId === '' ? null : page.pageId;
     if ('refused' in page.file) {
       storer.report(
         'error',
