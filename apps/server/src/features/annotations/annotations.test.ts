@@ -208,6 +208,28 @@ describe('the mark as redacted', () => {
   });
 });
 
+test('a change that is refused leaves a mark that is right', async () => {
+  const { call, exhibitId } = await make();
+  for (let round = 0; round < 5; round += 1) {
+    const [old] = await createAnnotations(parts, call, [redaction(`old${round}`, secret)]);
+    const [refused] = await Promise.all([
+      codeOf(createAnnotations(parts, call, [redaction(`no${round}`, [5_000, 10, 5, 5])])),
+      deleteAnnotation(parts, call, `old${round}`, old!.version),
+    ]);
+    expect(refused).toBe('annotation_invalid');
+    expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
+  }
+});
+
+test('many at once are all made and stated', async () => {
+  const { call, exhibitId } = await make();
+  const boxes = Array.from({ length: 40 }, (_, at) => at);
+  await Promise.all(boxes.map(async (at) => createAnnotations(parts, call, [redaction(`r${at}`, [at * 5, 10, 4, 4])])));
+  expect(await listAnnotations(parts, call, undefined)).toHaveLength(40);
+  expect(await auditOfExhibit(exhibitId)).toHaveLength(40);
+  expect((await bodyOf(exhibitId))['redacted']).toBe(true);
+}, 60_000);
+
 describe('stamps', () => {
   test('are listed and cannot be made, changed, deleted, or slipped in', async () => {
     const { call, engineId } = await make();

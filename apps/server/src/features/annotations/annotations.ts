@@ -7,7 +7,7 @@ import type { AnnotationDependencies } from './dependencies.ts';
 import { engineCall, type ExhibitCall } from './exhibit-document.ts';
 import { annotationEntry, isMeant, meantBy } from './intent.ts';
 import { isStamp, readAnnotations, refuseStamp, refuseTooMany } from './read-input.ts';
-import { openToRead } from './open-to-read.ts';
+import { openToRead, readLying } from './open-to-read.ts';
 import { nameKind } from './name-kind.ts';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -27,14 +27,14 @@ export const listAnnotations = async (
   parts: AnnotationDependencies,
   call: ExhibitCall,
   pageIndex: number | undefined,
-): Promise<readonly ExhibitAnnotation[]> => {
-  const { engineId } = await openToRead(parts, call);
-  const stored = await parts.engine.listAnnotations(engineId, {
-    ...engineCall(call),
-    ...(pageIndex === undefined ? {} : { pageIndex }),
+): Promise<readonly ExhibitAnnotation[]> =>
+  readLying(parts, call, [], async ({ engineId }) => {
+    const stored = await parts.engine.listAnnotations(engineId, {
+      ...engineCall(call),
+      ...(pageIndex === undefined ? {} : { pageIndex }),
+    });
+    return stored.map(describeAnnotation);
   });
-  return stored.map(describeAnnotation);
-};
 
 export const getAnnotation = async (
   parts: AnnotationDependencies,

@@ -12,8 +12,8 @@ import type { AnnotationDependencies } from './dependencies.ts';
 import { type ExhibitCall, openExhibit } from './exhibit-document.ts';
 import type { Entry } from './intent.ts';
 import { repairIntents } from './repair-intents.ts';
-import { type Done, settleIntent } from './settle-changes.ts';
-import { type AnnotatedExhibit, deleteIntent, insertIntent } from './store.ts';
+import { type Done, dropIntent, settleIntent } from './settle-changes.ts';
+import { type AnnotatedExhibit, insertIntent } from './store.ts';
 
 interface Ran<T> {
   readonly result: T;
@@ -33,8 +33,6 @@ export interface Plan<T> {
   /** Asks the engine. Says what came of the entries. */
   run(): Promise<Ran<T>>;
 }
-
-const system = { kind: 'system', reason: 'annotations' } as const;
 
 /** Settles what is left on the exhibit. Errors: those of `withCase` and of the engine. */
 export const openToChange = async (parts: AnnotationDependencies, call: ExhibitCall): Promise<AnnotatedExhibit> => {
@@ -72,7 +70,7 @@ export const changeExhibit = async <T>(
   crashPoint('annotations.intent.written');
   const outcome = await planned.run().catch(async (error: unknown) => {
     const isRefused = error instanceof CaseboundError && error.family === 'permanent' && signal?.aborted !== true;
-    if (isRefused) await sessions.withCase(caseId, system, async (tx) => deleteIntent(tx, intent.intentId));
+    if (isRefused) await dropIntent(parts, exhibit, intent);
     throw error;
   });
   crashPoint('annotations.engine.changed');

@@ -10,7 +10,7 @@ import { changeExhibit } from './change-exhibit.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import { engineCall, type ExhibitCall } from './exhibit-document.ts';
 import { commentEntry, isMeant, meantBy } from './intent.ts';
-import { openToRead } from './open-to-read.ts';
+import { readLying } from './open-to-read.ts';
 import { readComments, refuseTooMany } from './read-input.ts';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -28,14 +28,14 @@ export const listComments = async (
   parts: AnnotationDependencies,
   call: ExhibitCall,
   rootId: string | undefined,
-): Promise<readonly ExhibitComment[]> => {
-  const { engineId } = await openToRead(parts, call);
-  const stored = await parts.engine.listComments(engineId, {
-    ...engineCall(call),
-    ...(rootId === undefined ? {} : { rootId }),
+): Promise<readonly ExhibitComment[]> =>
+  readLying(parts, call, [], async ({ engineId }) => {
+    const stored = await parts.engine.listComments(engineId, {
+      ...engineCall(call),
+      ...(rootId === undefined ? {} : { rootId }),
+    });
+    return stored.map(describeComment);
   });
-  return stored.map(describeComment);
-};
 
 /** Adds comments, all or none. What is there and equal stays as it is. */
 export const addComments = async (

@@ -12,21 +12,23 @@ import { changeExhibit } from './change-exhibit.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import { engineCall, type ExhibitCall } from './exhibit-document.ts';
 import { annotationEntry, commentEntry, type Entry, isMeant, meantBy } from './intent.ts';
-import { openToRead } from './open-to-read.ts';
+import { readLying } from './open-to-read.ts';
 import { isStamp, readDocument, refuseStamp, refuseTooMany } from './read-input.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
-export const exportAnnotations = async (
-  parts: AnnotationDependencies,
-  call: ExhibitCall,
-): Promise<{ readonly format: string; readonly annotations: Record<string, unknown>[] }> => {
-  const { engineId } = await openToRead(parts, call);
+interface Exported {
+  readonly format: string;
+  readonly annotations: Record<string, unknown>[];
+}
+
+export const exportAnnotations = async (parts: AnnotationDependencies, call: ExhibitCall): Promise<Exported> => {
+  const nothing: InstantJson = { annotations: [], comments: [], attachments: new Map() };
+  const json = await readLying(parts, call, nothing, async ({ engineId }) =>
+    parts.engine.exportInstantJson(engineId, engineCall(call)),
+  );
   // What the format is, the contract's schema says again.
-  return formatInstantJson(await parts.engine.exportInstantJson(engineId, engineCall(call))) as {
-    format: string;
-    annotations: Record<string, unknown>[];
-  };
+  return formatInstantJson(json) as unknown as Exported;
 };
 
 interface Present {

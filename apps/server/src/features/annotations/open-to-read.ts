@@ -15,3 +15,20 @@ export const openToRead = async (parts: AnnotationDependencies, call: ExhibitCal
   }
   return exhibit;
 };
+
+/** Reads what lies on an exhibit: nothing in an archived case, where the document of one that was never asked for cannot be made. */
+export const readLying = async <T>(
+  parts: AnnotationDependencies,
+  call: ExhibitCall,
+  nothing: T,
+  read: (exhibit: AnnotatedExhibit) => Promise<T>,
+): Promise<T> => {
+  let exhibit: AnnotatedExhibit;
+  try {
+    exhibit = await openToRead(parts, call);
+  } catch (error) {
+    if (hasCode(error, 'case_archived')) return nothing;
+    throw error;
+  }
+  return read(exhibit);
+};

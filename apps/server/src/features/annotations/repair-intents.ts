@@ -13,8 +13,8 @@ import type { AnnotationDependencies } from './dependencies.ts';
 import type { Entry } from './intent.ts';
 import { isMeant } from './intent.ts';
 import { finishRedactedFile } from './redacted-file.ts';
-import { type Done, settleIntent } from './settle-changes.ts';
-import { type AnnotatedExhibit, deleteIntent, type Intent, listIntents } from './store.ts';
+import { type Done, dropIntent, settleIntent } from './settle-changes.ts';
+import { type AnnotatedExhibit, type Intent, listIntents } from './store.ts';
 
 const system = { kind: 'system', reason: 'annotations' } as const;
 
@@ -116,7 +116,7 @@ const repair = async (parts: AnnotationDependencies, exhibit: AnnotatedExhibit, 
     intent.ageSeconds > abandonedSeconds ||
     (intent.commentId !== undefined && intent.ageSeconds > betweenStepsSeconds)
   ) {
-    await parts.sessions.withCase(exhibit.caseId, system, async (tx) => deleteIntent(tx, intent.intentId));
+    await dropIntent(parts, exhibit, intent);
   }
 };
 

@@ -2,8 +2,9 @@
  * Ends a change: its audit row, the exhibit's mark as redacted, the event and the end of its intent, in one transaction.
  *
  * 1. Whoever settles an intent deletes it in that transaction; who finds it gone writes nothing. So a change is stated once.
- * 2. Whether a redaction lies on the exhibit is read from the engine before the transaction. When another change was settled meanwhile, it
- *    is read again: the last to settle has seen the work of all others.
+ * 2. Whether a redaction lies on the exhibit is read from the engine before the transaction. While other changes of redactions are under way,
+ *    the mark is only put on. The last of them decides: when another one was settled since it read, it reads again, so it has seen the
+ *    work of all. One that the engine refused is settled too, with nothing done, for it may be the last.
  */
 import { CaseboundError, type CaseId } from '@casebound/contract';
 import { kindOf } from '@casebound/pdf';
@@ -14,7 +15,14 @@ import { createExhibitsChanged } from '../fields/index.ts';
 import { caseResource } from '../records/index.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import type { Entry } from './intent.ts';
-import { advanceMark, type AnnotatedExhibit, deleteIntent, type Intent, readMark } from './store.ts';
+import {
+  advanceMark,
+  type AnnotatedExhibit,
+  deleteIntent,
+  hasOtherRedactions,
+  type Intent,
+  readMark,
+} from './store.ts';
 
 /** What of an intent was done, with the versions that it led to. */
 export interface Done {
@@ -129,7 +137,8 @@ export const settleIntent = async (
     const lies = intent.redactions && (await hasRedaction(parts, exhibit));
     const outcome = await sessions.withCase(caseId, system, async (tx): Promise<Settled> => {
       const mark = intent.redactions ? await readMark(tx, exhibitId, 'update') : undefined;
-      if (mark?.revision !== seen?.revision) return 'again';
+      const isLast = mark === undefined || !(await hasOtherRedactions(tx, exhibitId, intent.intentId));
+      if (isLast && mark?.revision !== seen?.revision) return 'again';
       if (!(await deleteIntent(tx, intent.intentId))) return 'gone';
       const all = done.map(pairOf);
       const pairs = more?.isRepair === true ? await unstated(tx, exhibitId, all) : all;
@@ -137,9 +146,10 @@ export const settleIntent = async (
       if (mark !== undefined) {
         const keepsMark = mark.keepsMark || more?.keepsMark === true;
         await advanceMark(tx, exhibitId, keepsMark);
-        also = await setMark(parts, tx, caseId, exhibitId, lies || keepsMark);
+        if (isLast || lies || keepsMark) also = await setMark(parts, tx, caseId, exhibitId, lies || keepsMark);
       }
       pairs.push(...Object.entries(also));
+      if (pairs.length === 0) return 'settled';
       const rows = [];
       for (let at = 0; at < pairs.length; at += perRow)
         rows.push({
@@ -173,4 +183,14 @@ export const settleIntent = async (
     'conflict_retries_exhausted',
     'The redactions of the exhibit are being changed by many at once; the next call states this change.',
   );
+};
+
+/** Ends an intent of which nothing was done. */
+export const dropIntent = async (
+  parts: AnnotationDependencies,
+  exhibit: AnnotatedExhibit,
+  intent: Pick<Intent, 'intentId' | 'redactions'>,
+): Promise<void> => {
+  if (intent.redactions) await settleIntent(parts, exhibit, { ...intent, actor: 'system', requestId: null }, []);
+  else await parts.sessions.withCase(exhibit.caseId, system, async (tx) => deleteIntent(tx, intent.intentId));
 };

@@ -166,3 +166,12 @@ export const advanceMark = async (tx: Queryable, exhibitId: number, keepsMark: b
     keepsMark,
   ]);
 };
+
+/** Whether another change of redactions is under way on the exhibit. */
+export const hasOtherRedactions = async (tx: Queryable, exhibitId: number, intentId: string): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    'SELECT FROM annotation_intent WHERE exhibit_id = $1 AND redactions AND intent_id <> $2 LIMIT 1',
+    [exhibitId, intentId],
+  );
+  return rowCount > 0;
+};
