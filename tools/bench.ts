@@ -21,9 +21,17 @@ const benches: Readonly<Record<string, Bench>> = {
     script: 'bench/cases/scale.ts',
   },
   driver: { about: 'pg against postgres: COPY, pipelining, reads', script: 'bench/driver/driver.ts' },
+  'exchange-annotated': {
+    about: 'pages exchanged with redactions burned in against burning in alone',
+    script: 'bench/exchange/annotated.ts',
+  },
   'exchange-end-to-end': {
     about: 'an exchange from request to end against a loop by hand, as it grows',
     script: 'bench/exchange/end-to-end.ts',
+  },
+  'exchange-fairness': {
+    about: 'how long a small exchange waits beside a large one',
+    script: 'bench/exchange/fairness.ts',
   },
   'exchange-records': {
     about: 'record copy against hand-written INSERT ... SELECT and row by row',
