@@ -4,12 +4,13 @@
  * - A value that does not fit is a problem at its line and field, and is left out; the row is imported with the rest.
  * - Dates are read in the order that the plan says; one that could be two dates is refused, never guessed.
  */
-import { isCoreField, parseDate, parseRange, type CoreField } from '@casebound/loadfile';
+import { isCoreField, parseRange, type CoreField } from '@casebound/loadfile';
 import type { JsonValue } from '@casebound/records';
 import { type FieldDefinition, type FieldValue, isEmptyValue, readCell } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import { documentDates, documentIntegers, documentTexts, exhibitTexts } from '../plan/core-targets.ts';
 import type { PlannedColumn } from '../plan/import-plan.ts';
+import { readDate, readInstant } from './read-dates.ts';
 import type { EmptiedMembers, RowHashes, RowLabel } from '../source-row.ts';
 
 export interface Cells {
@@ -69,8 +70,6 @@ const hexOf = (text: string, digits: number): string | null => {
 };
 
 const hashFields = { md5Hash: ['md5', 32], sha1Hash: ['sha1', 40], sha256Hash: ['sha256', 64] } as const;
-
-const zones: Readonly<Record<string, string>> = { UTC: 'Z', GMT: 'Z', Z: 'Z' };
 
 /** Compiles the plan once; the result maps one row at a time. */
 export class RowMapper {
@@ -331,74 +330,3 @@ export class RowMapper {
     return read.ok && !isEmptyValue(read.value) ? read.value : undefined;
   }
 }
-
-type ReadDate =
-  | { readonly ok: true; readonly iso: string }
-  | {
-      readonly ok: false;
-      readonly code: 'date_invalid' | 'ambiguous_date' | 'time_zone_unknown';
-      readonly reason: string;
-    };
-
-const invalid: ReadDate = { ok: false, code: 'date_invalid', reason: 'is no date of the calendar' };
-
-const pick = (
-  text: string,
-  order: 'month-first' | 'day-first' | null,
-): ReadDate & { readonly zone?: string | null; readonly hasTime?: boolean } => {
-  const parsed = parseDate(text);
-  if (parsed === undefined) return invalid;
-  const [first, second] = parsed.readings;
-  const reading =
-    first !== undefined && (second === undefined || second.iso === first.iso)
-      ? order !== null &&
-        (first.order === 'month-first' || first.order === 'day-first') &&
-        first.order !== order &&
-        second === undefined
-        ? undefined
-        : first
-      : parsed.readings.find((it) => it.order === order);
-  if (reading === undefined) {
-    return order === null
-      ? { ok: false, code: 'ambiguous_date', reason: 'can be read as two dates' }
-      : { ok: false, code: 'date_invalid', reason: `is no date in ${order} order` };
-  }
-  return { ok: true, iso: reading.iso, zone: parsed.zone, hasTime: parsed.hasTime };
-};
-
-const offsetOf = (zone: string | null | undefined, fallback: string): string | undefined => {
-  const written = zone ?? fallback;
-  const known = zones[written.toUpperCase()];
-  if (known !== undefined) return known;
-  const match = /^([+-])(\d{2}):?(\d{2})$/.exec(written);
-  return match === null ? undefined : `${match[1] ?? ''}${match[2] ?? ''}:${match[3] ?? ''}`;
-};
-
-/** An instant in UTC, from a date that may have its time of day in another cell. */
-const readInstant = (
-  text: string,
-  time: string,
-  order: 'month-first' | 'day-first' | null,
-  timeZone: string,
-): ReadDate => {
-  const alone = pick(text, order);
-  if (!alone.ok) return alone;
-  const read = alone.hasTime !== true && time !== '' ? pick(`${text} ${time}`, order) : alone;
-  if (!read.ok) return { ok: false, code: 'date_invalid', reason: 'has a time of day that is none' };
-  const offset = offsetOf(read.zone, timeZone);
-  if (offset === undefined)
-    return {
-      ok: false,
-      code: 'time_zone_unknown',
-      reason: `states a time zone that is not known (${read.zone ?? ''})`,
-    };
-  const instant = new Date(`${read.iso.length === 10 ? `${read.iso}T00:00:00` : read.iso}${offset}`);
-  return Number.isNaN(instant.getTime()) ? invalid : { ok: true, iso: instant.toISOString().replace('.000Z', 'Z') };
-};
-
-/** A date as a custom field keeps it: the day, or the instant where a time is stated. */
-const readDate = (text: string, order: 'month-first' | 'day-first' | null, timeZone: string): ReadDate => {
-  const read = pick(text.trim(), order);
-  if (!read.ok) return read;
-  return read.hasTime === true ? readInstant(text.trim(), '', order, timeZone) : { ok: true, iso: read.iso };
-};
