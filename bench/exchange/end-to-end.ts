@@ -8,7 +8,7 @@ import { link, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { median, openBench, plain, report, round, type FilledCase } from './open-bench.ts';
 
-const size = Number(process.env['EXHIBITS'] ?? 1_500);
+const size = Number(process.env['EXHIBITS'] ?? 1_000);
 const rounds = Number(process.env['ROUNDS'] ?? 3);
 const sizes = process.env['GROWTH'] === '1' ? [size / 16, size / 4, size].map(Math.round) : [size];
 

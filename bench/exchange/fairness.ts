@@ -5,7 +5,7 @@
  */
 import { median, openBench, plain, report, round } from './open-bench.ts';
 
-const large = Number(process.env['EXHIBITS'] ?? 3_000);
+const large = Number(process.env['EXHIBITS'] ?? 1_500);
 const small = 10;
 const rounds = Number(process.env['ROUNDS'] ?? 3);
 
