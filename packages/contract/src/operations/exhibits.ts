@@ -114,6 +114,8 @@ export const ExhibitFilters = z.strictObject({
   confidentialityCode: text(100),
   relevancy: text(300),
   privilege: text(300),
+  field: text(300).describe('Title of a custom field that has the value `fieldValue`.'),
+  fieldValue: text(300).describe('As in a load file: a number, a date, `yes` or `no`, one of several choices.'),
 });
 export type ExhibitFilters = z.infer<typeof ExhibitFilters>;
 
@@ -142,7 +144,7 @@ export const exhibitOperations = {
         totalIsExact: z.boolean(),
       }),
     },
-    errors: ['case_not_found', 'case_busy'],
+    errors: ['case_not_found', 'case_busy', 'search_index_unavailable'],
   },
   getExhibit: {
     method: 'GET',

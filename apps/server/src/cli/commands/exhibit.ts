@@ -25,6 +25,8 @@ const filters = {
   confidentialityCode: 'with this confidentiality code',
   relevancy: 'coded so',
   privilege: 'coded so',
+  field: 'with --field-value in this custom field',
+  fieldValue: 'the value to look for',
 } as const;
 
 const flagOf = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

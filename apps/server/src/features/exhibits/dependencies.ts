@@ -3,7 +3,7 @@ import type { CaseId } from '@casebound/contract';
 import type { CaseSessions } from '../../database/index.ts';
 import type { DocumentEngine } from '../../platform/document-engine/Port.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
-import type { ExhibitsChanged, Fields } from '../fields/index.ts';
+import type { ExhibitsChanged, Fields, FindByField } from '../fields/index.ts';
 import type { CaseRecords } from '../records/index.ts';
 
 export interface ExhibitDependencies {
@@ -12,6 +12,7 @@ export interface ExhibitDependencies {
   readonly fields: Fields;
   readonly objects: ObjectStore;
   readonly engine: Pick<DocumentEngine, 'listAnnotations'>;
+  readonly findByField: FindByField;
   /** States in the transaction of a change that it was made. */
   readonly changed: ExhibitsChanged;
   readonly onAudited?: (caseId: CaseId) => void;

@@ -74,6 +74,7 @@ beforeAll(async () => {
     fields: opened.fields,
     objects: opened.objects,
     engine: { listAnnotations: async () => [] },
+    findByField: async (_case, _actor, { text: given }) => (given === 'five' ? [idOf(5)] : []),
     changed: createExhibitsChanged(opened.publish, 'exhibits'),
   };
   const store = await opened.records.open(caseId, testActor);
@@ -145,6 +146,8 @@ test.each([
   [{ redacted: 'true' as const }, ['2']],
   [{ confidentialityCode: 'AEO' }, ['2']],
   [{ confidentialityCode: 'C' }, []],
+  [{ field: 'Any', fieldValue: 'five' }, ['5']],
+  [{ field: 'Any', fieldValue: 'five', custodian: 'Ann' }, []],
   [{ dateFrom: '2026-01-06' }, ['6', '7']],
   [{ dateTo: '2026-01-02', redacted: 'false' as const }, ['1']],
 ])('the filter %j finds %j', async (filters, expected) => {

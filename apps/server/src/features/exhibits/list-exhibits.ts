@@ -1,10 +1,10 @@
 /**
  * Lists of exhibits, in the order of their control numbers, by keyset: a page costs the same wherever it is.
  *
- * - Filters are those that the database answers well: core fields and what is linked to an exhibit. Custom fields and words are the index's.
+ * - Filters are those that the database answers well: core fields and what is linked to an exhibit. A custom field is asked of the index first.
  * - Counting stops at 100,000, so that a count cannot be made to read a whole case of any size.
  */
-import type { Actor, CaseId, ExhibitFilters, ExhibitSummary } from '@casebound/contract';
+import { type Actor, CaseboundError, type CaseId, type ExhibitFilters, type ExhibitSummary } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
 import type { ExhibitDependencies } from './dependencies.ts';
 
@@ -81,7 +81,7 @@ interface Condition {
 
 const hashColumns: Readonly<Record<number, string>> = { 32: 'd.md5_hash', 40: 'd.sha1_hash', 64: 'd.sha256_hash' };
 
-const conditionsOf = (filters: ExhibitFilters): Condition => {
+const conditionsOf = (filters: ExhibitFilters, found: readonly number[] | undefined): Condition => {
   const sql: string[] = [];
   const values: unknown[] = [];
   const add = (value: unknown, condition: (placeholder: string) => string): void => {
@@ -129,6 +129,7 @@ const conditionsOf = (filters: ExhibitFilters): Condition => {
   );
   add(filters.relevancy, (p) => `e.relevancy = ${p}`);
   add(filters.privilege, (p) => `e.privilege = ${p}`);
+  add(found, (p) => `e.document_id = ANY (${p}::bigint[])`);
   return { sql, values };
 };
 
@@ -141,20 +142,34 @@ const countAll = async (tx: Queryable, { sql, values }: Condition): Promise<numb
   return Number(rows[0]?.total ?? 0);
 };
 
+/** The index answers for custom fields; what it finds narrows the list. */
+const findFirst = async (
+  findByField: ExhibitDependencies['findByField'],
+  actor: Actor,
+  caseId: CaseId,
+  { field, fieldValue }: ExhibitFilters,
+): Promise<readonly number[] | undefined> => {
+  if (field === undefined && fieldValue === undefined) return undefined;
+  if (field === undefined || fieldValue === undefined)
+    throw new CaseboundError('validation_failed', 'A filter on a custom field names both `field` and `fieldValue`.');
+  return findByField(caseId, actor, { title: field, text: fieldValue }, countLimit);
+};
+
 /** One statement, two with a count, in one state of the case. */
 export const listExhibits = async (
-  { sessions }: Pick<ExhibitDependencies, 'sessions'>,
+  { sessions, findByField }: Pick<ExhibitDependencies, 'sessions' | 'findByField'>,
   actor: Actor,
   caseId: CaseId,
   filters: ExhibitFilters,
   page: { readonly after?: string | undefined; readonly limit: number; readonly count: boolean },
   signal?: AbortSignal,
-): Promise<ExhibitPage> =>
-  sessions.withCase(
+): Promise<ExhibitPage> => {
+  const found = await findFirst(findByField, actor, caseId, filters);
+  return sessions.withCase(
     caseId,
     actor,
     async (tx) => {
-      const condition = conditionsOf(filters);
+      const condition = conditionsOf(filters, found);
       const { sql, values } = condition;
       const [{ rows }, counted] = await Promise.all([
         tx.query<SummaryRow & Record<string, unknown>>(
@@ -175,3 +190,4 @@ export const listExhibits = async (
     },
     { readOnly: true, ...(signal === undefined ? {} : { signal }), isolation: 'repeatable read' },
   );
+};

@@ -25,3 +25,4 @@ export { type OverlayOutcome, type OverlayRow, type ValueOverlay } from './overl
 export { createExhibitsChanged, type ExhibitsChanged, type Publish } from './exhibits-changed.ts';
 export { createCaseFollower } from './follow-changes.ts';
 export { createFieldHandlers } from './routes.ts';
+export { createFindByField, type FindByField } from './find-exhibits.ts';

@@ -11,6 +11,7 @@ import type { SearchIndex } from '../../platform/search-index/Port.ts';
 import { indexAnew } from '../exchange/index.ts';
 import { openTestCases, testActor, type TestCases } from '../records/testing/open-test-cases.ts';
 import { compactValues } from './compact-values.ts';
+import { createFindByField, type FindByField } from './find-exhibits.ts';
 import {
   createStorageMigration,
   type StorageMigration,
@@ -25,6 +26,7 @@ let opened: TestCases;
 let index: SearchIndex;
 let parts: StorageParts;
 let migration: StorageMigration;
+let find: FindByField;
 let closeFolder: () => Promise<void>;
 const { signal } = new AbortController();
 
@@ -47,6 +49,7 @@ beforeAll(async () => {
       ),
   };
   migration = createStorageMigration(parts);
+  find = createFindByField({ sessions: opened.databases.cases, index, fields: opened.fields, log: silentLog });
 });
 afterAll(async () => {
   await index.close();
@@ -216,7 +219,18 @@ test('the switches are turned in their order only, each found equal, and back', 
   });
   await opened.fields.update(caseId, testActor, { exhibitId: ids[1] ?? 0, values: { Comment: 'text 1' } });
 
+  const found = async (title: string, text: string) => (await find(caseId, testActor, { title, text }, 100)).length;
+  const all = async () => [
+    await found('Responsive', 'Yes'),
+    await found('Pages', '7'),
+    await found('Issues', 'B'),
+    await found('Hot', 'no'),
+  ];
+  const expected = await all();
+  expect(expected).toEqual([20, 1, 20, 26]);
   expect(await migration.turnOn(caseId, testActor, 'filters-from-index', signal)).toMatchObject({ storage: 'tables' });
+  expect(await all()).toEqual(expected);
+  await expect(found('Pages', 'seven')).rejects.toMatchObject({ code: 'validation_failed' });
   await edit('filters');
   await migration.turnOn(caseId, testActor, 'read-from-objects', signal);
   await edit('objects');
