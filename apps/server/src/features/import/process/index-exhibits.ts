@@ -8,11 +8,10 @@ import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import { buildIndexDocument, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
 import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 
+/** Exhibits that are put together: a write of a file index costs some 90 ms before its first document. */
 const setSize = 500;
 /** Exhibits whose page texts are read at once. */
 const readAtOnce = 8;
-/** An index may hold the thread while it writes. */
-const exhibitsPerWrite = 64;
 /** UTF-16 code units of text that one write takes. */
 const maxTextPerWrite = 4 * 1024 * 1024;
 
@@ -84,7 +83,7 @@ const putSet = async (
     );
     waiting.push(...built);
     size += built.reduce((sum, it) => sum + it.pages.reduce((texts, page) => texts + page.text.length, 0), 0);
-    if (size < maxTextPerWrite && waiting.length < exhibitsPerWrite) continue;
+    if (size < maxTextPerWrite) continue;
     await parts.index.put(caseId, waiting);
     waiting = [];
     size = 0;
