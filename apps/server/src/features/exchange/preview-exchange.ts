@@ -16,7 +16,7 @@ import { newControlNumber } from './control-numbers.ts';
 import { copyPolicy } from './copy-policy.ts';
 import type { ExchangeDependencies } from './dependencies.ts';
 import { mapCodes, readCodes, usedBits } from './remap-confidentiality.ts';
-import { refuseUnredacted } from './request-exchange.ts';
+import { refuseUnredacted } from './refuse-unredacted.ts';
 import { readSelection, selectionSql, type SelectedExhibit } from './select-exhibits.ts';
 import { annotationsTravel, stagesOf } from './stages.ts';
 

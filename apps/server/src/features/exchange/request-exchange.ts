@@ -7,7 +7,7 @@
  * 3. The job's row and the message that makes it move are one transaction.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { CaseboundError, isPermitted, JobId, type Actor, type ExchangeRequest } from '@casebound/contract';
+import { CaseboundError, JobId, type Actor, type ExchangeRequest } from '@casebound/contract';
 import type { ExchangeDependencies } from './dependencies.ts';
 import { findByKey, countOpen, insertJob, type ExchangeJob } from './job-store.ts';
 import { orchestratorQueue } from './orchestrator/advance-exchange.ts';
@@ -42,22 +42,6 @@ const sameRequest = (job: ExchangeJob, requestHash: string): StartedExchange => 
   throw new CaseboundError(
     'idempotency_key_reused',
     `The idempotency key names the exchange ${job.jobId}, which was asked for otherwise.`,
-  );
-};
-
-/** Text beneath a redaction travels when it is not burned in, or when the native goes along. */
-export const refuseUnredacted = (
-  actor: Actor,
-  { annotations, nativesOfRedacted, includeNatives }: ExchangeRequest,
-): void => {
-  const unapplied = annotations.redactionsAs !== 'brand_in';
-  const natives = includeNatives && nativesOfRedacted === 'include';
-  if ((!unapplied && !natives) || isPermitted(actor, 'exchange.unredacted')) return;
-  throw new CaseboundError(
-    'exchange_unredacted_denied',
-    unapplied
-      ? `Redactions would travel as ${annotations.redactionsAs === 'layer' ? 'marks that hide nothing' : 'nothing'}, with the text beneath them.`
-      : 'Natives of redacted exhibits would travel.',
   );
 };
 
