@@ -208,17 +208,56 @@ describe('the mark as redacted', () => {
   });
 });
 
-test('a change that is refused leaves a mark that is right', async () => {
+/** Something else happens at an exact moment. */
+const withEngine = (change: Partial<AnnotationDependencies['engine']>): AnnotationDependencies => ({
+  ...parts,
+  engine: { ...parts.engine, ...change },
+});
+
+test('a redaction that comes between the look and the word keeps the mark', async () => {
   const { call, exhibitId } = await make();
-  for (let round = 0; round < 5; round += 1) {
-    const [old] = await createAnnotations(parts, call, [redaction(`old${round}`, secret)]);
-    const [refused] = await Promise.all([
-      codeOf(createAnnotations(parts, call, [redaction(`no${round}`, [5_000, 10, 5, 5])])),
-      deleteAnnotation(parts, call, `old${round}`, old!.version),
-    ]);
-    expect(refused).toBe('annotation_invalid');
-    expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
-  }
+  const { version } = only(await createAnnotations(parts, call, [redaction('old', secret)]));
+  const [begun, looked] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const creator = withEngine({
+    createAnnotations: async (...asked) => {
+      begun.resolve();
+      await looked.promise;
+      return parts.engine.createAnnotations(...asked);
+    },
+  });
+  const created = createAnnotations(creator, call, [redaction('new', secret)]);
+  await begun.promise;
+  let looks = 0;
+  const deleter = withEngine({
+    listAnnotations: async (...asked) => {
+      const seen = await parts.engine.listAnnotations(...asked);
+      looks += 1;
+      // The first look is that for what is left to settle, the second one that for the mark.
+      if (looks === 2) {
+        looked.resolve();
+        await created;
+      }
+      return seen;
+    },
+  });
+  await deleteAnnotation(deleter, call, 'old', version);
+  expect(looks).toBe(3);
+  expect((await listAnnotations(parts, call, undefined)).map((one) => one.annotation['id'])).toEqual(['new']);
+  expect((await bodyOf(exhibitId))['redacted']).toBe(true);
+});
+
+test('a change that is refused last takes off the mark that another one left to it', async () => {
+  const { call, exhibitId } = await make();
+  const { version } = only(await createAnnotations(parts, call, [redaction('old', secret)]));
+  const slow = withEngine({
+    createAnnotations: async (...asked) => {
+      await deleteAnnotation(parts, call, 'old', version);
+      expect((await bodyOf(exhibitId))['redacted']).toBe(true);
+      return parts.engine.createAnnotations(...asked);
+    },
+  });
+  expect(await codeOf(createAnnotations(slow, call, [redaction('no', [5_000, 10, 5, 5])]))).toBe('annotation_invalid');
+  expect((await bodyOf(exhibitId))['redacted']).toBeUndefined();
 });
 
 test('many at once are all made and stated', async () => {

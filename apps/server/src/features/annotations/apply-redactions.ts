@@ -44,7 +44,7 @@ export const applyRedactions = async (
       what: 'pdf',
       sha256: before.sha256,
       pages: [...pages],
-      objects: [...(await listRevealing(parts, exhibit, before.pageCount, pages))],
+      ...(await listRevealing(parts, exhibit, before.pageCount, pages)),
     };
     const entries = new Map(
       all.map(({ value, version }) => {
@@ -66,9 +66,7 @@ export const applyRedactions = async (
             pdf: { size, sha256, pageCount },
           },
           done: [{ entry: file, sha256 }, ...[...entries].flatMap(([id, entry]) => (gone.has(id) ? [{ entry }] : []))],
-          // Somebody may have added redactions meanwhile, on other pages.
-          finish: async () =>
-            finishRedactedFile(parts, exhibit, file, applied.applied === redactions.length ? pages : 'all'),
+          finish: async () => finishRedactedFile(parts, exhibit, file),
           keepsMark: true,
         };
       },

@@ -17,10 +17,10 @@ import { isStamp, readDocument, refuseStamp, refuseTooMany } from './read-input.
 
 type Members = Readonly<Record<string, unknown>>;
 
-interface Exported {
+type Exported = {
   readonly format: string;
   readonly annotations: Record<string, unknown>[];
-}
+};
 
 export const exportAnnotations = async (parts: AnnotationDependencies, call: ExhibitCall): Promise<Exported> => {
   const nothing: InstantJson = { annotations: [], comments: [], attachments: new Map() };

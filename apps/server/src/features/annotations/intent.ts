@@ -39,6 +39,8 @@ export const Entry = z.discriminatedUnion('what', [
     sha256: z.string(),
     /** Pages with redactions, from 0. */
     pages: z.array(z.number().int()),
+    /** Whether the texts of other pages hold nothing of these. */
+    isByPage: z.boolean(),
     /** Keys of objects that show what was redacted, and go. */
     objects: z.array(z.string()),
   }),

@@ -59,7 +59,7 @@ const die = async (subject: Subject, act: string, point: CrashPointName): Promis
 const statedOf = async ({ exhibitId }: Subject, name: string) =>
   (await auditOf(world, caseId, exhibitId)).slice(2).filter(({ changes }) => name in changes);
 const actor = reviewer.kind === 'account' ? reviewer.accountId : '';
-const died = { actor, requestId: 'the one that died', origin: 'annotations, after an interruption' };
+const died = { actor, requestId: 'the one that died', origin: 'annotations, stated by a later call' };
 
 const isMarked = async ({ exhibitId }: Subject): Promise<boolean> =>
   (await recordOf(world, caseId, 'exhibits', exhibitId))['redacted'] === true;
@@ -150,6 +150,10 @@ test.each(['annotations.engine.changed', 'annotations.redactions.recorded'] as c
     expect(await world.parts.index.search(caseId, { text: 'secret' }, { limit: 99 })).not.toContain(exhibitId);
     expect(await statedOf(subject, 'pdf')).toMatchObject([died]);
     expect(await isMarked(subject)).toBe(true);
+    expect((await recordOf(world, caseId, 'exhibits', exhibitId))['pages']).toMatchObject([
+      { textSource: 'document' },
+      { textSource: 'load_file' },
+    ]);
     expect(await countIntents(world, caseId)).toBe(0);
   },
   60_000,

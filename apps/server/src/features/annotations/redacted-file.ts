@@ -12,7 +12,7 @@ import { indexAnew } from '../exchange/index.ts';
 import { caseResource } from '../records/index.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import type { Entry } from './intent.ts';
-import type { AnnotatedExhibit } from './store.ts';
+import { type AnnotatedExhibit, listRedactedPages } from './store.ts';
 
 type Body = { [member: string]: JsonValue };
 type PdfEntry = Extract<Entry, { what: 'pdf' }>;
@@ -99,38 +99,42 @@ const readBodies = async (
     { readOnly: true },
   );
 
-/** Keys of the objects that show what is going to be redacted. */
+/** What shows what is going to be redacted: keys of objects, and whether each page has a text of its own. */
 export const listRevealing = async (
   parts: AnnotationDependencies,
   exhibit: AnnotatedExhibit,
   pageCount: number,
   pages: ReadonlySet<number>,
-): Promise<readonly string[]> => {
+): Promise<Pick<PdfEntry, 'objects' | 'isByPage'>> => {
   const bodies = await readBodies(parts, exhibit);
-  return showsPages(listOf(bodies?.document['variants']), pageCount, pages).map(keyOf);
+  const pageList = listOf(bodies?.exhibit['pages']);
+  const hasText = (page: number): boolean => pageList[page]?.['textSha256'] !== undefined;
+  return {
+    objects: showsPages(listOf(bodies?.document['variants']), pageCount, pages).map(keyOf),
+    // A text that is not its page's own may hold what stood on another one.
+    isByPage: [...pages].every(hasText) || !pageList.some((_, at) => hasText(at)),
+  };
 };
 
-/** `pages`: those on which something was applied, from 0. Errors: those of the engine, the object store and the record store. */
+/** Errors: those of the engine, the object store and the record store. */
 export const finishRedactedFile = async (
   parts: AnnotationDependencies,
   exhibit: AnnotatedExhibit,
   entry: PdfEntry,
-  pages: ReadonlySet<number> | 'all',
 ): Promise<void> => {
   const { engine, objects, sessions, records, index, fields } = parts;
   const { caseId, exhibitId, documentId } = exhibit;
-  const [bytes, sizes, before] = await Promise.all([
+  const [bytes, sizes] = await Promise.all([
     engine.getPdf(exhibit.engineId, { actor: system }),
     engine.pageSizes(exhibit.engineId, { actor: system }),
-    readBodies(parts, exhibit),
   ]);
-  if (before === undefined) return;
-  const pageList = listOf(before.exhibit['pages']);
-  const hasText = (page: number): boolean => pageList[page]?.['textSha256'] !== undefined;
-  // A text that is not its page's own may hold what stood on another one.
-  const isByPage =
-    pages !== 'all' && [...pages].every((page) => hasText(page) || !pageList.some((_, at) => hasText(at)));
-  const affected: ReadonlySet<number> = isByPage ? pages : new Set(sizes.map((_, at) => at));
+  const { isByPage } = entry;
+  const pages = await sessions.withCase(caseId, system, async (tx) => listRedactedPages(tx, exhibitId), {
+    readOnly: true,
+  });
+  const affected: ReadonlySet<number> = new Set(
+    isByPage ? [...entry.pages, ...pages].filter((page) => page < sizes.length) : sizes.keys(),
+  );
   const sha256 = sha256Of(bytes);
   const key = keyBelow(exhibit, 'pdf', `redacted-${sha256.slice(0, 32)}.pdf`);
   await objects.put(key, bytes, { expected: { sha256 }, contentType: 'application/pdf' });

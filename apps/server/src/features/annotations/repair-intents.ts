@@ -107,7 +107,7 @@ const repair = async (parts: AnnotationDependencies, exhibit: AnnotatedExhibit, 
   );
   if (done.length > 0 && (isWhole || intent.ageSeconds > betweenStepsSeconds)) {
     const applied = done.find(({ entry }) => entry.what === 'pdf')?.entry;
-    if (applied?.what === 'pdf') await finishRedactedFile(parts, exhibit, applied, 'all');
+    if (applied?.what === 'pdf') await finishRedactedFile(parts, exhibit, applied);
     await settleIntent(parts, exhibit, intent, done, {
       isRepair: true,
       keepsMark: applied !== undefined,

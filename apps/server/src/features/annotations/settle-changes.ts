@@ -162,7 +162,7 @@ export const settleIntent = async (
         {
           actor: intent.actor,
           ...(intent.requestId === null ? {} : { requestId: intent.requestId }),
-          ...(more?.isRepair === true ? { origin: 'annotations, after an interruption' } : {}),
+          ...(more?.isRepair === true ? { origin: 'annotations, stated by a later call' } : {}),
         },
         'exhibits',
         rows,

@@ -175,3 +175,19 @@ export const hasOtherRedactions = async (tx: Queryable, exhibitId: number, inten
   );
   return rowCount > 0;
 };
+
+/**
+ * Pages on which redactions were ever meant to lie, from 0, as audit and intents have them: also those that somebody added while others
+ * were applied.
+ */
+export const listRedactedPages = async (tx: Queryable, exhibitId: number): Promise<readonly number[]> => {
+  const { rows } = await tx.query<{ page: number }>(
+    `SELECT (change.pair->1->>'page')::int - 1 AS page FROM model_audit a, jsonb_each(a.changes) AS change (name, pair)
+     WHERE a.record_id = $1 AND a.resource = 'exhibits' AND change.name LIKE 'annotation %' AND change.pair->1->>'kind' = 'redaction'
+     UNION
+     SELECT (entry->>'page')::int FROM annotation_intent i, jsonb_array_elements(i.entries) AS entry
+     WHERE i.exhibit_id = $1 AND entry->>'kind' = 'redaction'`,
+    [exhibitId],
+  );
+  return rows.map(({ page }) => page);
+};

@@ -1,7 +1,5 @@
 /** Comments, pictures, Instant JSON, pages, and redactions that are applied. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { type CaseId, ExchangeRequest } from '@casebound/contract';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -377,45 +375,4 @@ describe('an archived case', () => {
     expect((await exportAnnotations(parts, unseen.call)).annotations).toEqual([]);
     expect(await codeOf(listPages(parts, unseen.call))).toBe('case_archived');
   });
-});
-
-const samples = path.resolve(import.meta.dirname, '../../../../../../shared/data/pdf');
-const files = existsSync(samples) ? readdirSync(samples).filter((name) => name.endsWith('.pdf')) : [];
-
-describe.runIf(files.length > 0)('documents of the world', () => {
-  test.each(files)(
-    '%s: a word that is redacted and applied is gone',
-    async (file) => {
-      const subject = await make();
-      const { call, documentId, controlNumber } = subject;
-      const variants = (await recordOf(world, caseId, 'documents', documentId))['variants'] as {
-        type: string;
-        objectKey: string;
-      }[];
-      const key = objectKey(variants.find(({ type }) => type === 'pdf')!.objectKey);
-      await world.parts.objects.put(key, readFileSync(path.join(samples, file)));
-      const pages = await listPages(parts, call);
-      expect(pages.length).toBeGreaterThan(0);
-      const texts = await Promise.all(
-        pages.slice(0, 3).map(async (_, at) => world.parts.engine.pageText(subject.engineId, at)),
-      );
-      const word = texts.map(({ text }) => /\b[A-Za-z]{5,}\b/.exec(text)?.[0]).find((one) => one !== undefined);
-      if (word === undefined) return;
-      const matches = await searchText(parts, call, word);
-      await createAnnotations(
-        parts,
-        call,
-        matches.map(({ pageIndex, rects }, at) => ({
-          id: `r${at}`,
-          type: 'pspdfkit/markup/redaction',
-          pageIndex,
-          rects: rects.map(({ left, top, width, height }) => [left, top, width, height]),
-        })),
-      );
-      expect(await applyRedactions(parts, call, controlNumber)).toMatchObject({ applied: matches.length });
-      expect(await searchText(parts, call, word)).toEqual([]);
-      expect(await listPages(parts, call)).toEqual(pages);
-    },
-    60_000,
-  );
 });
