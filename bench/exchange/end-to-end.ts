@@ -59,7 +59,7 @@ const figures = [];
 for (const exhibits of sizes) {
   const filled = await bench.fill(`source ${exhibits}`, { exhibits });
   const files = await writeFiles(filled, `files-${exhibits}`);
-  const [ours, theirs]: [number[], number[]] = [[], []];
+  const [ours, theirs, cpu]: [number[], number[], number[]] = [[], [], []];
   let marks = {};
   for (let at = 0; at < rounds; at += 1) {
     const to = await bench.createCase(`ours ${exhibits} ${at}`);
@@ -68,7 +68,10 @@ for (const exhibits of sizes) {
       nativesOfRedacted: 'include',
       annotations: plain,
     });
+    const before = process.cpuUsage();
     const timed = await bench.until(jobId, 'ended');
+    const { user, system: inSystem } = process.cpuUsage(before);
+    cpu.push((user + inSystem) / 1000);
     ({ marks } = timed);
     ours.push(timed.ms);
     theirs.push(await loop(files, exhibits, `loop-${exhibits}-${at}`));
@@ -80,6 +83,8 @@ for (const exhibits of sizes) {
     ratio: round(median(ours.map((ms, at) => ms / (theirs[at] ?? Number.NaN)))),
     must: '<= 4x, aim 2x',
     perExhibitMs: round(median(ours) / exhibits, 3),
+    /** Of this process alone: what others on the machine do changes it little. */
+    cpuPerExhibitMs: round(median(cpu) / exhibits, 3),
     peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
     marks,
   });
