@@ -6,7 +6,12 @@ export { provisionStore } from './ddl/provision.ts';
 export { deriveModel } from './derive/derive-model.ts';
 export { type ModelManifest, modelManifest } from './derive/manifest.ts';
 export { displayName, type Model, type Resource, resourceId, type ResourceName } from './derive/model.ts';
-export { applyDeferredBumps, countWaitingBumps, type DeferredBumpJob, startDeferredBumps } from './identity/deferred-bumps.ts';
+export {
+  applyDeferredBumps,
+  countWaitingBumps,
+  type DeferredBumpJob,
+  startDeferredBumps,
+} from './identity/deferred-bumps.ts';
 export { referentialId, descriptorReferentialId, uuidV5 } from './identity/referential-id.ts';
 export {
   type CounterName,
