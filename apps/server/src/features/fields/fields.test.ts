@@ -2,6 +2,8 @@ import { CaseboundError, type CaseId } from '@casebound/contract';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestCases, testActor, type TestCases } from '../records/testing/open-test-cases.ts';
+import { createClock } from '../../platform/clock/create-clock.ts';
+import { createFields } from './create-fields.ts';
 import type { FieldValues } from './field-values.ts';
 import type { OverlayRow, ValueOverlay } from './overlay-values.ts';
 import { fillFields } from './testing/fill-fields.ts';
@@ -264,4 +266,59 @@ test('an overlay is the same as updates one by one, in any order and in any part
     }),
     { numRuns: 10 },
   );
+});
+
+test('killed between object and commit, an update changes nothing, and is made again', async () => {
+  const { caseId, ids } = await newCase(1);
+  const [exhibitId = 0] = ids;
+  let dies = true;
+  const fields = createFields({
+    sessions: opened.databases.cases,
+    objects: opened.objects,
+    clock: createClock(),
+    cacheBytes: 1_000_000,
+    publish: opened.publish,
+    crashPoint: (name) => {
+      if (name === 'fields.update.written' && dies) throw new Error('killed');
+    },
+  });
+  const update = async (text: string) =>
+    fields.update(caseId, testActor, { exhibitId, values: { Comment: text }, version: 0 });
+  await expect(update('lost')).rejects.toThrow('killed');
+  expect(await valuesOf(caseId, ids)).toEqual([undefined]);
+  expect(await queryCase(caseId, 'SELECT FROM model_audit')).toHaveLength(0);
+  dies = false;
+  // Its object has the key of the one that was lost, and other bytes: it takes a key beside it.
+  expect(await update('kept')).toMatchObject({ version: 1 });
+  expect(await valuesOf(caseId, ids)).toEqual([{ Comment: 'kept' }]);
+});
+
+test('a read of any number is one statement, and the cache spares the objects', async () => {
+  const { caseId, ids } = await newCase(300);
+  await overlay(
+    caseId,
+    ids.map((exhibitId) => ({ exhibitId, values: { Comment: `c${exhibitId}` } })),
+  );
+  let gets = 0;
+  const objects: typeof opened.objects = {
+    ...opened.objects,
+    get: async (...given) => {
+      gets += 1;
+      return opened.objects.get(...given);
+    },
+  };
+  const fields = createFields({
+    sessions: opened.databases.cases,
+    objects,
+    clock: createClock(),
+    cacheBytes: 1_000_000,
+  });
+  const statements: string[] = [];
+  const read = async () =>
+    fields.read(caseId, testActor, ids, undefined, { onStatement: (text) => statements.push(text) });
+  expect((await read()).size).toBe(300);
+  expect(gets).toBe(1);
+  expect((await read()).size).toBe(300);
+  expect(gets).toBe(1);
+  expect(statements.filter((text) => !/^(BEGIN|COMMIT|SET|SELECT set_config)/i.test(text))).toHaveLength(2);
 });
