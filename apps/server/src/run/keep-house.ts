@@ -42,6 +42,32 @@ const listActiveCases = async ({ databases }: System): Promise<readonly CaseId[]
   return rows.map((row) => CaseId.parse(Number(row.case_id)));
 };
 
+const fieldsSample = 100;
+
+/** Folds edits, removes what nothing points at, and looks at a sample of every case. @returns how many objects were written or removed */
+const keepFields = async (system: System, signal: AbortSignal): Promise<number> => {
+  const request = {
+    actor: { kind: 'system', reason: 'housekeeping' },
+    requestId: 'housekeeping',
+    query: undefined,
+    signal,
+  } as const;
+  let count = 0;
+  for (const caseId of await listActiveCases(system)) {
+    signal.throwIfAborted();
+    try {
+      const done = await system.handlers.compactFields({ ...request, params: { caseId }, body: undefined });
+      await system.handlers.reconcileFields({ ...request, params: { caseId }, body: { sample: fieldsSample } });
+      count += done.segments + done.removed;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // One case that cannot be kept now, archived meanwhile perhaps, keeps no other waiting.
+      system.log.warn('The custom fields of a case could not be kept; it is tried again', { caseId });
+    }
+  }
+  return count;
+};
+
 /** Begins the tasks; they end when the signal aborts. */
 export const keepHouse = (system: System, signal: AbortSignal): void => {
   const { cases, objects, records } = system;
@@ -70,6 +96,12 @@ export const keepHouse = (system: System, signal: AbortSignal): void => {
         const { temporary, uploads } = await objects.sweep();
         return temporary + uploads;
       },
+    },
+    {
+      name: 'fields',
+      firstAfterMs: HOUR_MS,
+      everyMs: 6 * HOUR_MS,
+      work: async (stopped) => keepFields(system, stopped),
     },
   ];
   for (const task of tasks) void repeat(system, task, signal);
