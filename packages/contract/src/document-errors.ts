@@ -109,6 +109,13 @@ export const documentErrors = {
     'A document may not have as many annotations.',
     'Delete what is not needed, or leave some of the annotations out.',
   ),
+  annotations_unread: entry(
+    409,
+    'permanent',
+    4,
+    'Annotations came with the exhibit that nobody has read yet.',
+    'Wait for the import or exchange to end; where it could not read them, its problems say why.',
+  ),
   exhibit_without_pdf: entry(
     409,
     'permanent',

@@ -74,6 +74,7 @@ const readErrors = [
   'case_archived',
   'exhibit_not_found',
   'exhibit_without_pdf',
+  'annotations_unread',
   'object_not_found',
   'object_store_unavailable',
   'pdf_damaged',

@@ -2,6 +2,7 @@
 import { CaseId, type ExhibitAnnotation } from '@casebound/contract';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { highlight, note, redaction, stamp } from '../../platform/document-engine/testing/sample-annotations.ts';
+import { objectKey } from '../../platform/object-store/Port.ts';
 import { openTestExchange, type TestExchange } from '../exchange/testing/open-test-exchange.ts';
 import {
   changeAnnotation,
@@ -58,6 +59,19 @@ describe('a document that the engine has not seen', () => {
     const lists = await Promise.all(Array.from({ length: 8 }, async () => listAnnotations(parts, call, undefined)));
     expect(lists).toEqual(Array.from({ length: 8 }, () => []));
     expect(await world.parts.engine.findDocument(engineId)).toMatchObject({ pageCount: 2 });
+  });
+
+  test.each(['annotations', 'layers'])('is not made without the %s that the exhibit came with', async (folder) => {
+    const { call, documentId, engineId } = await make();
+    const { documentKey } = await recordOf(world, caseId, 'documents', documentId);
+    const [, batch] = /^document_\d+_(\d+)_/.exec(engineId) ?? [];
+    await world.parts.objects.put(
+      objectKey(`case_${caseId}/processed-files/${batch}/${folder}/${String(documentKey)}/instant.json`),
+      Buffer.from('{"annotations":[{"type":"unknown"}]}'),
+    );
+    expect(await codeOf(listAnnotations(parts, call, undefined))).toBe('annotations_unread');
+    expect(await codeOf(createAnnotations(parts, call, [note('n')]))).toBe('annotations_unread');
+    expect(await world.parts.engine.findDocument(engineId)).toBeUndefined();
   });
 
   test('cannot be made without a PDF, in a case that has no such exhibit, in no case', async () => {

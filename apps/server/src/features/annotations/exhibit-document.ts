@@ -3,6 +3,8 @@
  *
  * - Putting equal bytes again changes nothing, so two first calls at once make one document. When the document has other bytes by then, its
  *   redactions were applied meanwhile, and it is left as it is.
+ * - It is not made for an exhibit that came with annotations, by an import or an exchange, that the engine does not have: who sees a document
+ *   without them would take it for one under which nothing is hidden.
  */
 import { type Actor, CaseboundError, type CaseId, hasCode } from '@casebound/contract';
 import { objectKey } from '../../platform/object-store/Port.ts';
@@ -40,6 +42,14 @@ const makeDocument = async (
       'exhibit_without_pdf',
       `The exhibit ${exhibit.controlNumber} has no PDF that anything could lie on.`,
     );
+  const below = (folder: string): string =>
+    `case_${exhibit.caseId}/processed-files/${exhibit.batchId}/${folder}/${exhibit.documentKey}/instant.json`;
+  for (const folder of ['annotations', 'layers'])
+    if ((await objects.head(objectKey(below(folder)))) !== undefined)
+      throw new CaseboundError(
+        'annotations_unread',
+        `The exhibit ${exhibit.controlNumber} came with annotations that are not on its document yet.`,
+      );
   const bytes = await readBytes(objects, objectKey(exhibit.pdf.key), {
     maxBytes: maxPdfBytes,
     ...(call.signal === undefined ? {} : { signal: call.signal }),
@@ -53,7 +63,7 @@ const makeDocument = async (
 
 /**
  * The exhibit, with its document in the engine.
- * Errors: those of `withCase`; `exhibit_not_found`, `exhibit_without_pdf`, what reading an object and opening a PDF throws.
+ * Errors: those of `withCase`; `exhibit_not_found`, `exhibit_without_pdf`, `annotations_unread`, what reading an object and opening a PDF throws.
  */
 export const openExhibit = async (parts: AnnotationDependencies, call: ExhibitCall): Promise<AnnotatedExhibit> => {
   const exhibit = await parts.sessions.withCase(
