@@ -45,26 +45,28 @@ export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: Ab
         if (found === undefined || row.action !== action) return [];
         return [{ exhibitId: Number(row.exhibit_id), values: found.values, metadata: { importedAt, batchId } }];
       });
-    for (const action of ['inserted', 'overlaid']) {
-      const exhibits = moved(action);
-      if (exhibits.length === 0) continue;
-      const key = segmentKey(destinationCaseId, `exchange-${job.jobId}/${from}-${action}`);
-      const segment = await writeSegment(objects, key, exhibits);
-      await objects.flush();
-      await sessions.withCase(
-        destinationCaseId,
-        createdBy,
-        async (tx) => {
-          if (action === 'overlaid') await rememberPointers(tx, job.jobId, exhibits);
-          await linkSegment(
-            tx,
-            segment,
-            action === 'inserted' ? { kind: 'expect', versions: exhibits.map(() => 0) } : { kind: 'replace' },
-          );
-        },
-        { signal },
-      );
-    }
+    const inserted = moved('inserted');
+    const named = `exchange-${job.jobId}/${from}`;
+    await sessions.withCase(
+      destinationCaseId,
+      createdBy,
+      async (tx) =>
+        fields.add(tx, { caseId: destinationCaseId, name: `${named}-inserted`, exhibits: inserted, by: 'system' }),
+      { signal },
+    );
+    const overlaid = moved('overlaid');
+    if (overlaid.length === 0) continue;
+    const segment = await writeSegment(objects, segmentKey(destinationCaseId, `${named}-overlaid`), overlaid);
+    await objects.flush();
+    await sessions.withCase(
+      destinationCaseId,
+      createdBy,
+      async (tx) => {
+        await rememberPointers(tx, job.jobId, overlaid);
+        await linkSegment(tx, segment);
+      },
+      { signal },
+    );
   }
 };
 
