@@ -192,7 +192,7 @@ describe('transaction', () => {
     const unsure = db.transaction({}, async (tx) => {
       attempts += 1;
       await tx.query('SELECT 1');
-      proxy.swallowNextAnswer();
+      proxy.swallowNextAnswer('COMMIT');
       const sent = set(tx, 1, 1);
       tx.sendCommit();
       await sent;

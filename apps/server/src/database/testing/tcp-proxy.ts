@@ -5,8 +5,8 @@ export interface Proxy {
   readonly port: number;
   /** Chunks that clients sent: one for each flush of the driver. */
   messagesFromClient(): number;
-  /** Lets the next request of a client through to the server, and cuts the connection when the answer comes. */
-  swallowNextAnswer(): void;
+  /** Lets the next request of a client through to the server, keeps the answers back, and cuts the connection at the one that has `tag`. Default the first. */
+  swallowNextAnswer(tag?: string): void;
   /** Passes nothing on any more, in either direction, and keeps the connections: a peer that vanished. */
   vanish(): void;
   close(): Promise<void>;
@@ -15,7 +15,7 @@ export interface Proxy {
 export async function startProxy(serverPort: number): Promise<Proxy> {
   const sockets = new Set<net.Socket>();
   let messages = 0;
-  let swallow = false;
+  let swallow: string | undefined;
   let vanished = false;
   const server = net.createServer((client) => {
     const upstream = net.connect(serverPort, '127.0.0.1');
@@ -30,20 +30,20 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
         upstream.destroy();
       });
     }
-    let cutting = false;
+    let cutting: string | undefined;
     client.on('data', (chunk) => {
       if (vanished) return;
       messages += 1;
-      if (swallow) {
-        swallow = false;
-        cutting = true;
+      if (swallow !== undefined) {
+        cutting = swallow;
+        swallow = undefined;
       }
       upstream.write(chunk);
     });
     upstream.on('data', (chunk) => {
       if (vanished) return;
-      if (cutting) client.destroy();
-      else client.write(chunk);
+      if (cutting === undefined) client.write(chunk);
+      else if (chunk.includes(cutting)) client.destroy();
     });
   });
   await new Promise<void>((resolve) => {
@@ -53,8 +53,8 @@ export async function startProxy(serverPort: number): Promise<Proxy> {
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     messagesFromClient: () => messages,
-    swallowNextAnswer() {
-      swallow = true;
+    swallowNextAnswer(tag = '') {
+      swallow = tag;
     },
     vanish() {
       vanished = true;
