@@ -112,10 +112,15 @@ describe('transaction', () => {
       isolation: 'serializable',
       readonly: 'on',
     });
-    const session = await admin.query(
-      `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'casebound'`,
-    );
-    expect(session.rows).toEqual([{ n: 1 }]);
+    // Sessions of the test before are gone a moment after they are closed.
+    await expect
+      .poll(async () => {
+        const sessions = await admin.query(
+          `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'casebound'`,
+        );
+        return sessions.rows;
+      })
+      .toEqual([{ n: 1 }]);
   });
 
   it('costs two round trips beside its statements', async () => {
