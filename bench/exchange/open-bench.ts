@@ -30,7 +30,7 @@ import type { Log } from '../../apps/server/src/platform/log/Port.ts';
 import { objectKey } from '../../apps/server/src/platform/object-store/Port.ts';
 import { loadEffective } from '../../apps/server/src/run/load-effective.ts';
 
-export const actor = { kind: 'system', reason: 'benchmark' } as const;
+const actor = { kind: 'system', reason: 'benchmark' } as const;
 
 const log: Log = {
   debug: () => undefined,
@@ -53,7 +53,7 @@ export const plain = {
   comments: 'omit',
 } as const;
 
-export interface FillOptions {
+interface FillOptions {
   readonly exhibits: number;
   /** Lines of each page of an exhibit. */
   readonly pages?: (at: number) => readonly (readonly string[])[];
@@ -68,13 +68,13 @@ export interface FilledCase {
   readonly objects: readonly Uint8Array[];
 }
 
-export interface Timed {
+interface Timed {
   readonly ms: number;
   /** When the exchange came into each state, in milliseconds after it was asked for. */
   readonly marks: Readonly<Partial<Record<ExchangeState, number>>>;
 }
 
-export interface Bench {
+interface Bench {
   readonly system: System;
   readonly folder: string;
   createCase(name: string): Promise<CaseId>;

@@ -18,7 +18,7 @@ export interface KilledExchange extends Proof {
 }
 
 /** Starts a process on the job and waits until it has killed itself. @throws Error when it ends otherwise */
-export const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point' | 'hit'>): Promise<void> => {
+const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point' | 'hit'>): Promise<void> => {
   const script = spawnScript(worker, {
     env: {
       CHAOS_PLACE: JSON.stringify(lane.place),

@@ -23,7 +23,7 @@ import { readLeftovers, readShape, type Shape } from './read-shape.ts';
 import { settings } from './settings.ts';
 
 /** Lies under the redaction. */
-export const secret = 'SECRETWORD';
+const secret = 'SECRETWORD';
 
 /** Families, labels, folders, values, natives, redactions, layers with comments, and one exhibit without a PDF. */
 const exhibits = (count: number): readonly ExhibitSpec[] =>

@@ -6,7 +6,7 @@
 import { CaseboundError } from '@casebound/contract';
 import type { ObjectStore } from '../Port.ts';
 
-export interface Faults {
+interface Faults {
   /** Share of calls that fail, 0 to 1. */
   rate: number;
   /** `object_store_full` fails calls that write, and does nothing before. */
