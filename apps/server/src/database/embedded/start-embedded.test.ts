@@ -196,6 +196,30 @@ describe('one process a data folder', () => {
     expect(await findHolder(dataDir)).toBeUndefined();
   });
 
+  it('runs again when its server is killed once more while it recovers', async () => {
+    await usePrepared();
+    await during(async (server) => {
+      let died = server.pid();
+      process.kill(died, 'SIGKILL');
+      for (let kills = 0; kills < 2; kills += 1) {
+        const before = died;
+        await expect.poll(() => server.pid(), { interval: 1, timeout: 10_000 }).not.toBe(before);
+        died = server.pid();
+        process.kill(died, 'SIGKILL');
+      }
+      await expect
+        .poll(
+          async () =>
+            server.pid() === died ? undefined : (await readPostmaster(path.join(dataDir, 'postgres')))?.status,
+          {
+            timeout: 20_000,
+          },
+        )
+        .toBe('ready');
+      expect(isAlive(server.pid())).toBe(true);
+    });
+  });
+
   it('lets exactly one of many starters win', async () => {
     await usePrepared();
     const starters = Array.from({ length: 5 }, () => spawnScript(holder, { args: [dataDir] }));

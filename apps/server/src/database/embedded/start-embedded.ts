@@ -162,6 +162,7 @@ async function checkBinaries(launcher: Launcher, binaries: Binaries, folder: Dat
 }
 
 const maximumRestarts = 5;
+const restartPauseMs = 200;
 const stopDeadlines = { fastMs: 10_000, immediateMs: 5000 };
 /** A log beyond this is set aside at the next start; one earlier log is kept. */
 const logRotationBytes = 10 * 1024 * 1024;
@@ -300,21 +301,27 @@ class Supervisor {
   }
 
   #onUnexpectedExit(): void {
-    if (this.#isStopping) return;
-    const now = performance.now();
-    this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now];
-    this.#options.log?.error('the database server ended by itself', {
-      component: 'database',
-      count: this.#restarts.length,
-    });
-    if (this.#restarts.length > maximumRestarts) return;
-    this.#restarting = this.start().then(
-      () => this.#options.log?.info('the database server runs again', { component: 'database', pid: this.pid() }),
-      (error: unknown) => {
+    if (!this.#isStopping) this.#restarting = this.#restart();
+  }
+
+  /** Starts the server again; one that dies while it recovers is started once more, within the same bound. */
+  async #restart(): Promise<void> {
+    while (!this.#isStopping) {
+      const now = performance.now();
+      this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now];
+      const count = this.#restarts.length;
+      this.#options.log?.error('the database server ended by itself', { component: 'database', count });
+      if (count > maximumRestarts) return;
+      try {
+        await this.start();
+        this.#options.log?.info('the database server runs again', { component: 'database', pid: this.pid() });
+        return;
+      } catch (error) {
         if (this.#isStopping) return;
         this.#options.log?.error('the database server cannot be started again', { component: 'database' }, error);
-      },
-    );
+        await sleep(restartPauseMs);
+      }
+    }
   }
 
   #startFailure(output: string): CaseboundError {
