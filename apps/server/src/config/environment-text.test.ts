@@ -69,6 +69,12 @@ const leaves = schemaLeaves(readSchema(configSchema));
 const neighboursOf = (kinds: readonly string[]): Readonly<Record<string, string>> => ({
   ...(kinds.includes('s3') ? { CASEBOUND_OBJECT_STORE_BUCKET: 'some-bucket' } : {}),
   ...(kinds.includes('url') ? { CASEBOUND_DATABASE_URL: 'secret://db-url' } : {}),
+  ...(kinds.includes('nutrient')
+    ? {
+        CASEBOUND_DOCUMENT_ENGINE_URL: 'https://engine.example.com',
+        CASEBOUND_DOCUMENT_ENGINE_API_TOKEN: 'secret://engine-token',
+      }
+    : {}),
   ...(kinds.includes('chain') ? { CASEBOUND_SECRETS_STORE_STORES: '[{"kind":"environment"}]' } : {}),
 });
 
