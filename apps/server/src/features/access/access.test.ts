@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { Account, AccountId, CaseboundError, IssuedToken, permissions } from '@casebound/contract';
+import { Account, AccountId, CaseboundError, IssuedToken, permissions as allPermissions } from '@casebound/contract';
 import type { Actor } from '@casebound/contract';
 import { createFakeClock } from '@casebound/test-kit';
 import type { FakeClock } from '@casebound/test-kit';
@@ -70,7 +70,7 @@ const create = async (name: string, permissions: Account['permissions'] = ['case
     await access.handlers.createAccount({
       ...request,
       actor,
-      body: { name, permissions: permissions.filter((permission) => permission !== 'public') },
+      body: { name, permissions: allPermissions.filter((permission) => permission !== 'public') },
     }),
   );
 const rotate = async (accountId: AccountId) =>
@@ -112,7 +112,7 @@ describe('the first account', () => {
   it('is an administrator, and is made once', async () => {
     const { account, token } = await bootstrap();
     expect(account).toMatchObject({ name: 'admin', disabledAt: null });
-    expect(account.permissions).toEqual(permissions.filter((it) => it !== 'public'));
+    expect(account.permissions).toEqual(allPermissions.filter((permission) => permission !== 'public'));
     expect(await access.authenticate(token)).toEqual(actorOf(account));
     expect(await access.bootstrapAdmin()).toBeUndefined();
     expect(await open().bootstrapAdmin()).toBeUndefined();
