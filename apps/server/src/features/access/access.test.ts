@@ -70,7 +70,7 @@ const create = async (name: string, permissions: Account['permissions'] = ['case
     await access.handlers.createAccount({
       ...request,
       actor,
-      body: { name, permissions: allPermissions.filter((permission) => permission !== 'public') },
+      body: { name, permissions: permissions.filter((permission) => permission !== 'public') },
     }),
   );
 const rotate = async (accountId: AccountId) =>
