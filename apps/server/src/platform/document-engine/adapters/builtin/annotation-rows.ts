@@ -89,6 +89,18 @@ const insertChunk = async <T extends PageAnnotation | CommentAnnotation>(
   return rows.map(storedOf);
 };
 
+/** Reads what is stored under the ids that are given, in their order. */
+const presentSql = (
+  table: 'engine_annotation' | 'engine_comment',
+  id: 'annotation_id' | 'comment_id',
+): string => `SELECT ${columns
+  .split(', ')
+  .map((column) => `own.${column}`)
+  .join(', ')}, own.value = given.value AS same
+  FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS given (value, place)
+  JOIN ${table} own ON own.engine_document_id = $1 AND own.${id} = given.value->>'id'
+  ORDER BY place`;
+
 export const insertAnnotations = async (
   tx: CaseQueries,
   rowId: string,
@@ -104,13 +116,7 @@ export const insertAnnotations = async (
          SELECT $1, value->>'id', (value->>'pageIndex')::integer, value->>'type', value, $3, $3
          FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS given (value, place) ORDER BY place
          ON CONFLICT DO NOTHING`,
-        `SELECT ${columns
-          .split(', ')
-          .map((column) => `own.${column}`)
-          .join(', ')}, own.value = given.value AS same
-         FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS given (value, place)
-         JOIN engine_annotation own ON own.engine_document_id = $1 AND own.annotation_id = given.value->>'id'
-         ORDER BY place`,
+        presentSql('engine_annotation', 'annotation_id'),
         chunk,
         [rowId, by],
         'annotation',
@@ -134,13 +140,7 @@ export const insertComments = async (
          SELECT $1, value->>'id', value->>'rootId', value, $3, $3
          FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS given (value, place) ORDER BY place
          ON CONFLICT DO NOTHING`,
-        `SELECT ${columns
-          .split(', ')
-          .map((column) => `own.${column}`)
-          .join(', ')}, own.value = given.value AS same
-         FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS given (value, place)
-         JOIN engine_comment own ON own.engine_document_id = $1 AND own.comment_id = given.value->>'id'
-         ORDER BY place`,
+        presentSql('engine_comment', 'comment_id'),
         chunk,
         [rowId, by],
         'comment',
