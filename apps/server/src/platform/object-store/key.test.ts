@@ -1,11 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  flatLayout,
   folderName,
+  mirroredLayout,
   objectName,
   pathOfKey,
   segmentOfFolder,
-  segmentOfObject,
+  tailOfObject,
+  type Layout,
 } from './adapters/filesystem/object-path.ts';
 import { formatRecord, parseRecord, recordBytes } from './adapters/filesystem/object-record.ts';
 import { casePrefix } from './Port.ts';
@@ -16,12 +19,12 @@ const segment = fc
   .stringMatching(/^[A-Za-z0-9._=@+,-]{1,200}$/)
   .filter((text) => text !== '.' && text !== '..' && text.length <= maxSegmentBytes);
 const key = fc
-  .array(segment, { minLength: 1, maxLength: 4 })
+  .array(segment, { minLength: 1, maxLength: 8 })
   .map((segments) => segments.join('/'))
   .filter((text) => text.length <= maxKeyBytes);
 
-const path = (text: string): string => {
-  const { folders, name } = pathOfKey(objectKey(text));
+const path = (text: string, layout: Layout): string => {
+  const { folders, name } = pathOfKey(objectKey(text), layout);
   return [...folders, name].join('/');
 };
 
@@ -83,20 +86,29 @@ describe('object keys', () => {
           expect(Buffer.byteLength(name)).toBeLessThanOrEqual(255);
         }
         expect(segmentOfFolder(folderName(text))).toBe(text);
-        expect(segmentOfObject(objectName(text))).toBe(text);
-        expect(segmentOfObject(folderName(text))).toBeUndefined();
+        expect(tailOfObject(objectName(text))).toBe(text);
+        expect(tailOfObject(folderName(text))).toBeUndefined();
         expect(segmentOfFolder(objectName(text))).toBeUndefined();
       }),
     );
     fc.assert(
       fc.property(key, key, (a, b) => {
-        expect(path(a) === path(b)).toBe(a === b);
+        for (const layout of [flatLayout, mirroredLayout]) {
+          expect(path(a, layout) === path(b, layout)).toBe(a === b);
+          for (const name of path(a, layout).split('/')) expect(name.length).toBeLessThanOrEqual(255);
+        }
       }),
     );
     expect(objectName('Report.PDF')).toBe('report.pdf%183');
     expect(folderName('Export')).toBe('export%%1');
+    expect(path('case_7/processed-files/3/txt/Aa/attachments/1/content.txt', flatLayout)).toBe(
+      'case_7/processed-files/3/txt/aa~attachments~1~content.txt%1',
+    );
+    expect(path('case_7/processed-files/3/txt/Aa/attachments/1/content.txt', mirroredLayout)).toBe(
+      'case_7/processed-files/3/txt/aa%%1/attachments/1/content.txt%',
+    );
     for (const name of ['a', 'a%10', 'A%', 'a%%', 'a%%0', '%', '..%', '.', 'b%f', '%tmp']) {
-      expect(segmentOfObject(name)).toBeUndefined();
+      expect(tailOfObject(name)).toBeUndefined();
     }
   });
 });

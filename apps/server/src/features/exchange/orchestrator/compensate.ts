@@ -9,7 +9,7 @@
 import { type BatchId, type CaseId, DocumentId, ExhibitId, type ExchangeState } from '@casebound/contract';
 import { copyState, forgetCopy, removeCopied, type RemovalSummary } from '@casebound/records';
 import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
-import { objectPrefix } from '../../../platform/object-store/Port.ts';
+import { objectPrefix, type ObjectPrefix } from '../../../platform/object-store/Port.ts';
 import { unlinkExhibits, type Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import { removeBatch } from '../batch-record.ts';
@@ -26,8 +26,6 @@ export type CompensateDependencies = ExchangeDependencies & { readonly fields: F
 
 const pageSize = 1_000;
 const engineCalls = 8;
-/** Folders below a batch that hold objects of a document. */
-const folders = ['native', 'pdf', 'image', 'text', 'txt', 'layers'] as const;
 const listedKept = 100;
 
 const removeRecords = async (
@@ -117,6 +115,23 @@ const removeSegments = async (parts: CompensateDependencies, job: ExchangeJob, s
   if (left.rows.length === 0) await parts.objects.deletePrefix(objectPrefix(prefix), { signal });
 };
 
+/** Removes what a batch holds of documents. The batch is listed once for a page of them. */
+const removeObjectsOf = async (
+  { objects }: CompensateDependencies,
+  batch: ObjectPrefix,
+  gone: readonly Gone[],
+  signal: AbortSignal,
+): Promise<void> => {
+  const documentKeys = new Set(gone.map(({ documentKey }) => documentKey));
+  for await (const page of objects.list(batch, { signal })) {
+    const theirs = page.filter(({ key }) => documentKeys.has(key.slice(batch.length).split('/')[1] ?? ''));
+    await objects.delete(
+      theirs.map(({ key }) => key),
+      { signal },
+    );
+  }
+};
+
 /** What went with the records. `whole`: no record was kept, so everything of the batch goes. */
 const removeRest = async (
   parts: CompensateDependencies,
@@ -141,12 +156,7 @@ const removeRest = async (
     });
     await indexAnew(parts, job.destinationCaseId, job.createdBy, overlaid, signal);
     if (whole) continue;
-    for (const { documentKey } of gone)
-      for (const folder of folders)
-        await objects.deletePrefix(
-          objectPrefix(`${batchPrefix(job.destinationCaseId, batchId)}${folder}/${documentKey}/`),
-          { signal },
-        );
+    await removeObjectsOf(parts, objectPrefix(batchPrefix(job.destinationCaseId, batchId)), gone, signal);
   }
   parts.crashPoint('exchange.compensate.index-removed');
   if (whole) {

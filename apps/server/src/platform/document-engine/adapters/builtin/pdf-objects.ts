@@ -16,7 +16,7 @@ export const newKey = (id: EngineDocumentId, sha256: string): ObjectKey => {
   const { caseId, batchId, documentId, exhibitId } = parseDocumentId(id);
   const chance = randomBytes(6).toString('hex');
   return objectKey(
-    `case_${caseId}/document-engine/${batchId}/${documentId}/${exhibitId}/${sha256.slice(0, 32)}-${chance}.pdf`,
+    `case_${caseId}/document-engine/${batchId}/pdf/${documentId}/${exhibitId}/${sha256.slice(0, 32)}-${chance}.pdf`,
   );
 };
 

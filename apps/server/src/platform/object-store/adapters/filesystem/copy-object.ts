@@ -52,7 +52,7 @@ const describeLinked = async (
   destination: ObjectKey,
   options: CopyOptions,
 ): Promise<ObjectInfo> => {
-  const linked = await openObject(store.root, destination);
+  const linked = await openObject(store, destination);
   if (linked === undefined) return source.info;
   try {
     checkExpected(destination, options.expected, linked.info);
@@ -144,7 +144,7 @@ export const copyObject = async (
 ): Promise<CopiedObject> => {
   for (let attempt = 1; attempt <= mostTries; attempt += 1) {
     options.signal?.throwIfAborted();
-    const source = await openObject(store.root, sourceKey);
+    const source = await openObject(store, sourceKey);
     if (source === undefined) throw missing(sourceKey);
     try {
       checkExpected(sourceKey, options.expected, source.info);

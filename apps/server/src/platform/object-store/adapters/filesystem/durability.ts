@@ -6,7 +6,7 @@
  * - An fsync that failed is never repeated and taken for success: the kernel may have dropped the pages. The flush fails.
  */
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { FilesystemObjectStoreConfig } from '../../config.ts';
 import { forEachConcurrently } from '../../limit-concurrency.ts';
 import { isErrno } from './file-errors.ts';
@@ -26,7 +26,7 @@ export interface Durability {
   close(): Promise<void>;
 }
 
-const syncPath = async (path: string, flags: number): Promise<void> => {
+const syncPath = async (path: string, flags: number, sync: (handle: FileHandle) => Promise<void>): Promise<void> => {
   let handle;
   try {
     handle = await open(path, flags | constants.O_NOFOLLOW);
@@ -36,7 +36,7 @@ const syncPath = async (path: string, flags: number): Promise<void> => {
     throw error;
   }
   try {
-    await handle.sync();
+    await sync(handle);
   } catch (error) {
     // Some network file systems cannot synchronise folders.
     if (!isErrno(error, 'EINVAL', 'ENOTSUP')) throw error;
@@ -45,7 +45,11 @@ const syncPath = async (path: string, flags: number): Promise<void> => {
   }
 };
 
-const syncFolder = (folder: string): Promise<void> => syncPath(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+const syncFolder = (folder: string): Promise<void> =>
+  syncPath(folder, constants.O_RDONLY | constants.O_DIRECTORY, (handle) => handle.sync());
+
+/** Bytes and size: which names and how many a file has is on disk with its folders. */
+const syncFile = (file: string): Promise<void> => syncPath(file, constants.O_RDONLY, (handle) => handle.datasync());
 
 /** fsync of folders in which concurrent callers share the next one. */
 const sharedFolderSync = (): ((folder: string) => Promise<void>) => {
@@ -115,7 +119,7 @@ const batch = (intervalMs: number, onFailure: (error: unknown) => void): Durabil
     const [ownFiles, ownFolders] = [files, folders];
     [files, folders] = [new Set(), new Set()];
     try {
-      await forEachConcurrently(ownFiles, flushConcurrency, (file) => syncPath(file, constants.O_RDONLY));
+      await forEachConcurrently(ownFiles, flushConcurrency, syncFile);
       await forEachConcurrently(ownFolders, flushConcurrency, syncFolder);
     } catch (error) {
       failure ??= { error };

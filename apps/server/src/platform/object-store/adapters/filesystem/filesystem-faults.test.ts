@@ -336,7 +336,7 @@ describe('file system adapter when things go wrong', () => {
   it('refuses the folder of a newer version, and one whose marker is damaged', async () => {
     const root = newRoot();
     await open(root);
-    await writeFile(join(root, '%casebound-object-store.json'), '{"format":2}\n');
+    await writeFile(join(root, '%casebound-object-store.json'), '{"format":3}\n');
     await expect(open(root)).rejects.toMatchObject({
       code: 'object_store_denied',
       message: expect.stringContaining('newer'),
@@ -345,6 +345,12 @@ describe('file system adapter when things go wrong', () => {
     await expect(open(root)).rejects.toMatchObject({
       code: 'object_store_denied',
       message: expect.stringContaining('damaged'),
+    });
+    await unlink(join(root, '%casebound-object-store.json'));
+    await mkdir(join(root, 'case_1'));
+    await expect(open(root)).rejects.toMatchObject({
+      code: 'object_store_denied',
+      message: expect.stringContaining('{"format":1}'),
     });
   });
 

@@ -6,8 +6,7 @@
  * 2. No path is used that was not found to lie in the store (folders.ts); the last step of it never follows a link.
  * 3. Any number of processes on one machine may use the folder at once: what decides between them is the kernel's rename and link.
  */
-import { constants } from 'node:fs';
-import { access, link, mkdir, open, readFile, realpath, statfs, unlink, writeFile } from 'node:fs/promises';
+import { link, open, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaseboundError } from '@casebound/contract';
 import { bytesSource, checkedBody, discardBody } from '../../checked-body.ts';
@@ -23,48 +22,14 @@ import { classifyFileError, isErrno } from './file-errors.ts';
 import { findFolder, removeEmptyFolders } from './folders.ts';
 import { foldersOfPrefix, pathOfKey } from './object-path.ts';
 import { fileSource, openObject } from './read-object.ts';
+import { openRoot } from './store-root.ts';
 import { currentOwner, sweepTemporaryFiles, temporaryName } from './temporary-files.ts';
 import { listPages, walkObjects } from './walk-objects.ts';
 import { linkAbsent, publishReplacing, removeTemporary, writeTemporary, type StoreFolder } from './write-object.ts';
 
-const formatVersion = 1;
-const formatFile = '%casebound-object-store.json';
-const temporaryFolder = '%tmp';
 /** Files that operations on whole objects hold open at once; streams, which last as long as their caller likes, come on top. */
 const mostOperations = 64;
 const deleteConcurrency = 16;
-
-/** Makes the folder what it must be, or says what is wrong with it. Returns its real path. */
-const prepareRoot = async (config: FilesystemObjectStoreConfig & { root: string }, mode: number): Promise<string> => {
-  await mkdir(config.root, { recursive: true, mode });
-  const root = await realpath(config.root);
-  await access(root, constants.R_OK | constants.W_OK | constants.X_OK);
-  const marker = join(root, formatFile);
-  await writeFile(marker, `${JSON.stringify({ format: formatVersion })}\n`, { flag: 'wx', mode: 0o644 }).catch(
-    (error: unknown) => {
-      if (!isErrno(error, 'EEXIST')) throw error;
-    },
-  );
-  const text = await readFile(marker, 'utf8');
-  const found = /^\{"format":(\d+)\}\n$/.exec(text)?.[1];
-  // Empty: another process is just writing it, or lost power while it did.
-  if (found === undefined && text !== '') {
-    throw new CaseboundError(
-      'object_store_denied',
-      `The file ${marker} is damaged, so ${root} may be no object store. Restore the file, or choose another folder.`,
-    );
-  }
-  if (found !== undefined && Number(found) > formatVersion) {
-    throw new CaseboundError(
-      'object_store_denied',
-      `The folder ${root} was written by a newer version of Casebound (format ${found}). Use that version.`,
-    );
-  }
-  await mkdir(join(root, temporaryFolder), { mode }).catch((error: unknown) => {
-    if (!isErrno(error, 'EEXIST')) throw error;
-  });
-  return root;
-};
 
 /** Create-only rests on link(2), so a file system without it is refused at the start. */
 const checkLinks = async (store: StoreFolder): Promise<void> => {
@@ -112,11 +77,10 @@ export const openFilesystemObjectStore = async (
   };
 
   const store: StoreFolder = await guarded('open its folder', async () => {
-    const root = await prepareRoot(config, folderMode);
+    const owner = await currentOwner();
     return {
-      root,
-      temporary: join(root, temporaryFolder),
-      owner: await currentOwner(),
+      ...(await openRoot(config, folderMode, owner)),
+      owner,
       fileMode: config.groupReadable ? 0o440 : 0o400,
       folderMode,
       durability: createDurability(config, (error) => {
@@ -140,7 +104,7 @@ export const openFilesystemObjectStore = async (
     });
 
   const read = async (key: ObjectKey): Promise<ObjectInfo | undefined> => {
-    const opened = await openObject(store.root, key);
+    const opened = await openObject(store, key);
     await opened?.handle.close();
     return opened?.info;
   };
@@ -174,7 +138,7 @@ export const openFilesystemObjectStore = async (
   const get: ObjectStore['get'] = (key, options = {}) =>
     run(`read ${key}`, async () => {
       options.signal?.throwIfAborted();
-      const opened = await openObject(store.root, key);
+      const opened = await openObject(store, key);
       if (opened === undefined) throw new CaseboundError('object_not_found', `There is no object ${key}.`);
       try {
         const { info, content } = opened;
@@ -195,7 +159,10 @@ export const openFilesystemObjectStore = async (
     });
 
   const deleteKeys = async (keys: readonly ObjectKey[], signal: AbortSignal | undefined): Promise<void> => {
-    const byFolder = Map.groupBy(keys.map(pathOfKey), ({ folders }) => folders.join('/'));
+    const byFolder = Map.groupBy(
+      keys.map((key) => pathOfKey(key, store.layout)),
+      ({ folders }) => folders.join('/'),
+    );
     await forEachConcurrently(byFolder.values(), deleteConcurrency, async (paths) => {
       const folder = await findFolder(store.root, paths[0]?.folders ?? []);
       if (folder === undefined) return;
@@ -224,7 +191,7 @@ export const openFilesystemObjectStore = async (
       }),
     list: async function* list(prefix, options = {}) {
       const pageSize = checkPageSize(options.pageSize);
-      const pages = listPages(store.root, prefix, options.after ?? '', pageSize);
+      const pages = listPages(store, prefix, options.after ?? '', pageSize);
       try {
         for (;;) {
           const page = await run(`list ${prefix}`, async () => {
@@ -249,12 +216,12 @@ export const openFilesystemObjectStore = async (
           removed += keys.length;
           keys = [];
         };
-        for await (const { key } of walkObjects(store.root, prefix, '')) {
+        for await (const { key } of walkObjects(store, prefix, '')) {
           keys.push(key);
           if (keys.length === 1_000) await flushKeys();
         }
         await flushKeys();
-        const folder = await findFolder(store.root, foldersOfPrefix(prefix));
+        const folder = await findFolder(store.root, foldersOfPrefix(prefix, store.layout));
         if (folder !== undefined) await store.durability.changed(await removeEmptyFolders(store.root, folder));
         return removed;
       }),
@@ -283,7 +250,7 @@ export const openFilesystemObjectStore = async (
         const now = dependencies.clock.now();
         const temporary = await sweepTemporaryFiles(store.temporary, store.owner, now, maxAgeMs);
         const probes: ObjectKey[] = [];
-        for await (const page of listPages(store.root, probePrefix, '', 1_000)) {
+        for await (const page of listPages(store, probePrefix, '', 1_000)) {
           for (const { key, lastModified } of page) {
             if (now.getTime() - lastModified.getTime() > maxAgeMs) probes.push(key);
           }

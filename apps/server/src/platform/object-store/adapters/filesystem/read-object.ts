@@ -7,13 +7,20 @@ import type { ByteSource } from '../../checked-body.ts';
 import type { ObjectInfo, ObjectKey } from '../../Port.ts';
 import { classifyFileError, isErrno } from './file-errors.ts';
 import { findFolder } from './folders.ts';
-import { pathOfKey } from './object-path.ts';
+import { pathOfKey, type Layout } from './object-path.ts';
 import { parseRecord, recordBytes } from './object-record.ts';
 
 /** Files up to this size are read with one system call, record and content at once. */
 export const smallFileBytes = 64 * 1024;
 /** Bytes of a read from a larger one. */
 const readChunkBytes = 256 * 1024;
+
+/** Where objects are. */
+export interface Place {
+  /** Real path of the store. */
+  readonly root: string;
+  readonly layout: Layout;
+}
 
 export interface OpenObject {
   readonly info: ObjectInfo;
@@ -60,8 +67,8 @@ const describeObject = async (key: ObjectKey, path: string, handle: FileHandle):
 };
 
 /** Opens an object; undefined when there is none. The caller closes the handle. */
-export const openObject = async (root: string, key: ObjectKey): Promise<OpenObject | undefined> => {
-  const { folders, name } = pathOfKey(key);
+export const openObject = async ({ root, layout }: Place, key: ObjectKey): Promise<OpenObject | undefined> => {
+  const { folders, name } = pathOfKey(key, layout);
   const folder = await findFolder(root, folders);
   if (folder === undefined) return undefined;
   const path = join(folder, name);

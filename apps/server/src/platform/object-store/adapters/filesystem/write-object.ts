@@ -17,12 +17,11 @@ import { isErrno } from './file-errors.ts';
 import { ensureFolder } from './folders.ts';
 import { pathOfKey } from './object-path.ts';
 import { formatRecord, type ObjectRecord } from './object-record.ts';
+import type { Place } from './read-object.ts';
 import { temporaryName, type Owner } from './temporary-files.ts';
 
 /** What the operations of one open store share. */
-export interface StoreFolder {
-  /** Real path of the store. */
-  readonly root: string;
+export interface StoreFolder extends Place {
   /** Real path of its folder for temporary files. */
   readonly temporary: string;
   readonly owner: Owner;
@@ -158,7 +157,7 @@ export const reflinkTemporary = async (store: StoreFolder, source: string): Prom
 
 /** Runs `publish` with the object's path; again when the folder was removed meanwhile. */
 const inFolder = async <T>(store: StoreFolder, key: ObjectKey, publish: (path: string) => Promise<T>): Promise<T> => {
-  const { folders, name } = pathOfKey(key);
+  const { folders, name } = pathOfKey(key, store.layout);
   for (let attempt = 1; ; attempt += 1) {
     try {
       const folder = await ensureFolder(store.root, folders, store.folderMode, (parent) =>
