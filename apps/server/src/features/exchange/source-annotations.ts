@@ -12,6 +12,9 @@ import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import { importedAnnotationsKey } from './document-keys.ts';
 import type { LedgerExhibit } from './ledger.ts';
 
+/** Type of a redaction in Instant JSON. */
+const redactionType = 'pspdfkit/markup/redaction';
+
 type SourceExhibit = Pick<
   LedgerExhibit,
   'sourceExhibitId' | 'sourceDocumentId' | 'sourceDocumentKey' | 'sourceBatchId'
@@ -76,20 +79,44 @@ export const hasUnreadAnnotations = async (
   return (await objects.head(importedAnnotationsKey(place), { signal })) !== undefined;
 };
 
-/** Whether something may lie under a redaction of the exhibit: the engine knows one, or cannot know. */
-export const hasRedaction = async (
+/** Source exhibits under whose redactions something may lie: the engine knows a redaction, or cannot know. */
+const redactedAmong = async (
   { engine, objects }: { readonly engine: DocumentEngine; readonly objects: ObjectStore },
   caseId: CaseId,
-  exhibit: SourceExhibit,
+  exhibits: readonly SourceExhibit[],
   signal: AbortSignal,
-): Promise<boolean> => {
-  try {
-    const annotations = await engine.listAnnotations(sourceEngineId(caseId, exhibit), { signal });
-    return annotations.some(({ value }) => kindOf(value) === 'redaction');
-  } catch (error) {
-    if (hasCode(error, 'engine_document_not_found')) return hasUnreadAnnotations(objects, caseId, exhibit, signal);
-    throw error;
-  }
+): Promise<ReadonlySet<number>> => {
+  const surveys = await engine.surveyDocuments(
+    exhibits.map((exhibit) => sourceEngineId(caseId, exhibit)),
+    { signal },
+  );
+  const answers = await Promise.all(
+    exhibits.map(async (exhibit) => {
+      const found = surveys.get(sourceEngineId(caseId, exhibit));
+      return found === undefined
+        ? hasUnreadAnnotations(objects, caseId, exhibit, signal)
+        : (found.annotations[redactionType] ?? 0) > 0;
+    }),
+  );
+  return new Set(exhibits.filter((_, at) => answers[at] === true).map(({ sourceExhibitId }) => sourceExhibitId));
+};
+
+/**
+ * Whether an exhibit is among those: all are asked about together, and each by itself when that fails, so that one that cannot be asked about
+ * stops no other.
+ */
+export const askForRedactions = async (
+  parts: { readonly engine: DocumentEngine; readonly objects: ObjectStore },
+  caseId: CaseId,
+  exhibits: readonly SourceExhibit[],
+  signal: AbortSignal,
+): Promise<(exhibit: SourceExhibit) => Promise<boolean>> => {
+  const together = await redactedAmong(parts, caseId, exhibits, signal).catch(() => undefined);
+  signal.throwIfAborted();
+  return async (exhibit) => {
+    const found = together ?? (await redactedAmong(parts, caseId, [exhibit], signal));
+    return found.has(exhibit.sourceExhibitId);
+  };
 };
 
 /** Source exhibits that are marked as redacted. */
@@ -148,10 +175,9 @@ export const holdRedacted = async (
   attached: readonly Attached[],
   signal: AbortSignal,
 ): Promise<ReadonlySet<number>> => {
-  const found = new Set<number>();
-  for (const one of attached) if (one.isMarked) found.add(one.ancestor);
-  for (const one of attached) {
-    if (!found.has(one.ancestor) && (await hasRedaction(parts, caseId, one, signal))) found.add(one.ancestor);
-  }
+  const found = new Set(attached.filter(({ isMarked }) => isMarked).map(({ ancestor }) => ancestor));
+  const open = attached.filter(({ ancestor }) => !found.has(ancestor));
+  const redacted = await redactedAmong(parts, caseId, open, signal);
+  for (const { ancestor, sourceExhibitId } of open) if (redacted.has(sourceExhibitId)) found.add(ancestor);
   return found;
 };

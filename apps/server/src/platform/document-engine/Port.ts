@@ -21,6 +21,7 @@
  */
 import type { Actor, CaseId } from '@casebound/contract';
 import type { Attachment, CommentAnnotation, InstantJson, PageAnnotation, PageText, TextMatch } from '@casebound/pdf';
+import type { ObjectKey } from '../object-store/Port.ts';
 import type { EngineDocumentId } from './document-id.ts';
 
 export { EngineDocumentId, formatDocumentId, parseDocumentId } from './document-id.ts';
@@ -47,6 +48,30 @@ export interface EngineDocument {
 export interface PutOutcome extends EngineDocument {
   /** False when a document with equal bytes was there already; it was left alone, its annotations too. */
   readonly created: boolean;
+}
+
+/** A PDF that lies in the object store. */
+export interface StoredPdf {
+  readonly id: EngineDocumentId;
+  /** Does not change; may be deleted once the document was put. */
+  readonly object: ObjectKey;
+  readonly size: number;
+  readonly sha256: string;
+  /** The bytes, for an engine that does not reach the store itself. Memory of its own. */
+  read(): Promise<Uint8Array>;
+}
+
+/** What became of one PDF of several. */
+export type PutEach =
+  | { readonly id: EngineDocumentId; readonly put: PutOutcome }
+  /** The document or its object is at fault. */
+  | { readonly id: EngineDocumentId; readonly error: unknown };
+
+/** A document and how much is on it. */
+export interface DocumentSurvey extends EngineDocument {
+  /** Annotations by Instant JSON type. */
+  readonly annotations: Readonly<Record<string, number>>;
+  readonly comments: number;
 }
 
 /** A page as shown: crop box and rotation applied, in points. */
@@ -129,6 +154,19 @@ export interface DocumentEngine {
     pdf: Uint8Array,
     options?: EngineCall & { readonly replace?: boolean },
   ): Promise<PutOutcome>;
+
+  /**
+   * Puts PDFs of one case from the object store, each as `putDocument` with `replace` does, except that one with equal bytes is left alone.
+   * A PDF that cannot be put is answered with its error, and the others are put. Throws what the engine itself is at fault for; then some
+   * may have been put, and the call can be repeated.
+   */
+  putStored(pdfs: readonly StoredPdf[], options?: EngineCall): Promise<readonly PutEach[]>;
+
+  /** Documents of one case, by id; those that are not there are left out. */
+  surveyDocuments(
+    ids: readonly EngineDocumentId[],
+    options?: EngineCall,
+  ): Promise<ReadonlyMap<EngineDocumentId, DocumentSurvey>>;
 
   /** Undefined when there is no such document. */
   findDocument(id: EngineDocumentId, options?: EngineCall): Promise<EngineDocument | undefined>;

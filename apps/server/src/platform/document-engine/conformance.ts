@@ -6,7 +6,14 @@ import { createHash } from 'node:crypto';
 import { BatchId, CaseId, DocumentId, ExhibitId, hasCode, type ErrorCode } from '@casebound/contract';
 import { attachmentId, type PageAnnotation } from '@casebound/pdf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { formatDocumentId, parseDocumentId, type DocumentEngine, type EngineDocumentId } from './Port.ts';
+import type { ObjectKey } from '../object-store/Port.ts';
+import {
+  formatDocumentId,
+  parseDocumentId,
+  type DocumentEngine,
+  type EngineDocumentId,
+  type StoredPdf,
+} from './Port.ts';
 import { comment, highlight, note, redaction, samplePng, stamp, sticker } from './testing/sample-annotations.ts';
 import { buildPdf, samplePdf } from './testing/sample-pdf.ts';
 
@@ -14,6 +21,9 @@ export interface ConformanceTarget {
   readonly engine: DocumentEngine;
   /** A case that exists and has no documents. */
   readonly caseId: CaseId;
+  /** Puts bytes where the engine's object store has them, if it has one. */
+  readonly store: (bytes: Uint8Array) => Promise<ObjectKey>;
+  readonly remove: (object: ObjectKey) => Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -116,6 +126,83 @@ export const describeDocumentEngine = (name: string, open: () => Promise<Conform
         const outcomes = await Promise.all([1, 2, 3].map(async () => engine.putDocument(id, secretPdf)));
         expect(outcomes.filter(({ created }) => created)).toHaveLength(1);
         expect((await engine.findDocument(id))?.sha256).toBe(sha256(secretPdf));
+      });
+
+      describe('that lie in the object store', () => {
+        const stored = async (id: EngineDocumentId, bytes: Uint8Array): Promise<StoredPdf> => ({
+          id,
+          object: await target.store(bytes),
+          size: bytes.length,
+          sha256: sha256(bytes),
+          read: async () => Promise.resolve(Uint8Array.from(bytes)),
+        });
+        const other = samplePdf([['Another document']]);
+
+        it('are put together, each by itself: new ones, equal ones, others in their place, and none that is damaged', async () => {
+          const [fresh, equal, changed, damaged] = [newId(), await put(), await put(), newId()];
+          await engine.createAnnotations(equal, [highlight('h')]);
+          await engine.createAnnotations(changed, [highlight('h')]);
+          const bad = Buffer.from('This is not a PDF.');
+          const asked = [
+            await stored(fresh, secretPdf),
+            await stored(equal, secretPdf),
+            await stored(damaged, bad),
+            await stored(changed, other),
+          ];
+          const outcomes = await engine.putStored(asked);
+          expect(outcomes.map(({ id }) => id)).toEqual([fresh, equal, damaged, changed]);
+          expect(outcomes[0]).toEqual({
+            id: fresh,
+            put: { id: fresh, size: secretPdf.length, sha256: sha256(secretPdf), pageCount: 2, created: true },
+          });
+          expect(outcomes[1]).toMatchObject({ put: { created: false, pageCount: 2 } });
+          expect(outcomes[2]).toMatchObject({ error: { code: 'pdf_damaged' } });
+          expect(outcomes[3]).toMatchObject({ put: { created: true, pageCount: 1 } });
+          expect(Buffer.from(await engine.getPdf(fresh)).equals(secretPdf)).toBe(true);
+          expect(await engine.listAnnotations(equal)).toHaveLength(1);
+          expect(Buffer.from(await engine.getPdf(changed)).equals(other)).toBe(true);
+          expect(await engine.listAnnotations(changed)).toEqual([]);
+          expect(await engine.findDocument(damaged)).toBeUndefined();
+          const again = await engine.putStored(asked);
+          expect(again.map((one) => 'put' in one && one.put.created)).toEqual([false, false, false, false]);
+          expect(await engine.putStored([])).toEqual([]);
+        });
+
+        it('put at once by several are there once, whoever has to come again', async () => {
+          const ids = Array.from({ length: 5 }, newId);
+          const asked = await Promise.all(ids.map(async (id) => stored(id, secretPdf)));
+          const tries = await Promise.allSettled([1, 2, 3].map(async () => engine.putStored(asked)));
+          for (const one of tries)
+            if (one.status === 'rejected') expect(hasCode(one.reason, 'document_engine_unavailable')).toBe(true);
+          const outcomes = await engine.putStored(asked);
+          expect(outcomes.every((one) => 'put' in one && !one.put.created)).toBe(true);
+          for (const id of ids) expect((await engine.findDocument(id))?.sha256).toBe(sha256(secretPdf));
+        });
+
+        it('need not stay there', async () => {
+          const id = newId();
+          const one = await stored(id, other);
+          await engine.putStored([one]);
+          await target.remove(one.object);
+          expect(Buffer.from(await engine.getPdf(id)).equals(other)).toBe(true);
+        });
+      });
+
+      it('are surveyed together: what they are, and how much is on them', async () => {
+        const [bare, full, gone] = [await put(), await put(), newId()];
+        await engine.createAnnotations(full, [highlight('h'), redaction('r', secretBox), highlight('i')]);
+        await engine.addComments(full, [comment('c', 'h')]);
+        const found = await engine.surveyDocuments([gone, full, bare]);
+        const stated = { size: secretPdf.length, sha256: sha256(secretPdf), pageCount: 2 };
+        expect([...found.keys()].toSorted()).toEqual([bare, full].toSorted());
+        expect(found.get(bare)).toEqual({ id: bare, ...stated, annotations: {}, comments: 0 });
+        expect(found.get(full)).toEqual({
+          id: full,
+          ...stated,
+          annotations: { 'pspdfkit/markup/highlight': 2, 'pspdfkit/markup/redaction': 1 },
+          comments: 1,
+        });
+        expect(await engine.surveyDocuments([])).toEqual(new Map());
       });
 
       it('are listed by case', async () => {

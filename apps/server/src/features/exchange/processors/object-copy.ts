@@ -13,7 +13,7 @@ import { objectKey } from '../../../platform/object-store/Port.ts';
 import { pageTextKey, variantKey, type DocumentPlace } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
-import { hasRedaction, holdRedacted, markedRedacted, readAttached } from '../source-annotations.ts';
+import { askForRedactions, holdRedacted, markedRedacted, readAttached } from '../source-annotations.ts';
 import { addVariants, readPages, readVariants, type PageText, type Variant } from '../variants.ts';
 import { withholdFromRedacted } from '../withhold-from-redacted.ts';
 import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
@@ -124,6 +124,9 @@ export const createObjectCopy =
     const asksForRedactions =
       annotations.redactionsAs === 'brand_in' || (includeNatives && nativesOfRedacted === 'withhold');
     const holding = await holdRedacted({ engine, objects }, job.sourceCaseId, attached, signal);
+    const isUnderRedaction = asksForRedactions
+      ? await askForRedactions({ engine, objects }, job.sourceCaseId, exhibits, signal)
+      : async (): Promise<boolean> => Promise.resolve(false);
     const arrived: Variant[] = [];
     let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
@@ -147,8 +150,7 @@ export const createObjectCopy =
       concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId, sourceExhibitId } = exhibit;
-        const isHidden =
-          asksForRedactions && (await hasRedaction({ engine, objects }, job.sourceCaseId, exhibit, signal));
+        const isHidden = await isUnderRedaction(exhibit);
         const isRedacted = isHidden || marked.has(sourceExhibitId) || holding.has(sourceExhibitId);
         const { wanted, withheld } = wantedObjects(
           job,

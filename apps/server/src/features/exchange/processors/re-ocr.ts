@@ -14,7 +14,7 @@ import type { Queryable } from '../../../database/index.ts';
 import { pageTextKey } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
-import { hasRedaction } from '../source-annotations.ts';
+import { askForRedactions } from '../source-annotations.ts';
 import { readVariants, setPageTexts, type NewPageText } from '../variants.ts';
 import { eachExhibit, type Processor, type RunningJob } from './process-message.ts';
 
@@ -57,14 +57,13 @@ export const createReOcr =
     const read = new Map<number, readonly NewPageText[]>();
     const emptied: number[] = [];
 
+    const isUnderRedaction =
+      request.annotations.redactionsAs === 'brand_in' && !request.reOcr && request.includeText
+        ? await askForRedactions({ engine, objects }, job.sourceCaseId, exhibits, signal)
+        : async (): Promise<boolean> => Promise.resolve(false);
     /** Whether the old text must not be seen, or is not wanted. */
-    const isReplaced = async (exhibit: LedgerExhibit): Promise<boolean> => {
-      if (request.reOcr || burned.has(exhibit.exhibitId)) return true;
-      return (
-        request.annotations.redactionsAs === 'brand_in' &&
-        hasRedaction({ engine, objects }, job.sourceCaseId, exhibit, signal)
-      );
-    };
+    const isReplaced = async (exhibit: LedgerExhibit): Promise<boolean> =>
+      request.reOcr || burned.has(exhibit.exhibitId) || isUnderRedaction(exhibit);
 
     const recognise = async (exhibit: LedgerExhibit, key: string): Promise<readonly NewPageText[]> => {
       const pdf = await readBytes(objects, objectKey(key), { maxBytes: config.maxPdfBytes, signal });

@@ -2,14 +2,16 @@
  * Uploader: puts the PDF that arrived, and the layers beside it, into the document engine of the destination.
  *
  * 1. The engine is called through its circuit breaker. While that is open the message goes back, and the attempt does not count.
- * 2. Putting the same bytes again changes nothing, and layers are imported as they are; other bytes, of a try whose PDF was made anew since, are
+ * 2. PDFs of a message are put together. When that fails for a reason that is not a document's own, each is put by itself, so that it is tried again
+ *    alone.
+ * 3. Putting the same bytes again changes nothing, and layers are imported as they are; other bytes, of a try whose PDF was made anew since, are
  *    replaced. So a repetition ends where the first try would have.
- * 3. An exhibit to which no PDF came is skipped, with why.
+ * 4. An exhibit to which no PDF came is skipped, with why.
  */
-import { hasCode } from '@casebound/contract';
+import { CaseboundError, hasCode } from '@casebound/contract';
 import type { CircuitBreaker } from '@casebound/messaging';
 import { parseInstantJson } from '@casebound/pdf';
-import type { EngineDocumentId, PutOutcome } from '../../../platform/document-engine/Port.ts';
+import type { EngineDocumentId, PutEach, PutOutcome, StoredPdf } from '../../../platform/document-engine/Port.ts';
 import { objectKey } from '../../../platform/object-store/Port.ts';
 import { readBytes } from '../../../platform/object-store/read-bytes.ts';
 import { layersKey } from '../document-keys.ts';
@@ -23,9 +25,7 @@ type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'engine' | 'con
   readonly breaker: CircuitBreaker;
 };
 
-/** PDFs of one message that are put at once, and how large they may be for that: large ones go one by one. */
 const concurrency = 4;
-const smallBytes = 16 * 1024 * 1024;
 const maxLayerBytes = 256 * 1024 * 1024;
 
 export const createUploader =
@@ -52,28 +52,45 @@ export const createUploader =
       }
     };
 
-    const put = async (id: EngineDocumentId, bytes: Uint8Array): Promise<PutOutcome> => {
-      try {
-        return await engine.putDocument(id, bytes, { signal });
-      } catch (error) {
-        if (!hasCode(error, 'engine_document_exists')) throw error;
-        return engine.putDocument(id, bytes, { signal, replace: true });
-      }
+    const stored = exhibits.flatMap((exhibit): StoredPdf[] => {
+      const pdf = (variants.get(exhibit.documentId) ?? []).find(({ type }) => type === 'pdf');
+      if (pdf === undefined) return [];
+      const { size, sha256 } = pdf;
+      const object = objectKey(pdf.objectKey);
+      const read = async (): Promise<Uint8Array> =>
+        readBytes(objects, object, { maxBytes: config.maxPdfBytes, signal });
+      return [{ id: destinationEngineId(job.destinationCaseId, job.batchId, exhibit), object, size, sha256, read }];
+    });
+    const pdfs = new Map(stored.map((pdf) => [pdf.id, pdf]));
+    const putAll = async (some: readonly StoredPdf[]): Promise<Map<EngineDocumentId, PutEach>> => {
+      const outcomes = await breaker.run(async () => engine.putStored(some, { signal }));
+      return new Map(outcomes.map((outcome) => [outcome.id, outcome]));
+    };
+    /** Undefined when it was not the fault of documents. */
+    const together = await putAll(stored).catch((error: unknown) => {
+      // A breaker that is open is not the fault of a document: the whole message waits for it.
+      if (hasCode(error, 'circuit_open')) throw error;
+      return undefined;
+    });
+    signal.throwIfAborted();
+    const put = async (pdf: StoredPdf): Promise<PutOutcome> => {
+      const outcome = (together ?? (await putAll([pdf]))).get(pdf.id);
+      if (outcome === undefined) throw new CaseboundError('internal', `The engine says nothing of ${pdf.id}.`);
+      if ('error' in outcome) throw outcome.error;
+      return outcome.put;
     };
 
-    const isLarge = [...variants.values()].flat().some(({ type, size }) => type === 'pdf' && size > smallBytes);
     const { outcomes, retry } = await eachExhibit(
       { exhibits, signal },
-      isLarge ? 1 : concurrency,
+      concurrency,
       async (exhibit): Promise<Outcome> => {
         const { exhibitId } = exhibit;
-        const pdf = (variants.get(exhibit.documentId) ?? []).find(({ type }) => type === 'pdf');
+        const id = destinationEngineId(job.destinationCaseId, job.batchId, exhibit);
+        const pdf = pdfs.get(id);
         if (pdf === undefined)
           return { exhibitId, state: 'skipped', code: 'no_pdf', reason: 'No PDF of the exhibit arrived.' };
-        const bytes = await readBytes(objects, objectKey(pdf.objectKey), { maxBytes: config.maxPdfBytes, signal });
         const layers = job.stages.includes('pre_uploader') ? await readLayers(exhibit, job) : undefined;
-        const id = destinationEngineId(job.destinationCaseId, job.batchId, exhibit);
-        const stored = await breaker.run(async () => put(id, bytes));
+        const placed = await put(pdf);
         crashPoint('exchange.uploader.put');
         const imported =
           layers === undefined
@@ -86,11 +103,10 @@ export const createUploader =
         return {
           exhibitId,
           state: 'done',
-          detail: { engineDocumentId: id, pages: stored.pageCount, sha256: stored.sha256, ...imported },
+          detail: { engineDocumentId: id, pages: placed.pageCount, sha256: placed.sha256, ...imported },
         };
       },
     );
-    // A breaker that is open is not the fault of a document: the whole message waits for it.
     const shut = retry.find(({ error }) => hasCode(error, 'circuit_open'));
     if (shut !== undefined && outcomes.length === 0) throw shut.error;
     const pagesOf = new Map(outcomes.map(({ exhibitId, detail }) => [exhibitId, Number(detail?.['pages'] ?? 0)]));

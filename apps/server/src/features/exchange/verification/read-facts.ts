@@ -1,12 +1,13 @@
 /**
  * What stands in the destination for exhibits: the same reading when an exchange is verified, and whenever its manifest is checked later.
  *
- * - A page of exhibits costs a fixed number of statements; of the engine and the object store, one call an exhibit and one an object.
+ * - A page of exhibits costs a fixed number of statements; of the engine, a call more for each on which something lies; of the object
+ *   store, one for each object.
  */
 import { BatchId, DocumentId, ExhibitId, hasCode, type Actor, type CaseId } from '@casebound/contract';
 import { formatInstantJson, kindOf, type InstantJson } from '@casebound/pdf';
 import { readMany } from '@casebound/records';
-import { formatDocumentId } from '../../../platform/document-engine/Port.ts';
+import { formatDocumentId, type EngineDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectKey } from '../../../platform/object-store/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
@@ -34,6 +35,7 @@ export interface FoundFacts {
 }
 
 const concurrency = 8;
+const nothing: InstantJson = { annotations: [], comments: [], attachments: new Map() };
 
 const withoutVersion = (body: string): unknown => {
   const { _etag, _lastModifiedDate, ...record } = JSON.parse(body) as Record<string, unknown>;
@@ -74,6 +76,24 @@ export const readFacts = async (
     { statementTimeoutMs: 300_000, transactionTimeoutMs: 600_000, signal },
   );
 
+  const engineIdOf = ({ documentId, exhibitId }: DestinationExhibit): EngineDocumentId =>
+    formatDocumentId({
+      caseId,
+      batchId: BatchId.parse(batchId),
+      documentId: DocumentId.parse(documentId),
+      exhibitId: ExhibitId.parse(exhibitId),
+    });
+  const surveys = await parts.engine.surveyDocuments(exhibits.map(engineIdOf), { signal });
+  const annotationsOn = async (id: EngineDocumentId): Promise<InstantJson | undefined> => {
+    const survey = surveys.get(id);
+    if (survey === undefined) return undefined;
+    if (survey.comments === 0 && Object.keys(survey.annotations).length === 0) return nothing;
+    return parts.engine.exportInstantJson(id, { signal }).catch((error: unknown) => {
+      if (hasCode(error, 'engine_document_not_found')) return undefined;
+      throw error;
+    });
+  };
+
   const factsOf = async (exhibit: DestinationExhibit): Promise<FoundFacts | undefined> => {
     const body = bodies.get(exhibit.exhibitId);
     const document = documents.get(exhibit.documentId);
@@ -105,16 +125,7 @@ export const readFacts = async (
         }
       }
     }
-    const engineId = formatDocumentId({
-      caseId,
-      batchId: BatchId.parse(batchId),
-      documentId: DocumentId.parse(exhibit.documentId),
-      exhibitId: ExhibitId.parse(exhibit.exhibitId),
-    });
-    const annotations = await parts.engine.exportInstantJson(engineId, { signal }).catch((error: unknown) => {
-      if (hasCode(error, 'engine_document_not_found')) return undefined;
-      throw error;
-    });
+    const annotations = await annotationsOn(engineIdOf(exhibit));
     const own = values.get(exhibit.exhibitId);
     return {
       facts: {

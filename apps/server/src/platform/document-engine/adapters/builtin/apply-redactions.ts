@@ -17,9 +17,16 @@ import {
 } from '../../Port.ts';
 import { deleteAnnotations, listAnnotations } from './annotation-rows.ts';
 import type { BuiltinDependencies } from './dependencies.ts';
-import { describeRow, type DocumentRow, type NewPdf, replacePdf, requireDocument } from './document-rows.ts';
+import {
+  claimObjects,
+  describeRow,
+  type DocumentRow,
+  type NewPdf,
+  replacePdf,
+  requireDocument,
+} from './document-rows.ts';
 import { newKey, readPdf, sweepLoose } from './pdf-objects.ts';
-import { claimWritten, readPageSizes, sha256Of, writeLoose } from './put-document.ts';
+import { readPageSizes, sha256Of, writeLoose } from './put-document.ts';
 
 const ATTEMPTS = 3;
 
@@ -71,7 +78,7 @@ const swap = async (
       redactions,
     );
     await replacePdf(tx, present, made, by);
-    await claimWritten(tx, made);
+    await claimObjects(tx, [made.key]);
     const applied = now.flatMap(({ value }) => (value.type === 'pspdfkit/markup/redaction' ? [{ id: value.id }] : []));
     await deleteAnnotations(tx, row.rowId, [...applied, ...under.map((one) => ({ id: one }))]);
     return under;

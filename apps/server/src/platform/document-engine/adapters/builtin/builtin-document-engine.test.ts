@@ -1,5 +1,6 @@
 import { BatchId, CaseId, DocumentId, ExhibitId, hasCode } from '@casebound/contract';
 import { createTemporaryFolder } from '@casebound/test-kit';
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readMigrations } from '../../../../database/index.ts';
@@ -7,7 +8,7 @@ import { openTestDatabases, type TestDatabases } from '../../../../database/test
 import { createCase } from '../../../../features/cases/create-case.ts';
 import { caseDependencies, systemActor } from '../../../../features/cases/testing/case-dependencies.ts';
 import { createObjectStore } from '../../../object-store/create-object-store.ts';
-import { objectPrefix, type ObjectStore } from '../../../object-store/Port.ts';
+import { objectKey, objectPrefix, type ObjectStore } from '../../../object-store/Port.ts';
 import { testDependencies } from '../../../object-store/testing/test-dependencies.ts';
 import { pdfWorkersConfigSchema } from '../../config.ts';
 import { describeDocumentEngine, type ConformanceTarget } from '../../conformance.ts';
@@ -56,6 +57,12 @@ const open = async (): Promise<Opened> => {
     dependencies,
     engine: openBuiltinDocumentEngine(dependencies),
     caseId,
+    store: async (bytes) => {
+      const key = objectKey(`loose/${randomUUID()}`);
+      await objects.put(key, bytes);
+      return key;
+    },
+    remove: async (key) => objects.delete(key),
     dispose: async () => {
       await workers.close();
       await objects.close();

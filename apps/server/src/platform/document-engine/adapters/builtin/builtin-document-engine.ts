@@ -22,6 +22,7 @@ import type { BuiltinDependencies, CaseQueries } from './dependencies.ts';
 import * as documents from './document-rows.ts';
 import { readPdf, sweepLoose } from './pdf-objects.ts';
 import { putDocument } from './put-document.ts';
+import { putStored } from './put-stored.ts';
 
 const system: Actor = { kind: 'system', reason: 'document engine' };
 
@@ -157,6 +158,28 @@ export const openBuiltinDocumentEngine = (dependencies: BuiltinDependencies): Do
         actor,
         by: idOf(actor),
         signal: options.signal,
+      });
+    },
+
+    putStored: async (pdfs, options = {}) => {
+      enter(options);
+      const actor = actorOf(options);
+      return putStored(dependencies, pdfs, { actor, by: idOf(actor), signal: options.signal });
+    },
+
+    surveyDocuments: async (ids, options = {}) => {
+      const [first] = ids;
+      if (first === undefined) return new Map();
+      return read(parseDocumentId(first).caseId, options, async (tx) => {
+        const found = await documents.findDocuments(tx, ids);
+        const on = await documents.countOnDocuments(
+          tx,
+          [...found.values()].map(({ rowId }) => rowId),
+        );
+        const empty = { annotations: {}, comments: 0 };
+        return new Map(
+          [...found].map(([id, row]) => [id, { ...documents.describeRow(row), ...(on.get(row.rowId) ?? empty) }]),
+        );
       });
     },
 
@@ -336,7 +359,7 @@ export const openBuiltinDocumentEngine = (dependencies: BuiltinDependencies): Do
         actor,
         async (tx) => {
           const row = await documents.findDocument(tx, id, 'update');
-          if (row !== undefined) await documents.deleteDocument(tx, row);
+          if (row !== undefined) await documents.deleteDocuments(tx, [row]);
         },
         waiting(options),
       );

@@ -52,6 +52,15 @@ export type RowLock = 'none' | 'share' | 'update';
 
 const locks: Readonly<Record<RowLock, string>> = { none: '', share: 'FOR SHARE', update: 'FOR UPDATE' };
 
+const rowOf = (id: EngineDocumentId, row: Columns): DocumentRow => ({
+  id,
+  rowId: row.engine_document_id,
+  key: objectKey(row.object_key),
+  size: Number(row.size),
+  sha256: row.sha256,
+  pages: pagesOf(row.page_sizes),
+});
+
 export const findDocument = async (
   tx: CaseQueries,
   id: EngineDocumentId,
@@ -64,15 +73,67 @@ export const findDocument = async (
     [batchId, documentId, exhibitId],
   );
   const [row] = rows;
-  if (row === undefined) return undefined;
-  return {
-    id,
-    rowId: row.engine_document_id,
-    key: objectKey(row.object_key),
-    size: Number(row.size),
-    sha256: row.sha256,
-    pages: pagesOf(row.page_sizes),
-  };
+  return row === undefined ? undefined : rowOf(id, row);
+};
+
+const namesOf = (ids: readonly EngineDocumentId[]): readonly (readonly number[])[] => {
+  const parsed = ids.map(parseDocumentId);
+  return [
+    parsed.map(({ batchId }) => batchId),
+    parsed.map(({ documentId }) => documentId),
+    parsed.map(({ exhibitId }) => exhibitId),
+  ];
+};
+
+interface Placed extends Columns {
+  readonly place: string;
+}
+
+/** Rows by id, locked in the order in which they were put. */
+export const findDocuments = async (
+  tx: CaseQueries,
+  ids: readonly EngineDocumentId[],
+  lock: RowLock = 'none',
+): Promise<ReadonlyMap<EngineDocumentId, DocumentRow>> => {
+  const { rows } = await tx.query<Placed>(
+    `SELECT n.place, d.engine_document_id, d.object_key, d.size, d.sha256, d.page_sizes
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n (batch_id, document_id, exhibit_id, place)
+     JOIN engine_document d USING (batch_id, document_id, exhibit_id)
+     ORDER BY d.engine_document_id ${lock === 'none' ? '' : `${locks[lock]} OF d`}`,
+    namesOf(ids),
+  );
+  return new Map(
+    rows.flatMap((row) => {
+      const id = ids[Number(row.place) - 1];
+      return id === undefined ? [] : [[id, rowOf(id, row)] as const];
+    }),
+  );
+};
+
+export interface OnDocument {
+  readonly annotations: Readonly<Record<string, number>>;
+  readonly comments: number;
+}
+
+/** How much is on documents, by the id of their row; those on which nothing is are left out. */
+export const countOnDocuments = async (
+  tx: CaseQueries,
+  rowIds: readonly string[],
+): Promise<ReadonlyMap<string, OnDocument>> => {
+  const { rows } = await tx.query<{
+    engine_document_id: string;
+    annotations: Record<string, number>;
+    comments: number;
+  }>(
+    `SELECT engine_document_id, jsonb_object_agg(type, count) AS annotations,
+            (SELECT count(*)::int FROM engine_comment c WHERE c.engine_document_id = a.engine_document_id) AS comments
+     FROM (SELECT engine_document_id, value->>'type' AS type, count(*)::int AS count FROM engine_annotation
+           WHERE engine_document_id = ANY ($1::bigint[]) GROUP BY 1, 2) a GROUP BY engine_document_id`,
+    [rowIds],
+  );
+  return new Map(
+    rows.map(({ engine_document_id: rowId, annotations, comments }) => [rowId, { annotations, comments }]),
+  );
 };
 
 /** Throws `engine_document_not_found`. */
@@ -96,20 +157,30 @@ export interface NewPdf {
 const sizesOf = (pages: readonly PageSize[]): readonly number[] =>
   pages.flatMap(({ width, height }) => [width, height]);
 
-/** False when there is a document of this name. */
-export const insertDocument = async (
+/** Ids of those that were inserted; of the others there are documents. */
+export const insertDocuments = async (
   tx: CaseQueries,
-  id: EngineDocumentId,
-  pdf: NewPdf,
+  pdfs: readonly (NewPdf & { readonly id: EngineDocumentId })[],
   by: string,
-): Promise<boolean> => {
-  const { batchId, documentId, exhibitId } = parseDocumentId(id);
-  const { rowCount } = await tx.query(
+): Promise<ReadonlySet<EngineDocumentId>> => {
+  const { rows } = await tx.query<{ object_key: string }>(
     `INSERT INTO engine_document (batch_id, document_id, exhibit_id, object_key, size, sha256, page_sizes, put_by)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-    [batchId, documentId, exhibitId, pdf.key, pdf.size, pdf.sha256, sizesOf(pdf.pages), by],
+     SELECT batch_id, document_id, exhibit_id, object_key, size, sha256,
+            ARRAY (SELECT s::double precision FROM jsonb_array_elements_text(sizes) WITH ORDINALITY AS e (s, at) ORDER BY at), $8
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[])
+       AS n (batch_id, document_id, exhibit_id, object_key, size, sha256, sizes)
+     ON CONFLICT DO NOTHING RETURNING object_key`,
+    [
+      ...namesOf(pdfs.map(({ id }) => id)),
+      pdfs.map(({ key }) => key),
+      pdfs.map(({ size }) => size),
+      pdfs.map(({ sha256 }) => sha256),
+      pdfs.map(({ pages }) => JSON.stringify(sizesOf(pages))),
+      by,
+    ],
   );
-  return rowCount === 1;
+  const inserted = new Set(rows.map((row) => row.object_key));
+  return new Set(pdfs.filter(({ key }) => inserted.has(key)).map(({ id }) => id));
 };
 
 /** Puts another PDF in the place of a document's; the old object becomes loose. */
@@ -119,35 +190,50 @@ export const replacePdf = async (tx: CaseQueries, row: DocumentRow, pdf: NewPdf,
      WHERE engine_document_id = $1`,
     [row.rowId, pdf.key, pdf.size, pdf.sha256, sizesOf(pdf.pages), by],
   );
-  await loosen(tx, row.key);
+  await loosen(tx, [row.key]);
 };
 
-/** Deletes a document and all on it; its object becomes loose. */
-export const deleteDocument = async (tx: CaseQueries, row: DocumentRow): Promise<void> => {
-  await tx.query('DELETE FROM engine_document WHERE engine_document_id = $1', [row.rowId]);
-  await loosen(tx, row.key);
-};
-
-/** Nobody points at the object any more: it can go at once. */
-export const loosen = async (tx: CaseQueries, key: ObjectKey): Promise<void> => {
-  await tx.query(
-    `INSERT INTO engine_loose_object (object_key, delete_after) VALUES ($1, now())
-     ON CONFLICT (object_key) DO UPDATE SET delete_after = now()`,
-    [key],
+/** Deletes documents and all on them; their objects become loose. */
+export const deleteDocuments = async (tx: CaseQueries, rows: readonly DocumentRow[]): Promise<void> => {
+  if (rows.length === 0) return;
+  await tx.query('DELETE FROM engine_document WHERE engine_document_id = ANY ($1::bigint[])', [
+    rows.map(({ rowId }) => rowId),
+  ]);
+  await loosen(
+    tx,
+    rows.map(({ key }) => key),
   );
 };
 
-/** Writes down an object that is about to be written, so that it is found should this process die before a document points at it. */
-export const announceObject = async (tx: CaseQueries, key: ObjectKey): Promise<void> => {
-  await tx.query(`INSERT INTO engine_loose_object (object_key, delete_after) VALUES ($1, now() + interval '1 day')`, [
-    key,
-  ]);
+/** Nobody points at the objects any more: they can go at once. */
+export const loosen = async (tx: CaseQueries, keys: readonly ObjectKey[]): Promise<void> => {
+  if (keys.length === 0) return;
+  await tx.query(
+    `INSERT INTO engine_loose_object (object_key, delete_after) SELECT key, now() FROM unnest($1::text[]) AS key ORDER BY key
+     ON CONFLICT (object_key) DO UPDATE SET delete_after = now()`,
+    [keys],
+  );
 };
 
-/** A document points at the object now. False when a sweep was faster, and the object is gone. */
-export const claimObject = async (tx: CaseQueries, key: ObjectKey): Promise<boolean> => {
-  const { rowCount } = await tx.query('DELETE FROM engine_loose_object WHERE object_key = $1', [key]);
-  return rowCount === 1;
+/** Writes down objects that are about to be written, so that they are found should this process die before documents point at them. */
+export const announceObjects = async (tx: CaseQueries, keys: readonly ObjectKey[]): Promise<void> => {
+  await tx.query(
+    `INSERT INTO engine_loose_object (object_key, delete_after) SELECT key, now() + interval '1 day' FROM unnest($1::text[]) AS key ORDER BY key`,
+    [keys],
+  );
+};
+
+/**
+ * Documents point at the objects now.
+ * Throws `document_engine_unavailable` when a sweep was faster and one is gone, which takes a day.
+ */
+export const claimObjects = async (tx: CaseQueries, keys: readonly ObjectKey[]): Promise<void> => {
+  const { rowCount } = await tx.query('DELETE FROM engine_loose_object WHERE object_key = ANY ($1)', [keys]);
+  if (rowCount === keys.length) return;
+  throw new CaseboundError(
+    'document_engine_unavailable',
+    'Writing the PDF took too long and it was removed; try again.',
+  );
 };
 
 /** Objects that can be deleted, oldest first. */

@@ -4,13 +4,13 @@ import { type Actor, CaseboundError } from '@casebound/contract';
 import { type EngineDocumentId, parseDocumentId, type PageSize, type PutOutcome } from '../../Port.ts';
 import type { BuiltinDependencies, CaseQueries } from './dependencies.ts';
 import {
-  announceObject,
-  claimObject,
-  deleteDocument,
+  announceObjects,
+  claimObjects,
+  deleteDocuments,
   describeRow,
   type DocumentRow,
   findDocument,
-  insertDocument,
+  insertDocuments,
   loosen,
   type NewPdf,
 } from './document-rows.ts';
@@ -38,22 +38,13 @@ export const writeLoose = async (
   signal: AbortSignal | undefined,
 ): Promise<void> => {
   const { caseId } = parseDocumentId(id);
-  await cases.withCase(caseId, actor, async (tx) => announceObject(tx, made.key));
+  await cases.withCase(caseId, actor, async (tx) => announceObjects(tx, [made.key]));
   await objects.put(made.key, pdf, {
     expected: { size: made.size, sha256: made.sha256 },
     contentType: 'application/pdf',
     ...(signal === undefined ? {} : { signal }),
   });
   await objects.flush();
-};
-
-/** Throws `document_engine_unavailable` when the object was swept while it was written, which takes a day. */
-export const claimWritten = async (tx: CaseQueries, made: NewPdf): Promise<void> => {
-  if (await claimObject(tx, made.key)) return;
-  throw new CaseboundError(
-    'document_engine_unavailable',
-    'Writing the PDF took too long and it was removed; try again.',
-  );
 };
 
 export interface PutInput {
@@ -76,13 +67,13 @@ const place = async (
   for (;;) {
     const row = await findDocument(tx, id, 'update');
     if (row !== undefined && !replace) {
-      await loosen(tx, made.key);
+      await loosen(tx, [made.key]);
       return { place: row.sha256 === made.sha256 ? 'same' : 'other', row };
     }
-    if (row !== undefined) await deleteDocument(tx, row);
+    if (row !== undefined) await deleteDocuments(tx, [row]);
     // Somebody else may have put it since the look: look again.
-    if (await insertDocument(tx, id, made, by)) {
-      await claimWritten(tx, made);
+    if ((await insertDocuments(tx, [{ ...made, id }], by)).has(id)) {
+      await claimObjects(tx, [made.key]);
       return { place: 'created', row: undefined };
     }
   }

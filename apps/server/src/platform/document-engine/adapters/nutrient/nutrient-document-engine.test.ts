@@ -1,6 +1,7 @@
 import { createCircuitBreaker } from '@casebound/messaging';
 import { describe, expect, it } from 'vitest';
 import { createClock } from '../../../clock/create-clock.ts';
+import { objectKey } from '../../../object-store/Port.ts';
 import { SecretValue } from '../../../secrets/Port.ts';
 import { nutrientDocumentEngineConfig, pdfWorkersConfigSchema } from '../../config.ts';
 import { describeDocumentEngine } from '../../conformance.ts';
@@ -17,6 +18,9 @@ describeDocumentEngine('Nutrient', async () => {
   return {
     engine,
     caseId: nutrientCase,
+    // It is given the bytes.
+    store: async () => Promise.resolve(objectKey('unused')),
+    remove: async () => Promise.resolve(),
     dispose: async () => {
       await engine.close();
       const copies = server.requests.filter(({ path }) => /copy/.test(path));
@@ -41,7 +45,13 @@ describe('Nutrient as the configuration asks for it', () => {
     const engine = await createDocumentEngine(config, {
       workers,
       cases: unused,
-      objects: { put: unused.withCase, get: unused.withCase, delete: unused.withCase, flush: unused.withCase },
+      objects: {
+        put: unused.withCase,
+        get: unused.withCase,
+        copy: unused.withCase,
+        delete: unused.withCase,
+        flush: unused.withCase,
+      },
       nutrient: () => ({
         clock,
         secrets: { get: async () => new SecretValue('secret-token'), refresh: async () => undefined },

@@ -8,6 +8,7 @@
 import { CaseboundError } from '@casebound/contract';
 import type { NutrientDocumentEngineConfig } from '../../config.ts';
 import type { AnnotationsIn, DocumentEngine, EngineDocumentId } from '../../Port.ts';
+import { putEach } from '../../put-each.ts';
 import { applyRedactions, finishReplacement, standInOf, workLayer } from './apply-redactions.ts';
 import { binariesOfRecords, writePlace } from './copy-records.ts';
 import type { NutrientDependencies } from './dependencies.ts';
@@ -32,6 +33,7 @@ import { actorId, type EngineWork } from './engine-work.ts';
 import { createExclusiveWork, createGate } from './exclusive-work.ts';
 import { removeComments } from './remove-comments.ts';
 import { createSharedToken } from './shared-token.ts';
+import { surveyDocuments } from './survey-documents.ts';
 
 /** Threads of comments and the like that are asked for at once. */
 const atOnce = 4;
@@ -103,19 +105,24 @@ export const openNutrientDocumentEngine = (
     },
   };
 
+  const putDocument: DocumentEngine['putDocument'] = async (id, pdf, options = {}) =>
+    oneAtATime(id, async () =>
+      documents.put(
+        id,
+        pdf,
+        options.replace === true,
+        // Where a redaction was interrupted, the PDF from before it must not come back.
+        async () => finishReplacement(work, id, options.signal),
+        options.signal,
+      ),
+    );
+
   return {
     kind: 'nutrient',
-    putDocument: async (id, pdf, options = {}) =>
-      oneAtATime(id, async () =>
-        documents.put(
-          id,
-          pdf,
-          options.replace === true,
-          // Where a redaction was interrupted, the PDF from before it must not come back.
-          async () => finishReplacement(work, id, options.signal),
-          options.signal,
-        ),
-      ),
+    putDocument,
+    putStored: async (pdfs, options = {}) =>
+      putEach(pdfs, async ({ id, read }) => putDocument(id, await read(), { ...options, replace: true })),
+    surveyDocuments: async (ids, options = {}) => surveyDocuments(work, ids, options),
     findDocument: async (id, options = {}) => documents.describe(id, options.signal),
     listDocuments: (caseId, options = {}) => documents.list(caseId, options.signal),
     getPdf: async (id, options = {}) => pdfOf(work, id, options.annotations ?? 'none', options.signal),

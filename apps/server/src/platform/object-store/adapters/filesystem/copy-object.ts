@@ -5,6 +5,7 @@
  *   a key gives the name to another file, deleting it takes the name away. It also means that a damaged disk block damages both.
  * - What is reported is what was linked: the file under the source's name is compared with the one whose record was read.
  */
+import type { Stats } from 'node:fs';
 import { link, lstat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaseboundError } from '@casebound/contract';
@@ -61,7 +62,7 @@ const describeLinked = async (
     if (isSameFile(await lstat(linked.path), linked.stats)) await unlink(linked.path);
     throw error;
   } finally {
-    await linked.handle.close();
+    linked.file.close();
   }
 };
 
@@ -76,6 +77,14 @@ const linkReplacing = async (store: StoreFolder, source: OpenObject, destination
   return { kind: 'linked', source: source.info, created: true };
 };
 
+/** Age from which the bytes of a file count as on disk: whoever wrote it flushed it long ago, or it was never pointed at. */
+const flushedAfterMs = 10_000;
+
+const isOld =
+  ({ dependencies }: StoreFolder) =>
+  ({ mtimeMs }: Stats): boolean =>
+    dependencies.clock.now().getTime() - mtimeMs > flushedAfterMs;
+
 const copyByLink = async (
   store: StoreFolder,
   source: OpenObject,
@@ -84,7 +93,7 @@ const copyByLink = async (
 ): Promise<LinkOutcome> => {
   try {
     // The common case, a free destination, takes one link and no temporary name.
-    const linked = await linkAbsent(store, destination, source.path);
+    const linked = await linkAbsent(store, destination, source.path, isOld(store));
     if (linked !== undefined) {
       await store.dependencies.crashPoint('object-store.copy.linked');
       const info = isSameFile(linked, source.stats)
@@ -118,7 +127,7 @@ const publish = async (
   }
 };
 
-/** A new file with the same bytes, hashed on the way. Takes over the handle of the source. */
+/** A new file with the same bytes, hashed on the way. Takes over the file of the source. */
 const copyBytes = async (store: StoreFolder, source: OpenObject, options: CopyOptions): Promise<string> => {
   const { key, size, sha256, contentType } = source.info;
   const file = fileSource(source, 0, size, store.root);
@@ -167,7 +176,7 @@ export const copyObject = async (
       const temporary = await copyBytes(store, source, options);
       return { source: source.info, created: await publish(store, destination, temporary, options) };
     } finally {
-      await source.handle.close().catch(() => {});
+      source.file.close();
     }
   }
   throw new CaseboundError(

@@ -18,8 +18,8 @@ const flushConcurrency = 8;
 export interface Durability {
   /** Whether a file is to be synchronised before it is published. */
   readonly syncFilesFirst: boolean;
-  /** Call after an object appeared at `file` in `folder`. */
-  published(folder: string, file: string): Promise<void>;
+  /** Call after an object appeared at `file` in `folder`; without `file` when its bytes are on disk already. */
+  published(folder: string, file: string | undefined): Promise<void>;
   /** Call after an entry of the folder was added or removed other than by `published`. */
   changed(folder: string): Promise<void>;
   flush(): Promise<void>;
@@ -141,7 +141,7 @@ const batch = (intervalMs: number, onFailure: (error: unknown) => void): Durabil
   return {
     syncFilesFirst: false,
     published: (folder, file) => {
-      files.add(file);
+      if (file !== undefined) files.add(file);
       folders.add(folder);
       return note();
     },

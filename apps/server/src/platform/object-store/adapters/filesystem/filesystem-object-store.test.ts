@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { describeObjectStore, type ConformanceTarget } from '../../conformance.ts';
 import { filesystemObjectStoreConfig } from '../../config.ts';
 import { openFilesystemObjectStore } from './filesystem-object-store.ts';
+import { createKnownFolders } from './folders.ts';
 import { flatLayout, mirroredLayout } from './object-path.ts';
 import { walkObjects } from './walk-objects.ts';
 import { compareKeys, objectKey, objectPrefix } from '../../key.ts';
@@ -66,7 +67,11 @@ describe.each([
         const target = await openTarget({ fsync: 'never' }, layout === mirroredLayout ? 1 : 2);
         try {
           for (const text of texts) await target.store.put(objectKey(text), Buffer.from('x'));
-          const place = { root: await realpath(target.root), layout };
+          const place = {
+            root: await realpath(target.root),
+            layout,
+            known: createKnownFolders(testDependencies().clock),
+          };
           const chosen = texts[pick % texts.length] ?? '';
           const prefixes = [
             'c/',

@@ -19,7 +19,7 @@ import { probePrefix, probeStore } from '../../probe-store.ts';
 import { copyObject } from './copy-object.ts';
 import { createDurability } from './durability.ts';
 import { classifyFileError, isErrno } from './file-errors.ts';
-import { findFolder, removeEmptyFolders } from './folders.ts';
+import { createKnownFolders, findFolder, removeEmptyFolders } from './folders.ts';
 import { foldersOfPrefix, pathOfKey } from './object-path.ts';
 import { fileSource, openObject } from './read-object.ts';
 import { openRoot } from './store-root.ts';
@@ -80,6 +80,7 @@ export const openFilesystemObjectStore = async (
     const owner = await currentOwner();
     return {
       ...(await openRoot(config, folderMode, owner)),
+      known: createKnownFolders(dependencies.clock),
       owner,
       fileMode: config.groupReadable ? 0o440 : 0o400,
       folderMode,
@@ -105,7 +106,7 @@ export const openFilesystemObjectStore = async (
 
   const read = async (key: ObjectKey): Promise<ObjectInfo | undefined> => {
     const opened = await openObject(store, key);
-    await opened?.handle.close();
+    opened?.file.close();
     return opened?.info;
   };
 
@@ -146,14 +147,14 @@ export const openFilesystemObjectStore = async (
         const claim = { key, length: end - start, ...(end - start === info.size ? { sha256: info.sha256 } : {}) };
         let source = fileSource(opened, start, end, store.root);
         if (content !== undefined) {
-          await opened.handle.close();
+          opened.file.close();
           source = bytesSource(content.subarray(start, end));
         }
         const body = checkedBody(source, claim);
         if (options.signal !== undefined) abortWith(body, options.signal);
         return { info, length: claim.length, body };
       } catch (error) {
-        await opened.handle.close().catch(() => {});
+        opened.file.close();
         throw error;
       }
     });
@@ -164,7 +165,7 @@ export const openFilesystemObjectStore = async (
       ({ folders }) => folders.join('/'),
     );
     await forEachConcurrently(byFolder.values(), deleteConcurrency, async (paths) => {
-      const folder = await findFolder(store.root, paths[0]?.folders ?? []);
+      const folder = await findFolder(store, paths[0]?.folders ?? []);
       if (folder === undefined) return;
       let removed = 0;
       await forEachConcurrently(paths, deleteConcurrency, async ({ name }) => {
@@ -221,7 +222,7 @@ export const openFilesystemObjectStore = async (
           if (keys.length === 1_000) await flushKeys();
         }
         await flushKeys();
-        const folder = await findFolder(store.root, foldersOfPrefix(prefix, store.layout));
+        const folder = await findFolder(store, foldersOfPrefix(prefix, store.layout));
         if (folder !== undefined) await store.durability.changed(await removeEmptyFolders(store.root, folder));
         return removed;
       }),

@@ -1,12 +1,12 @@
 /** From a key to its bytes: one open file, whose record is read before any byte of content is given out. */
-import { constants, fstatSync, type Stats } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { CaseboundError } from '@casebound/contract';
 import type { ByteSource } from '../../checked-body.ts';
 import type { ObjectInfo, ObjectKey } from '../../Port.ts';
 import { classifyFileError, isErrno } from './file-errors.ts';
-import { findFolder } from './folders.ts';
+import { findFolder, type KnownFolders } from './folders.ts';
+import { OpenFile } from './open-file.ts';
 import { pathOfKey, type Layout } from './object-path.ts';
 import { parseRecord, recordBytes } from './object-record.ts';
 
@@ -20,21 +20,22 @@ export interface Place {
   /** Real path of the store. */
   readonly root: string;
   readonly layout: Layout;
+  readonly known: KnownFolders;
 }
 
 export interface OpenObject {
   readonly info: ObjectInfo;
-  readonly handle: FileHandle;
+  readonly file: OpenFile;
   readonly stats: Stats;
   readonly path: string;
   /** The content, when the file is small enough to have been read whole. */
   readonly content: Buffer | undefined;
 }
 
-const readExactly = async (handle: FileHandle, buffer: Buffer, position: number): Promise<number> => {
+const readExactly = async (file: OpenFile, buffer: Buffer, position: number): Promise<number> => {
   let filled = 0;
   while (filled < buffer.byteLength) {
-    const { bytesRead } = await handle.read(buffer, filled, buffer.byteLength - filled, position + filled);
+    const bytesRead = await file.read(buffer, filled, buffer.byteLength - filled, position + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
@@ -44,14 +45,14 @@ const readExactly = async (handle: FileHandle, buffer: Buffer, position: number)
 const corrupt = (key: ObjectKey, what: string): CaseboundError =>
   new CaseboundError('object_corrupt', `The file of the object ${key} ${what}. Restore it from a backup.`);
 
-const describeObject = async (key: ObjectKey, path: string, handle: FileHandle): Promise<OpenObject> => {
-  // The open has just brought the inode into memory; going through the thread pool again would take ten times as long.
-  const stats = fstatSync(handle.fd);
+const describeObject = async (key: ObjectKey, path: string, file: OpenFile): Promise<OpenObject> => {
+  // The open has just brought the inode into memory.
+  const stats = file.stats();
   if (!stats.isFile()) throw corrupt(key, 'is not a regular file');
   if (stats.size < recordBytes) throw corrupt(key, `has ${stats.size} bytes, too few to hold its record`);
   const whole = stats.size <= smallFileBytes;
   const buffer = Buffer.allocUnsafe(whole ? stats.size : recordBytes);
-  const filled = await readExactly(handle, buffer, stats.size - buffer.byteLength);
+  const filled = await readExactly(file, buffer, stats.size - buffer.byteLength);
   const record = filled === buffer.byteLength ? parseRecord(buffer.subarray(-recordBytes)) : undefined;
   if (record === undefined) throw corrupt(key, 'was cut off or damaged: its record cannot be read');
   if (record.size + recordBytes !== stats.size) {
@@ -59,31 +60,31 @@ const describeObject = async (key: ObjectKey, path: string, handle: FileHandle):
   }
   return {
     info: { key, ...record, etag: record.sha256, lastModified: stats.mtime },
-    handle,
+    file,
     stats,
     path,
     content: whole ? buffer.subarray(0, record.size) : undefined,
   };
 };
 
-/** Opens an object; undefined when there is none. The caller closes the handle. */
-export const openObject = async ({ root, layout }: Place, key: ObjectKey): Promise<OpenObject | undefined> => {
-  const { folders, name } = pathOfKey(key, layout);
-  const folder = await findFolder(root, folders);
+/** Opens an object; undefined when there is none. The caller closes the file. */
+export const openObject = async (place: Place, key: ObjectKey): Promise<OpenObject | undefined> => {
+  const { folders, name } = pathOfKey(key, place.layout);
+  const folder = await findFolder(place, folders);
   if (folder === undefined) return undefined;
   const path = join(folder, name);
-  let handle: FileHandle;
+  let file: OpenFile;
   try {
     // Non-blocking, so that a named pipe somebody placed there cannot hold the call up.
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = await OpenFile.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
   try {
-    return await describeObject(key, path, handle);
+    return await describeObject(key, path, file);
   } catch (error) {
-    await handle.close();
+    file.close();
     throw error;
   }
 };
@@ -91,7 +92,7 @@ export const openObject = async ({ root, layout }: Place, key: ObjectKey): Promi
 /** Whether a path names the very file that is open. */
 export const isSameFile = (stats: Stats, other: Stats): boolean => stats.ino === other.ino && stats.dev === other.dev;
 
-/** The bytes `start` to `end` (exclusive) of an open object. Owns its handle. */
+/** The bytes `start` to `end` (exclusive) of an open object. Owns its file. */
 export const fileSource = (opened: OpenObject, start: number, end: number, root: string): ByteSource => {
   let position = start;
   return {
@@ -100,13 +101,13 @@ export const fileSource = (opened: OpenObject, start: number, end: number, root:
       if (wanted <= 0) return undefined;
       const buffer = Buffer.allocUnsafeSlow(wanted);
       try {
-        const { bytesRead } = await opened.handle.read(buffer, 0, wanted, position);
+        const bytesRead = await opened.file.read(buffer, 0, wanted, position);
         position += bytesRead;
         return bytesRead === 0 ? undefined : buffer.subarray(0, bytesRead);
       } catch (error) {
         throw classifyFileError(error, `read ${opened.info.key}`, root);
       }
     },
-    close: () => opened.handle.close(),
+    close: async () => opened.file.close(),
   };
 };

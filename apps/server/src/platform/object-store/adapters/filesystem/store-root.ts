@@ -80,7 +80,7 @@ export const openRoot = async (
   config: FilesystemObjectStoreConfig & { readonly root: string },
   mode: number,
   owner: Owner,
-): Promise<Place & { readonly temporary: string }> => {
+): Promise<Omit<Place, 'known'> & { readonly temporary: string }> => {
   await mkdir(config.root, { recursive: true, mode });
   const root = await realpath(config.root);
   await access(root, constants.R_OK | constants.W_OK | constants.X_OK);

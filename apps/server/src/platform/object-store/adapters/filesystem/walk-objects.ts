@@ -140,7 +140,7 @@ export async function* walkObjects(
   mostNames = namesOfPass,
 ): AsyncGenerator<FoundObject> {
   const names = foldersOfPrefix(prefix, place.layout);
-  const folder = await findFolder(place.root, names);
+  const folder = await findFolder(place, names);
   if (folder === undefined) return;
   const below = prefix.split('/').slice(0, names.length).join('/');
   yield* walkFolder(place, folder, `${below}/`, { prefix, after, mostNames });

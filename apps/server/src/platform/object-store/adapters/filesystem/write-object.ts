@@ -6,8 +6,8 @@
  * - Replacing is rename(2), creating only is link(2): of any number of creators the kernel lets exactly one win.
  */
 import { createHash } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { copyFile, link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, lstatSync, type Stats } from 'node:fs';
+import { copyFile, link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkExpected, checkNotLonger, chunksOf, sha256Hex } from '../../checked-body.ts';
 import type { ObjectStoreDependencies } from '../../dependencies.ts';
@@ -155,20 +155,29 @@ export const reflinkTemporary = async (store: StoreFolder, source: string): Prom
   }
 };
 
+interface Published<T> {
+  readonly result: T;
+  /** The bytes of the file are on disk already. */
+  readonly isDurable?: boolean;
+}
+
 /** Runs `publish` with the object's path; again when the folder was removed meanwhile. */
-const inFolder = async <T>(store: StoreFolder, key: ObjectKey, publish: (path: string) => Promise<T>): Promise<T> => {
+const inFolder = async <T>(
+  store: StoreFolder,
+  key: ObjectKey,
+  publish: (path: string) => Promise<Published<T>>,
+): Promise<T> => {
   const { folders, name } = pathOfKey(key, store.layout);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const folder = await ensureFolder(store.root, folders, store.folderMode, (parent) =>
-        store.durability.changed(parent),
-      );
+      const folder = await ensureFolder(store, folders, store.folderMode, (parent) => store.durability.changed(parent));
       const path = join(folder, name);
-      const result = await publish(path);
-      await store.durability.published(folder, path);
+      const { result, isDurable = false } = await publish(path);
+      await store.durability.published(folder, isDurable ? undefined : path);
       return result;
     } catch (error) {
       if (!isErrno(error, 'ENOENT') || attempt === mostPublishTries) throw error;
+      store.known.forget(join(store.root, ...folders));
     }
   }
 };
@@ -176,21 +185,31 @@ const inFolder = async <T>(store: StoreFolder, key: ObjectKey, publish: (path: s
 /** Gives the temporary file its name among the objects, replacing what had it. The temporary name is gone afterwards. */
 export const publishReplacing = async (store: StoreFolder, key: ObjectKey, temporary: string): Promise<void> => {
   try {
-    await inFolder(store, key, (path) => rename(temporary, path));
+    await inFolder(store, key, async (path) => ({ result: await rename(temporary, path) }));
   } finally {
     // rename(2) does nothing when both names are links to one file, so the temporary one can be left.
     await removeTemporary(temporary);
   }
 };
 
-/** Links a file under the key and returns what the key names then; undefined when something has the key. The linked name stays. */
-export const linkAbsent = (store: StoreFolder, key: ObjectKey, file: string): Promise<Stats | undefined> =>
+/**
+ * Links a file under the key and returns what the key names then; undefined when something has the key. The linked name stays.
+ * `isOnDisk` says of the file that was linked whether its bytes are on disk already.
+ */
+export const linkAbsent = (
+  store: StoreFolder,
+  key: ObjectKey,
+  file: string,
+  isOnDisk: (linked: Stats) => boolean = () => false,
+): Promise<Stats | undefined> =>
   inFolder(store, key, async (path) => {
     try {
       await link(file, path);
     } catch (error) {
-      if (isErrno(error, 'EEXIST')) return undefined;
+      if (isErrno(error, 'EEXIST')) return { result: undefined };
       throw error;
     }
-    return lstat(path);
+    // The link has just had the inode in memory.
+    const result = lstatSync(path);
+    return { result, isDurable: isOnDisk(result) };
   });

@@ -1,0 +1,189 @@
+/**
+ * Puts PDFs that lie in the object store, many at once: four transactions and one flush, whatever their number.
+ *
+ * - Each is opened before it is taken, as with a single put. The bytes do not pass through this process a second time: the engine's object is a
+ *   copy within the store, which is a link where that has links.
+ */
+import { type Actor, CaseboundError, type CaseId } from '@casebound/contract';
+import { eachConcurrently } from '../../each-concurrently.ts';
+import { type EngineDocumentId, parseDocumentId, type PutEach, type StoredPdf } from '../../Port.ts';
+import { isOfDocument } from '../../put-each.ts';
+import type { BuiltinDependencies, CaseQueries } from './dependencies.ts';
+import {
+  announceObjects,
+  claimObjects,
+  deleteDocuments,
+  describeRow,
+  type DocumentRow,
+  findDocuments,
+  insertDocuments,
+  loosen,
+  type NewPdf,
+} from './document-rows.ts';
+import { newKey, sweepLoose } from './pdf-objects.ts';
+import { readPageSizes, sha256Of } from './put-document.ts';
+
+/** PDFs that are opened at once, and how large one may be for that. */
+const atOnce = 4;
+const smallBytes = 16 * 1024 * 1024;
+const copiesAtOnce = 8;
+
+interface Caller {
+  readonly caseId: CaseId;
+  readonly actor: Actor;
+  readonly by: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Opened extends NewPdf {
+  readonly id: EngineDocumentId;
+  readonly from: StoredPdf;
+}
+
+class Putting {
+  readonly #dependencies: BuiltinDependencies;
+  readonly #caller: Caller;
+  readonly outcomes = new Map<EngineDocumentId, PutEach>();
+
+  constructor(dependencies: BuiltinDependencies, caller: Caller) {
+    this.#dependencies = dependencies;
+    this.#caller = caller;
+  }
+
+  async #within<T>(fn: (tx: CaseQueries) => Promise<T>, readOnly = false): Promise<T> {
+    const { caseId, actor, signal } = this.#caller;
+    return this.#dependencies.cases.withCase(caseId, actor, fn, {
+      readOnly,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  /** Runs a part of the work for one PDF; its error is the PDF's outcome. */
+  async #each<T>(id: EngineDocumentId, work: () => Promise<T>): Promise<T | undefined> {
+    const { signal } = this.#caller;
+    try {
+      return await work();
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isOfDocument(error)) throw error;
+      this.outcomes.set(id, { id, error });
+      return undefined;
+    }
+  }
+
+  #isThere(row: DocumentRow): void {
+    this.outcomes.set(row.id, { id: row.id, put: { ...describeRow(row), created: false } });
+  }
+
+  /** Those that are not there yet. */
+  async missing(pdfs: readonly StoredPdf[]): Promise<StoredPdf[]> {
+    const present = await this.#within(
+      async (tx) =>
+        findDocuments(
+          tx,
+          pdfs.map(({ id }) => id),
+        ),
+      true,
+    );
+    return pdfs.filter(({ id, sha256 }) => {
+      const row = present.get(id);
+      if (row?.sha256 !== sha256) return true;
+      this.#isThere(row);
+      return false;
+    });
+  }
+
+  /** Those that can be opened, with the sizes of their pages. */
+  async open(pdfs: readonly StoredPdf[]): Promise<Opened[]> {
+    const opened: Opened[] = [];
+    const isLarge = pdfs.some(({ size }) => size > smallBytes);
+    await eachConcurrently(pdfs, isLarge ? 1 : atOnce, async (from) => {
+      const { id, size, sha256 } = from;
+      await this.#each(id, async () => {
+        const bytes = await from.read();
+        if (bytes.byteLength !== size || sha256Of(bytes) !== sha256)
+          throw new CaseboundError('object_corrupt', `The object ${from.object} is not the PDF that was to be put.`);
+        const pages = await readPageSizes(this.#dependencies, bytes, this.#caller.signal);
+        opened.push({ id, from, key: newKey(id, sha256), size, sha256, pages });
+      });
+    });
+    return opened;
+  }
+
+  /** Those whose object is in its place, where it is loose. */
+  async copy(opened: readonly Opened[]): Promise<Opened[]> {
+    const { objects } = this.#dependencies;
+    const copied: Opened[] = [];
+    await this.#within(async (tx) =>
+      announceObjects(
+        tx,
+        opened.map(({ key }) => key),
+      ),
+    );
+    await eachConcurrently(opened, copiesAtOnce, async (one) => {
+      const expected = { size: one.size, sha256: one.sha256 };
+      const stored = await this.#each(one.id, async () => objects.copy(one.from.object, one.key, { expected }));
+      if (stored !== undefined) copied.push(one);
+    });
+    await objects.flush();
+    return copied;
+  }
+
+  /**
+   * Makes documents point at their objects. Says whether objects became loose.
+   * Throws `document_engine_unavailable` when somebody else puts one of them at the same time.
+   */
+  async place(copied: readonly Opened[]): Promise<boolean> {
+    const present = await this.#within(async (tx) => {
+      const rows = await findDocuments(
+        tx,
+        copied.map(({ id }) => id),
+        'update',
+      );
+      const isSame = ({ id, sha256 }: Opened): boolean => rows.get(id)?.sha256 === sha256;
+      const wanted = copied.filter((one) => !isSame(one));
+      await loosen(
+        tx,
+        copied.filter(isSame).map(({ key }) => key),
+      );
+      await deleteDocuments(
+        tx,
+        wanted.flatMap(({ id }) => rows.get(id) ?? []),
+      );
+      const inserted = await insertDocuments(tx, wanted, this.#caller.by);
+      if (inserted.size < wanted.length)
+        throw new CaseboundError('document_engine_unavailable', 'A document was put twice at once; try again.');
+      await claimObjects(
+        tx,
+        wanted.map(({ key }) => key),
+      );
+      return rows;
+    });
+    for (const { id, size, sha256, pages } of copied) {
+      const row = present.get(id);
+      if (row?.sha256 === sha256) this.#isThere(row);
+      else this.outcomes.set(id, { id, put: { id, size, sha256, pageCount: pages.length, created: true } });
+    }
+    return present.size > 0;
+  }
+}
+
+const caseOf = (pdfs: readonly StoredPdf[]): CaseId | undefined => {
+  const [caseId, ...others] = new Set(pdfs.map(({ id }) => parseDocumentId(id).caseId));
+  if (others.length > 0) throw new CaseboundError('internal', 'PDFs of several cases are put in one call.');
+  return caseId;
+};
+
+export const putStored = async (
+  dependencies: BuiltinDependencies,
+  pdfs: readonly StoredPdf[],
+  caller: Omit<Caller, 'caseId'>,
+): Promise<readonly PutEach[]> => {
+  const caseId = caseOf(pdfs);
+  if (caseId === undefined) return [];
+  const putting = new Putting(dependencies, { ...caller, caseId });
+  const opened = await putting.open(await putting.missing(pdfs));
+  const copied = opened.length === 0 ? [] : await putting.copy(opened);
+  if (copied.length > 0 && (await putting.place(copied))) await sweepLoose(dependencies, caller.actor, caseId);
+  return pdfs.flatMap(({ id }) => putting.outcomes.get(id) ?? []);
+};
