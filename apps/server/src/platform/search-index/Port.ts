@@ -3,8 +3,9 @@
  *
  * 1. An exhibit has one index document. Putting it again replaces all of the old one, its pages too, in one step.
  * 2. Indexes of cases are apart: what one case holds is neither found nor counted in another.
- * 3. A search gives ids of exhibits in ascending order, in pages; what it finds is what was put before it began.
- * 4. Errors: `search_query_invalid`, `search_index_unavailable`.
+ * 3. A search gives ids of exhibits in ascending order, in pages; what it finds is what had been put when it began.
+ * 4. A put that resolved outlives the process, and a loss of power.
+ * 5. Errors: `search_query_invalid`, `search_index_unavailable`; after the latter the same call may be made again.
  */
 import type { CaseId } from '@casebound/contract';
 
@@ -27,8 +28,10 @@ export interface IndexDocument {
   readonly pages: readonly IndexPage[];
 }
 
+/** Numbers compare with numbers and texts with texts, as they are written, by their UTF-8; a range looks at the first 200 bytes of a text. */
 export interface IndexFilter {
   readonly field: string;
+  /** A text also finds the number that it writes. */
   readonly equals?: string | number | undefined;
   /** Inclusive. */
   readonly from?: string | number | undefined;
@@ -36,7 +39,7 @@ export interface IndexFilter {
 }
 
 export interface IndexQuery {
-  /** Words that must all occur in the exhibit, whatever their letter case; `"a phrase"` stands together. */
+  /** Words that must all occur in the exhibit, whatever their letter case; `"a phrase"` stands together on a page. */
   readonly text?: string | undefined;
   readonly filters?: readonly IndexFilter[];
 }

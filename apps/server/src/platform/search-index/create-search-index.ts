@@ -1,6 +1,6 @@
 /** The one place that knows which adapter a configuration asks for. */
 import type { SearchIndexConfig } from './config.ts';
-import { openSqliteSearchIndex } from './adapters/sqlite-search-index.ts';
+import { openSqliteSearchIndex } from './adapters/sqlite/sqlite-search-index.ts';
 import type { SearchIndex } from './Port.ts';
 
 export const createSearchIndex = async (

@@ -1,5 +1,5 @@
 import { createTemporaryFolder } from '@casebound/test-kit';
-import { searchIndexConformance } from '../conformance.ts';
+import { searchIndexConformance } from '../../conformance.ts';
 import { openSqliteSearchIndex } from './sqlite-search-index.ts';
 
 searchIndexConformance(async () => {
