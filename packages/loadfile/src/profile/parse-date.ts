@@ -128,10 +128,46 @@ const numericDate = (match: RegExpExecArray): DatePart | undefined => {
   return { shape, readings, length: whole.length };
 };
 
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
+
+const twoDigits = (text: string, at: number): number => {
+  const [tens, ones] = [text.charCodeAt(at), text.charCodeAt(at + 1)];
+  return isDigit(tens) && isDigit(ones) ? (tens - 0x30) * 10 + (ones - 0x30) : Number.NaN;
+};
+
+/** `2020-03-04` and `2020-03-04 15:48:00`, which most files write, without the patterns; undefined for all else. */
+const plainDate = (text: string): ParsedDate | undefined => {
+  const { length } = text;
+  if ((length !== 10 && length !== 19) || text.charCodeAt(4) !== 0x2d || text.charCodeAt(7) !== 0x2d) return undefined;
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  if (!(year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= daysIn(year, month))) return undefined;
+  if (length === 10)
+    return {
+      shape: 'yyyy-MM-dd',
+      readings: [{ order: 'year-first', iso: text }],
+      hasTime: false,
+      zone: null,
+    };
+  const isClock =
+    (text[10] === ' ' || text[10] === 'T') &&
+    text[13] === ':' &&
+    text[16] === ':' &&
+    twoDigits(text, 11) <= 23 &&
+    twoDigits(text, 14) <= 59 &&
+    twoDigits(text, 17) <= 59;
+  if (!isClock) return undefined;
+  const iso = text[10] === 'T' ? text : `${text.slice(0, 10)}T${text.slice(11)}`;
+  return { shape: 'yyyy-MM-dd H:mm:ss', readings: [{ order: 'year-first', iso }], hasTime: true, zone: null };
+};
+
 /** Reads a date or a date with time; undefined for anything else, a date that cannot be included. */
 export const parseDate = (value: string): ParsedDate | undefined => {
   const text = value.trim();
   if (text.length < 6 || text.length > 64) return undefined;
+  const plain = plainDate(text);
+  if (plain !== undefined) return plain;
   const part = parseDatePart(text);
   if (part === undefined) return undefined;
   const rest = text.slice(part.length);

@@ -22,7 +22,7 @@ import { type LookUp, lookUp } from '../write/look-up.ts';
 import { mapWriteFailure } from '../write/map-failure.ts';
 import { type JsonValue, parseJson } from '../write/parse-json.ts';
 import { invalidDocument, tryPrepare } from '../write/prepare-document.ts';
-import { idsToLookUp, requireAllowed } from '../write/write-document.ts';
+import { requireAllowed } from '../write/write-document.ts';
 import { buildStatements } from '../write/write-statements.ts';
 import { type BatchPlan, planBatch, type PreparedRow, type RowOutcome } from './plan-batch.ts';
 
@@ -91,12 +91,25 @@ const lookUpBatch = async (
   claims: Claims | null,
 ): Promise<Map<Resource, LookUp>> => {
   const byResource = Map.groupBy(rows, (row) => row.flat.resource);
+  // What a row of another resource of the batch has is looked up with that row; where claims count, each resource asks for itself.
+  const owners = new Map<string, Resource>();
+  if (claims === null) for (const { flat } of rows) owners.set(flat.referentialId, flat.resource);
+  const wanted = (resource: Resource, group: readonly PreparedRow[]): ReadonlySet<string> => {
+    const ids = new Set<string>();
+    for (const { flat } of group) {
+      ids.add(flat.referentialId);
+      if (flat.aliasId !== null) ids.add(flat.aliasId);
+      for (const { referentialId: id } of flat.references)
+        if (!ids.has(id) && (owners.get(id) ?? resource) === resource) ids.add(id);
+    }
+    return ids;
+  };
   const parts = await settleAll(
     [...byResource].map(async ([resource, group]): Promise<readonly [Resource, LookUp]> => [
       resource,
       await lookUp(ctx, tx, {
         resource,
-        referentialIds: new Set(group.flatMap((row) => idsToLookUp(row.flat))),
+        referentialIds: wanted(resource, group),
         find: { by: 'referentialId', keys: group.map((row) => row.flat.referentialId) },
         newIds: group.length,
         allowed: rowPredicate(ctx, resource, 'update', claims, 3),
@@ -229,23 +242,30 @@ async function* chunksOf(
   let failed: RowOutcome[] = [];
   let index = 0;
   let yielded = performance.now();
-  for await (const row of rows) {
-    // A stream that is in memory never waits, and the answers of the database would lie unread until the chunk is complete.
-    if (performance.now() - yielded > maxSliceMs) {
-      await nextTurn();
-      yielded = performance.now();
-    }
-    const result = prepareRow(ctx, row, index);
-    index += 1;
-    if ('flat' in result) prepared.push(result);
-    else failed.push(result);
-    if (prepared.length + failed.length >= size) {
+  for await (const some of inSlices(rows)) {
+    for (const row of some) {
+      // A stream that is in memory never waits, and the answers of the database would lie unread until the chunk is complete.
+      if (performance.now() - yielded > maxSliceMs) {
+        await nextTurn();
+        yielded = performance.now();
+      }
+      const result = prepareRow(ctx, row, index);
+      index += 1;
+      if ('flat' in result) prepared.push(result);
+      else failed.push(result);
+      if (prepared.length + failed.length < size) continue;
       yield { rows: prepared, failed };
       prepared = [];
       failed = [];
     }
   }
   if (prepared.length + failed.length > 0) yield { rows: prepared, failed };
+}
+
+/** What is in memory comes in one piece: a promise a row costs as much as some of the work on it. */
+async function* inSlices(rows: AsyncIterable<BulkRow> | Iterable<BulkRow>): AsyncGenerator<Iterable<BulkRow>> {
+  if (Symbol.iterator in rows) yield rows;
+  else for await (const row of rows) yield [row];
 }
 
 class Tally {

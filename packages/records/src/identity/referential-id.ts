@@ -7,15 +7,18 @@
 import { hash as hashOnce } from 'node:crypto';
 import type { ResourceName } from '../derive/model.ts';
 
-const namespace = Buffer.from('edf1edf13df13df13df13df1edf1edf1', 'hex');
+const storeNamespace = Buffer.from('edf1edf13df13df13df13df1edf1edf1', 'hex');
+const variantDigits = '89ab';
 
-/** UUIDv5 of a name in the store's namespace. */
-export const uuidV5 = (name: string): string => {
-  const hash = hashOnce('sha1', Buffer.concat([namespace, Buffer.from(name, 'utf8')]), 'buffer');
-  hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6);
-  hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = hash.toString('hex', 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+/** UUIDv5 of a name, in the store's namespace unless another is given. */
+export const uuidV5 = (name: string, namespace: Uint8Array = storeNamespace): string => {
+  // A UTF-16 code unit takes three bytes of UTF-8 at most.
+  const bytes = Buffer.allocUnsafe(namespace.length + name.length * 3);
+  bytes.set(namespace);
+  const end = namespace.length + bytes.write(name, namespace.length);
+  const hex = hashOnce('sha1', bytes.subarray(0, end), 'hex');
+  const variant = variantDigits[Number.parseInt(hex.slice(16, 17), 16) & 3] ?? '8';
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 };
 
 /** A number without exponent: `1e21` -> `1000000000000000000000`, `1e-7` -> `0.0000001`. */

@@ -4,7 +4,7 @@
  * - The time goes on below the millisecond in the 12 bits that are for it (6.2, method 3): a batch of thousands then comes in order,
  *   and its entries fill the pages of the index instead of splitting them.
  */
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 
 /** 12 bits of a millisecond, about a quarter of a microsecond: what a double of today's time can tell. */
 const fractions = 4_096;
@@ -20,13 +20,13 @@ const fineNow = (): number => {
 
 /** The UUID of a moment, by default now. */
 export const uuidV7 = (nowMs: number = fineNow()): string => {
-  const bytes = randomBytes(16);
   const whole = Math.floor(nowMs);
-  bytes.writeUIntBE(whole, 0, 6);
-  bytes.writeUInt16BE(0x7000 | Math.floor((nowMs - whole) * fractions), 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const time = whole.toString(16).padStart(12, '0');
+  const fraction = Math.floor((nowMs - whole) * fractions)
+    .toString(16)
+    .padStart(3, '0');
+  // Variant and random bits stand at the same place in version 4, whose randomness Node draws for many at once.
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${fraction}-${randomUUID().slice(19)}`;
 };
 
 export const isUuid = (text: string): boolean =>

@@ -55,10 +55,10 @@ class Flattener {
   readonly errors: FieldError[] = [];
   readonly references: FlatReference[] = [];
   readonly rows = new Map<Table, FlatRow[]>();
-  private readonly identityColumns: ReadonlySet<unknown>;
+  private readonly resource: Resource;
 
   constructor(resource: Resource) {
-    this.identityColumns = new Set(resource.identity.map((element) => element.source.column));
+    this.resource = resource;
   }
 
   table(table: Table, value: JsonValue, path: string, ordinals: readonly number[]): boolean {
@@ -92,14 +92,15 @@ class Flattener {
     for (const member of members) {
       const own = value[member.name];
       if (own === undefined || own === null) continue;
+      if (member.kind === 'scalar') {
+        // Most members are scalars, and their path is needed only when they are wrong.
+        const result = normaliseScalar(own, member.column.type);
+        if (result.ok) put(member.column, result.value);
+        else this.errors.push({ path: isScalarItem ? path : `${path}.${member.name}`, message: result.message });
+        continue;
+      }
       const at = isScalarItem ? path : `${path}.${member.name}`;
       switch (member.kind) {
-        case 'scalar': {
-          const result = normaliseScalar(own, member.column.type);
-          if (result.ok) put(member.column, result.value);
-          else this.errors.push({ path: at, message: result.message });
-          break;
-        }
         case 'descriptor':
           put(member.column, this.descriptor(own, member, at));
           break;
@@ -133,7 +134,7 @@ class Flattener {
       referentialId: id,
       path,
       kind: 'descriptor',
-      isIdentity: this.identityColumns.has(member.column),
+      isIdentity: this.resource.identity.some((element) => element.source.column === member.column),
       isMutable: false,
       targetName: target.resourceName,
     });

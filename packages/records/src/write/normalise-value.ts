@@ -19,11 +19,17 @@ const dateForm = /^(\d{4})-(\d\d)-(\d\d)$/;
 const timeForm = /^(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?$/;
 const stampForm = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:([Zz])|([+-])(\d\d):?(\d\d))$/;
 
+const daysOf = (year: number, month: number): number => {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+};
+
+const isDay = (year: number, month: number, day: number): boolean =>
+  year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= daysOf(year, month);
+
 const isDate = (text: string): boolean => {
   const match = dateForm.exec(text);
-  if (match === null || match[1] === '0000') return false;
-  const date = new Date(`${text}T00:00:00Z`);
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+  return match !== null && isDay(Number(match[1]), Number(match[2]), Number(match[3]));
 };
 
 const timeOf = (text: string): string | null => {
@@ -35,7 +41,19 @@ const timeOf = (text: string): string | null => {
   return `${hour}:${minute}:${second}${kept === '' ? '' : `.${kept}`}`;
 };
 
+/** `YYYY-MM-DDTHH:MM:SSZ`, the form that is kept: nearly all instants come in it. */
+const keptStamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
+const isKeptStamp = (text: string): boolean =>
+  text.length === 20 &&
+  keptStamp.test(text) &&
+  isDay(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8, 10))) &&
+  Number(text.slice(11, 13)) <= 23 &&
+  text.charCodeAt(14) < 0x36 &&
+  text.charCodeAt(17) < 0x36;
+
 const stampOf = (text: string): string | null => {
+  if (isKeptStamp(text)) return text;
   const match = stampForm.exec(text);
   const [, day = '', clock = '', zulu, sign, hours = '0', minutes = '0'] = match ?? [];
   const time = timeOf(clock);

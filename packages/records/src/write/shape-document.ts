@@ -5,28 +5,51 @@
  * - What has the wrong type is left as it is: the validator says so with its path.
  * - An array that is empty after this, or an object of which nothing is left, is dropped: neither is stored.
  */
-import type { Member, Resource } from '../derive/model.ts';
+import type { Member, ReferenceElement, Resource, Table } from '../derive/model.ts';
 import type { JsonValue } from './parse-json.ts';
 
+/** What is coerced: scalar members, members of references, and collections of scalars by their table. */
 export interface Coercions {
-  readonly booleans: ReadonlySet<string>;
-  readonly numbers: ReadonlySet<string>;
+  readonly booleans: ReadonlySet<Member | ReferenceElement | Table>;
+  readonly numbers: ReadonlySet<Member | ReferenceElement | Table>;
 }
 
-export const coercionsOf = (resource: Resource): Coercions => ({
-  booleans: new Set(resource.source.booleanJsonPaths),
-  numbers: new Set(resource.source.numericJsonPaths),
-});
+/** Finds once what the paths of a resource's schema name, so that no document builds paths. */
+export const coercionsOf = (resource: Resource): Coercions => {
+  const booleans = new Set<Member | ReferenceElement | Table>();
+  const numbers = new Set<Member | ReferenceElement | Table>();
+  const { booleanJsonPaths, numericJsonPaths } = resource.source;
+  const note = (what: Member | ReferenceElement | Table, path: string): void => {
+    if (booleanJsonPaths.includes(path)) booleans.add(what);
+    if (numericJsonPaths.includes(path)) numbers.add(what);
+  };
+  const walk = (members: readonly Member[], path: string): void => {
+    for (const member of members) {
+      const at = `${path}.${member.name}`;
+      if (member.kind === 'scalar') note(member, at);
+      else if (member.kind === 'object') walk(member.members, at);
+      else if (member.kind === 'extension') walk(member.table.members, at);
+      else if (member.kind === 'reference') {
+        for (const element of member.binding.elements) note(element, `${at}.${element.member}`);
+      } else if (member.kind === 'collection') {
+        if (member.scalarItems) note(member.table, member.table.path);
+        else walk(member.table.members, member.table.path);
+      }
+    }
+  };
+  walk(resource.root.members, '$');
+  return { booleans, numbers };
+};
 
 const numberForm = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
-const coerce = (value: JsonValue, path: string, coercions: Coercions): JsonValue => {
+const coerce = (value: JsonValue, what: Member | ReferenceElement | Table, coercions: Coercions): JsonValue => {
   if (typeof value !== 'string') return value;
-  if (coercions.booleans.has(path)) {
+  if (coercions.booleans.has(what)) {
     const lower = value.trim().toLowerCase();
     return lower === 'true' ? true : lower === 'false' ? false : value;
   }
-  if (coercions.numbers.has(path)) {
+  if (coercions.numbers.has(what)) {
     const trimmed = value.trim();
     const number = numberForm.test(trimmed) && trimmed.length < 30 ? Number(trimmed) : Number.NaN;
     return Number.isFinite(number) ? number : value;
@@ -39,30 +62,33 @@ const isObject = (value: JsonValue | undefined): value is { [key: string]: JsonV
 
 const shapeItems = (items: JsonValue[], member: Member & { kind: 'collection' }, coercions: Coercions): JsonValue[] => {
   const { table } = member;
-  if (member.scalarItems) return items.map((item) => coerce(item, table.path, coercions));
-  return items.map((item) => (isObject(item) ? shapeMembers(item, table.members, table.path, coercions) : item));
+  if (member.scalarItems) return items.map((item) => coerce(item, table, coercions));
+  return items.map((item) => (isObject(item) ? shapeMembers(item, table.members, coercions) : item));
 };
 
-const shapeMember = (value: JsonValue, member: Member, path: string, coercions: Coercions): JsonValue | undefined => {
+const shapeMember = (value: JsonValue, member: Member, coercions: Coercions): JsonValue | undefined => {
   switch (member.kind) {
     case 'scalar':
-      return coerce(value, path, coercions);
+      return coerce(value, member, coercions);
     case 'descriptor':
       return value;
     case 'reference': {
       if (!isObject(value)) return value;
       const kept: { [key: string]: JsonValue } = {};
-      for (const { member: name } of member.binding.elements) {
-        const inner = value[name];
-        if (inner !== undefined && inner !== null) kept[name] = coerce(inner, `${path}.${name}`, coercions);
+      let isEmpty = true;
+      for (const element of member.binding.elements) {
+        const inner = value[element.member];
+        if (inner === undefined || inner === null) continue;
+        kept[element.member] = coerce(inner, element, coercions);
+        isEmpty = false;
       }
-      return Object.keys(kept).length === 0 ? undefined : kept;
+      return isEmpty ? undefined : kept;
     }
     case 'object':
     case 'extension': {
       if (!isObject(value)) return value;
       const members = member.kind === 'object' ? member.members : member.table.members;
-      const shaped = shapeMembers(value, members, path, coercions);
+      const shaped = shapeMembers(value, members, coercions);
       return Object.keys(shaped).length === 0 ? undefined : shaped;
     }
     case 'collection':
@@ -74,14 +100,13 @@ const shapeMember = (value: JsonValue, member: Member, path: string, coercions: 
 const shapeMembers = (
   value: { [key: string]: JsonValue },
   members: readonly Member[],
-  path: string,
   coercions: Coercions,
 ): { [key: string]: JsonValue } => {
   const shaped: { [key: string]: JsonValue } = {};
   for (const member of members) {
     const own = Object.hasOwn(value, member.name) ? value[member.name] : undefined;
     if (own === undefined || own === null) continue;
-    const kept = shapeMember(own, member, `${path}.${member.name}`, coercions);
+    const kept = shapeMember(own, member, coercions);
     if (kept !== undefined) shaped[member.name] = kept;
   }
   return shaped;
@@ -92,4 +117,4 @@ export const shapeDocument = (
   document: { [key: string]: JsonValue },
   resource: Resource,
   coercions: Coercions,
-): { [key: string]: JsonValue } => shapeMembers(document, resource.root.members, '$', coercions);
+): { [key: string]: JsonValue } => shapeMembers(document, resource.root.members, coercions);

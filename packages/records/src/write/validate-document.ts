@@ -4,7 +4,7 @@
  * - Compiled on first use: a store of hundreds of resources starts without compiling any.
  * - `uniqueItems` of objects is checked here by canonical text, because a pairwise comparison of 10,000 items takes minutes.
  */
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { _, Ajv2020, type CodeKeywordDefinition, type ErrorObject, str, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { FieldError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import type { JsonSchema } from '../schema/api-schema.ts';
@@ -51,6 +51,28 @@ const toFieldError = (error: ErrorObject): FieldError => {
   return { path: at, message: error.message ?? 'is not valid' };
 };
 
+const codePoints = (text: string): number => {
+  let count = 0;
+  for (const _point of text) count += 1;
+  return count;
+};
+
+/** As the validator's own, which counts code points, and counts them only in a text that has more code units than is allowed. */
+const maxLength: CodeKeywordDefinition = {
+  keyword: 'maxLength',
+  type: 'string',
+  schemaType: 'number',
+  error: {
+    message: ({ schemaCode }) => str`must NOT have more than ${schemaCode} characters`,
+    params: ({ schemaCode }) => _`{limit: ${schemaCode}}`,
+  },
+  code: (context) => {
+    const { data, schemaCode, gen } = context;
+    const count = gen.scopeValue('func', { ref: codePoints });
+    context.fail(_`${data}.length > ${schemaCode} && ${count}(${data}) > ${schemaCode}`);
+  },
+};
+
 interface Found {
   readonly path: string;
   readonly value: JsonValue;
@@ -73,15 +95,26 @@ export const valuesAt = (document: JsonValue, steps: readonly PathStep[]): reado
   return found;
 };
 
+/** Whether any array on the way has two items or more: what has none repeats nothing. */
+const hasSeveral = (value: JsonValue | undefined, steps: readonly PathStep[], at = 0): boolean => {
+  const step = steps[at];
+  if (step === undefined || typeof value !== 'object' || value === null) return false;
+  if (step.kind === 'each') {
+    if (!Array.isArray(value)) return false;
+    return value.length > 1 || hasSeveral(value[0], steps, at + 1);
+  }
+  return !Array.isArray(value) && Object.hasOwn(value, step.name) && hasSeveral(value[step.name], steps, at + 1);
+};
+
 const scalarText = (value: JsonValue): string =>
   typeof value === 'object' ? JSON.stringify(value) : canonicalText(value, false);
 
-const equalityErrors = (resource: Resource, document: JsonValue): FieldError[] => {
+type EqualityRule = readonly [source: readonly PathStep[], target: readonly PathStep[]];
+
+const equalityErrors = (rules: readonly EqualityRule[], document: JsonValue): FieldError[] => {
   const errors: FieldError[] = [];
-  for (const { sourceJsonPath, targetJsonPath } of resource.source.equalityConstraints) {
-    const sources = valuesAt(document, parsePath(sourceJsonPath) ?? []);
-    const targets = valuesAt(document, parsePath(targetJsonPath) ?? []);
-    const all = [...sources, ...targets];
+  for (const [source, target] of rules) {
+    const all = [...valuesAt(document, source), ...valuesAt(document, target)];
     const [first] = all;
     const odd = all.find((entry) => first !== undefined && scalarText(entry.value) !== scalarText(first.value));
     if (first !== undefined && odd !== undefined)
@@ -133,20 +166,27 @@ const byParent = (items: readonly Found[]): readonly (readonly Found[])[] => [
 /** Compiles the validator of one resource. */
 export const compileValidator = (resource: Resource): ResourceValidator => {
   const ajv = new Ajv2020({ allErrors: true, strict: false, validateSchema: false, logger: false });
+  ajv.removeKeyword('maxLength').addKeyword(maxLength);
   const uniqueArrays: string[] = [];
   const schema = prepare(resource.jsonSchema, uniqueArrays, '$') as JsonSchema;
   const check: ValidateFunction = ajv.compile(schema);
   const unique = uniqueArrays.map((path) => parsePath(`${path}[*]`) ?? []);
   const rules = uniqueRules(resource);
+  const equal = resource.source.equalityConstraints.map(({ sourceJsonPath, targetJsonPath }): EqualityRule => [
+    parsePath(sourceJsonPath) ?? [],
+    parsePath(targetJsonPath) ?? [],
+  ]);
   return {
     validate: (document) => {
       const errors: FieldError[] = [];
       if (!check(document)) errors.push(...(check.errors ?? []).slice(0, maxErrors).map(toFieldError));
       for (const steps of unique) {
+        if (!hasSeveral(document, steps)) continue;
         for (const group of byParent(valuesAt(document, steps)))
           errors.push(...duplicateErrors(group, (item) => sortedJson(item.value)));
       }
       for (const rule of rules) {
+        if (!hasSeveral(document, rule.base)) continue;
         for (const group of byParent(valuesAt(document, rule.base))) {
           errors.push(
             ...duplicateErrors(group, (item) => {
@@ -161,8 +201,8 @@ export const compileValidator = (resource: Resource): ResourceValidator => {
           );
         }
       }
-      errors.push(...equalityErrors(resource, document));
-      return errors.slice(0, maxErrors);
+      errors.push(...equalityErrors(equal, document));
+      return errors.length > maxErrors ? errors.slice(0, maxErrors) : errors;
     },
   };
 };

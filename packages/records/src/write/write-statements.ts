@@ -9,7 +9,7 @@ import type { Resource, Table } from '../derive/model.ts';
 import { type BoundRow, type DescriptorExtra, type Edge, type Statement } from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments, edgesDiffer } from './diff-rows.ts';
-import { type Cell, type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
+import { type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
 import type { ExistingDocument } from './look-up.ts';
 
 /** One document to write, decided: new, or a changed one with what it was. */
@@ -24,6 +24,7 @@ export interface WriteItem {
 export type Resolution = ReadonlyMap<string, number>;
 
 interface TableRows {
+  readonly referring: readonly number[];
   readonly inserts: BoundRow[];
   readonly updates: BoundRow[];
   readonly deletes: BoundRow[];
@@ -31,17 +32,24 @@ interface TableRows {
   readonly replaced: { readonly documentIds: number[]; readonly rows: BoundRow[] };
 }
 
-const bindRow = (table: Table, documentId: number, row: FlatRow, resolution: Resolution): BoundRow => ({
-  documentId,
-  ordinals: row.ordinals,
-  // Most tables refer to nothing: their cells are what they are.
-  cells: table.columns.every((column) => column.kind === 'scalar')
-    ? row.cells
-    : row.cells.map((cell, index): Cell => {
-        if (cell === null || table.columns[index]?.kind === 'scalar') return cell;
-        return resolution.get(String(cell)) ?? null;
-      }),
-});
+/** Places of a table's columns that hold references; most tables refer to nothing, and their cells are what they are. */
+const referringColumns = (table: Table): readonly number[] =>
+  table.columns.flatMap((column, index) => (column.kind === 'scalar' ? [] : [index]));
+
+const bindRow = (
+  referring: readonly number[],
+  documentId: number,
+  { ordinals, cells }: FlatRow,
+  resolution: Resolution,
+): BoundRow => {
+  if (referring.length === 0) return { documentId, ordinals, cells };
+  const bound = [...cells];
+  for (const index of referring) {
+    const cell = cells[index];
+    if (typeof cell === 'string') bound[index] = resolution.get(cell) ?? null;
+  }
+  return { documentId, ordinals, cells: bound };
+};
 
 const collectRows = (
   resource: Resource,
@@ -51,17 +59,25 @@ const collectRows = (
   const byTable = new Map<Table, TableRows>(
     flatTables(resource).map((table) => [
       table,
-      { inserts: [], updates: [], deletes: [], replaced: { documentIds: [], rows: [] } },
+      {
+        referring: referringColumns(table),
+        inserts: [],
+        updates: [],
+        deletes: [],
+        replaced: { documentIds: [], rows: [] },
+      },
     ]),
   );
   for (const item of items) {
     const before = item.existing?.before ?? null;
+    const bind = (target: TableRows | undefined, row: FlatRow): BoundRow =>
+      bindRow(target?.referring ?? [], item.documentId, row, resolution);
     if (before === null) {
       for (const [table, rows] of item.flat.rows) {
         const target = byTable.get(table);
         // An unreadable old form is overwritten: its root row is updated, its collections were deleted by `staleDocuments`.
         const list = item.existing !== null && table.kind === 'root' ? target?.updates : target?.inserts;
-        for (const row of rows) list?.push(bindRow(table, item.documentId, row, resolution));
+        for (const row of rows) list?.push(bind(target, row));
       }
       continue;
     }
@@ -70,29 +86,31 @@ const collectRows = (
       if (change.table.valueKey !== null) {
         target?.replaced.documentIds.push(item.documentId);
         const rows = item.flat.rows.get(change.table) ?? [];
-        target?.replaced.rows.push(...rows.map((row) => bindRow(change.table, item.documentId, row, resolution)));
+        target?.replaced.rows.push(...rows.map((row) => bind(target, row)));
         continue;
       }
-      for (const row of change.inserts) target?.inserts.push(bindRow(change.table, item.documentId, row, resolution));
-      for (const row of change.updates) target?.updates.push(bindRow(change.table, item.documentId, row, resolution));
-      for (const row of change.deletes) target?.deletes.push(bindRow(change.table, item.documentId, row, resolution));
+      for (const row of change.inserts) target?.inserts.push(bind(target, row));
+      for (const row of change.updates) target?.updates.push(bind(target, row));
+      for (const row of change.deletes) target?.deletes.push(bind(target, row));
     }
   }
   return byTable;
 };
 
+/** One edge for each document that an item refers to, however often; no document is two items. */
 const edgesOf = (items: readonly WriteItem[], resolution: Resolution): Edge[] => {
-  const edges = new Map<string, Edge>();
+  const edges: Edge[] = [];
+  const isIdentity = new Map<number, boolean>();
   for (const item of items) {
+    isIdentity.clear();
     for (const reference of item.flat.references) {
       const child = resolution.get(reference.referentialId);
       if (reference.kind === 'descriptor' || child === undefined) continue;
-      const key = `${item.documentId} ${child}`;
-      const isIdentity = reference.isIdentity || edges.get(key)?.isIdentity === true;
-      edges.set(key, { parent: item.documentId, child, isIdentity });
+      isIdentity.set(child, reference.isIdentity || isIdentity.get(child) === true);
     }
+    for (const [child, identity] of isIdentity) edges.push({ parent: item.documentId, child, isIdentity: identity });
   }
-  return [...edges.values()];
+  return edges;
 };
 
 const identityRows = (

@@ -155,7 +155,8 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     const swaps = exhibits.map(({ exhibitId, version, before, values }) => ({
       exhibitId,
       version,
-      changed: newValues(differences(before, values)),
+      // Only tables keep values one by one.
+      changed: legacy === null ? {} : newValues(differences(before, values)),
     }));
     return swapValues(tx, legacy, segment, swaps, by);
   };

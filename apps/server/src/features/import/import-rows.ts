@@ -219,9 +219,10 @@ class RowImport {
 
   async #prepareRow(row: SourceRow, staged: StagedRow, pages: readonly StagedImage[]): Promise<ChunkRow> {
     const numbered = { ...row, controlNumber: staged.controlNumber };
+    const documentKey = documentKeyOf(this.#held.job.job_id, row.row);
     const now = this.#storedNow.get(row.row);
     this.#storedNow.delete(row.row);
-    if (now !== undefined) return { row: numbered, staged, stored: now };
+    if (now !== undefined) return { row: numbered, documentKey, staged, stored: now };
     const listed: ListedPage[] = [];
     let original: ListedPage | undefined;
     for (const { position, pageId, line, path } of pages) {
@@ -230,7 +231,7 @@ class RowImport {
       else listed.push(page);
     }
     const whole = original === undefined || row.native !== null ? numbered : this.#withOriginal(numbered, original);
-    return { row: whole, staged, stored: await this.#store(whole, staged, listed) };
+    return { row: whole, documentKey, staged, stored: await this.#store(whole, staged, listed) };
   }
 
   /** The row with the original file that the image list names for it. */

@@ -70,12 +70,46 @@ const hexOf = (text: string, digits: number): string | null => {
 };
 
 const hashFields = { md5Hash: ['md5', 32], sha1Hash: ['sha1', 40], sha256Hash: ['sha256', 64] } as const;
+const hashList = Object.entries(hashFields) as [
+  keyof typeof hashFields,
+  (typeof hashFields)[keyof typeof hashFields],
+][];
+const pathFields = ['nativePath', 'textPath', 'imagePath', 'annotationsPath'] as const;
+
+type Report = (column: string, code: string, reason: string, value: string, severity?: RowProblem['severity']) => void;
+
+/** What a row's core fields fill. */
+interface Target {
+  readonly document: Record<string, JsonValue>;
+  readonly exhibit: Record<string, JsonValue>;
+}
+
+/** Puts the text of one column, which is not empty, where it belongs. */
+type ReadCore = (text: string, row: Cells, target: Target, report: Report) => void;
+
+/** Texts whose parts are remembered: folders and labels come again from row to row. */
+const maxRemembered = 2_000;
+
+const remembering = <T>(make: (text: string) => T): ((text: string) => T) => {
+  const known = new Map<string, T>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const made = make(text);
+    if (known.size >= maxRemembered) known.clear();
+    known.set(text, made);
+    return made;
+  };
+};
 
 /** Compiles the plan once; the result maps one row at a time. */
 export class RowMapper {
   readonly #options: MapOptions;
   readonly #core: ReadonlyMap<CoreField, Core>;
   readonly #custom: readonly Custom[];
+  readonly #readers: readonly { readonly index: number; readonly read: ReadCore }[];
+  readonly #foldersOf = remembering((text: string) => this.#splitFolders(text));
+  readonly #labelsOf = remembering((text: string) => this.#splitLabels(text));
 
   constructor(options: MapOptions) {
     this.#options = options;
@@ -97,6 +131,9 @@ export class RowMapper {
             },
           ]
         : [],
+    );
+    this.#readers = [...this.#core].flatMap(([field, column]) =>
+      this.#readersOf(field, column).map((read) => ({ index: column.index, read })),
     );
   }
 
@@ -154,13 +191,7 @@ export class RowMapper {
   map(row: Cells): MappedRow {
     const problems: RowProblem[] = [];
     const { custodian, ...keys } = this.keys(row);
-    const report = (
-      column: string,
-      code: string,
-      reason: string,
-      value: string,
-      severity: RowProblem['severity'] = 'error',
-    ): void => {
+    const report: Report = (column, code, reason, value, severity = 'error') => {
       problems.push(
         problem(severity, code, `${column}: the value ${reason}.`, {
           row: row.row,
@@ -171,19 +202,15 @@ export class RowMapper {
         }),
       );
     };
-    const document: Record<string, JsonValue> = {};
-    const exhibit: Record<string, JsonValue> = {};
-    for (const [field, column] of this.#core) {
-      const text = this.#cell(row, field);
-      if (text === '') continue;
-      this.#readCore(row, field, column, text, document, exhibit, report);
+    const target: Target = { document: {}, exhibit: {} };
+    for (const { index, read } of this.#readers) {
+      const text = (row.cells[index] ?? '').trim();
+      if (text !== '') read(text, row, target, report);
     }
-    for (const [field, [name, digits]] of Object.entries(hashFields) as [
-      keyof typeof hashFields,
-      (typeof hashFields)[keyof typeof hashFields],
-    ][]) {
+    for (const [field, [name, digits]] of hashList) {
+      if (keys.hashes[name] !== null) continue;
       const text = this.#cell(row, field);
-      if (text !== '' && keys.hashes[name] === null)
+      if (text !== '')
         report(
           this.#core.get(field)?.column ?? field,
           'hash_invalid',
@@ -194,20 +221,14 @@ export class RowMapper {
     const inlineText = this.#cell(row, 'extractedText');
     return {
       ...keys,
-      document,
-      exhibit,
+      ...target,
       values: this.#values(row, report),
       emptied: this.#emptied(row),
       custodians: this.#custodians(row, custodian),
       labels: this.#labels(row),
       folders: this.#folders(row),
       confidentiality: this.#many(row, 'confidentiality'),
-      paths: Object.fromEntries(
-        (['nativePath', 'textPath', 'imagePath', 'annotationsPath'] as const).flatMap((field) => {
-          const text = this.#cell(row, field);
-          return text === '' ? [] : [[field, text]];
-        }),
-      ),
+      paths: this.#paths(row),
       inlineText: inlineText === '' ? null : inlineText,
       problems,
     };
@@ -216,6 +237,15 @@ export class RowMapper {
   #cell(row: Cells, field: CoreField): string {
     const column = this.#core.get(field);
     return column === undefined ? '' : (row.cells[column.index] ?? '').trim();
+  }
+
+  #paths(row: Cells): MappedRow['paths'] {
+    const paths: Partial<Record<(typeof pathFields)[number], string>> = {};
+    for (const field of pathFields) {
+      const text = this.#cell(row, field);
+      if (text !== '') paths[field] = text;
+    }
+    return paths;
   }
 
   #parentKey(row: Cells): string | null {
@@ -231,16 +261,19 @@ export class RowMapper {
 
   #many(row: Cells, field: CoreField): string[] {
     const text = this.#cell(row, field);
-    return text === ''
-      ? []
-      : [
-          ...new Set(
-            this.#options
-              .splitMultiValue(text)
-              .map((item) => item.trim())
-              .filter((item) => item !== ''),
-          ),
-        ];
+    return text === '' ? [] : this.#split(text);
+  }
+
+  /** Different values of a cell that may hold several. */
+  #split(text: string): string[] {
+    return [
+      ...new Set(
+        this.#options
+          .splitMultiValue(text)
+          .map((item) => item.trim())
+          .filter((item) => item !== ''),
+      ),
+    ];
   }
 
   #custodians(row: Cells, custodian: string | null): string[] {
@@ -249,9 +282,14 @@ export class RowMapper {
     );
   }
 
-  #labels(row: Cells): RowLabel[] {
+  #labels(row: Cells): readonly RowLabel[] {
+    const text = this.#cell(row, 'labels');
+    return text === '' ? [] : this.#labelsOf(text);
+  }
+
+  #splitLabels(text: string): readonly RowLabel[] {
     const category = this.#options.labelCategory ?? this.#core.get('labels')?.column ?? 'Issues';
-    return this.#many(row, 'labels').map((value) => {
+    return this.#split(text).map((value) => {
       const [first = value, ...rest] = this.#options.splitNested(value);
       return rest.length === 0
         ? { category, name: first.slice(0, 300) }
@@ -259,8 +297,13 @@ export class RowMapper {
     });
   }
 
-  #folders(row: Cells): string[] {
-    return this.#many(row, 'folderPath').flatMap((value) => {
+  #folders(row: Cells): readonly string[] {
+    const text = this.#cell(row, 'folderPath');
+    return text === '' ? [] : this.#foldersOf(text);
+  }
+
+  #splitFolders(text: string): readonly string[] {
+    return this.#split(text).flatMap((value) => {
       const path = value
         .split(/[\\/]/)
         .map((segment) => segment.trim())
@@ -270,53 +313,66 @@ export class RowMapper {
     });
   }
 
-  #readCore(
-    row: Cells,
-    field: CoreField,
-    column: Core,
-    text: string,
-    document: Record<string, JsonValue>,
-    exhibit: Record<string, JsonValue>,
-    report: (column: string, code: string, reason: string, value: string) => void,
-  ): void {
+  /** Everything that a core field fills. */
+  #readersOf(field: CoreField, column: Core): readonly ReadCore[] {
+    const readers: ReadCore[] = [];
     const documentText = documentTexts[field];
-    if (documentText !== undefined) document[documentText] = text;
+    if (documentText !== undefined) {
+      readers.push((text, _row, { document }) => {
+        document[documentText] = text;
+      });
+    }
     const exhibitText = exhibitTexts[field];
-    if (exhibitText !== undefined) exhibit[exhibitText] = text;
+    if (exhibitText !== undefined) {
+      readers.push((text, _row, { exhibit }) => {
+        exhibit[exhibitText] = text;
+      });
+    }
     const integer = documentIntegers[field];
     if (integer !== undefined) {
-      const number = Number(text.replaceAll(',', ''));
-      if (Number.isSafeInteger(number) && number >= 0) document[integer] = number;
-      else report(column.column, 'invalid_number', 'is not a whole number', text);
+      readers.push((text, _row, { document }, report) => {
+        const number = Number(text.replaceAll(',', ''));
+        if (Number.isSafeInteger(number) && number >= 0) document[integer] = number;
+        else report(column.column, 'invalid_number', 'is not a whole number', text);
+      });
     }
     const date = documentDates[field];
-    if (date !== undefined) {
-      const time = date.time === undefined ? '' : this.#cell(row, date.time);
-      const instant = readInstant(text, time, column.dateOrder, this.#options.timeZone);
-      if (instant.ok) document[date.member] = instant.iso;
-      else report(column.column, instant.code, instant.reason, text);
+    if (date !== undefined) readers.push(this.#dateReader(column, date));
+    if (field === 'allPaths') {
+      readers.push((text, _row, { document }) => {
+        document['allPaths'] = this.#split(text);
+      });
     }
-    if (field === 'allPaths') document['allPaths'] = this.#many(row, field);
-    if (field === 'redacted') exhibit['redacted'] = /^(?:y|yes|true|t|1|x|redacted|partial|full)/i.test(text);
+    if (field === 'redacted') {
+      readers.push((text, _row, { exhibit }) => {
+        exhibit['redacted'] = /^(?:y|yes|true|t|1|x|redacted|partial|full)/i.test(text);
+      });
+    }
+    return readers;
   }
 
-  #values(
-    row: Cells,
-    report: (column: string, code: string, reason: string, value: string) => void,
-  ): Record<string, FieldValue> {
-    const values: Record<string, FieldValue> = {};
+  #dateReader(column: Core, { member, time }: { readonly member: string; readonly time?: CoreField }): ReadCore {
+    return (text, row, { document }, report) => {
+      const clock = time === undefined ? '' : this.#cell(row, time);
+      const instant = readInstant(text, clock, column.dateOrder, this.#options.timeZone);
+      if (instant.ok) document[member] = instant.iso;
+      else report(column.column, instant.code, instant.reason, text);
+    };
+  }
+
+  #values(row: Cells, report: Report): Record<string, FieldValue> {
+    // Nearly every row has another set of titles: as an object of a shape of its own each would cost several times as much.
+    const values = Object.create(null) as Record<string, FieldValue>;
     for (const column of this.#custom) {
+      // Most cells of most files are empty.
+      if ((row.cells[column.index] ?? '') === '') continue;
       const value = this.#valueOf(row, column, report);
       if (value !== undefined) values[column.definition.title] = value;
     }
     return values;
   }
 
-  #valueOf(
-    row: Cells,
-    { index, column, definition, dateOrder }: Custom,
-    report: (column: string, code: string, reason: string, value: string) => void,
-  ): FieldValue | undefined {
+  #valueOf(row: Cells, { index, column, definition, dateOrder }: Custom, report: Report): FieldValue | undefined {
     const cell = row.cells[index] ?? '';
     if (cell.trim() === '') return undefined;
     if (definition.inputType === 'date') {

@@ -63,6 +63,9 @@ export const readInstant = (
       code: 'time_zone_unknown',
       reason: `states a time zone that is not known (${read.zone ?? ''})`,
     };
+  // The parsed date is one of the calendar: in UTC, with whole seconds, it is written already as it is kept.
+  if (offset === 'Z' && read.iso.length === 19) return { ok: true, iso: `${read.iso}Z` };
+  if (offset === 'Z' && read.iso.length === 10) return { ok: true, iso: `${read.iso}T00:00:00Z` };
   const instant = new Date(`${read.iso.length === 10 ? `${read.iso}T00:00:00` : read.iso}${offset}`);
   return Number.isNaN(instant.getTime()) ? invalid : { ok: true, iso: instant.toISOString().replace('.000Z', 'Z') };
 };

@@ -6,8 +6,7 @@
  * - A row that the record store refuses is a problem of its row; the others are written.
  */
 import type { Actor, CaseboundError, CaseId } from '@casebound/contract';
-import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext } from '@casebound/records';
-import { v5 } from 'uuid';
+import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext, uuidV5 } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
 import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { recordChanges } from '../../audit/index.ts';
@@ -23,13 +22,14 @@ import type { SharedRecords } from './shared-records.ts';
 import type { StoredFiles } from './store-files.ts';
 
 /** Names documents; random, fixed for ever. */
-const documentNamespace = '6f2a1c1e-5d0b-4b7e-9a55-0c5b6a6d8f21';
+const documentNamespace = Buffer.from('6f2a1c1e5d0b4b7e9a550c5b6a6d8f21', 'hex');
 
 /** Key of the document that a row of a job becomes: known before anything is written, the same when the job is resumed. */
-export const documentKeyOf = (jobId: string, row: number): string => v5(`${jobId}/${row}`, documentNamespace);
+export const documentKeyOf = (jobId: string, row: number): string => uuidV5(`${jobId}/${row}`, documentNamespace);
 
 export interface ChunkRow {
   readonly row: SourceRow;
+  readonly documentKey: string;
   readonly staged: StagedRow;
   readonly stored: StoredFiles;
 }
@@ -69,12 +69,12 @@ const inFamilyOrder = (rows: readonly ChunkRow[]): readonly ChunkRow[] => {
   return ordered;
 };
 
-const documentOf = (it: ChunkRow, context: ChunkContext, rootKey: string | null): { [key: string]: JsonValue } => {
+const documentOf = (it: ChunkRow, rootKey: string | null): { [key: string]: JsonValue } => {
   const { row, stored, staged } = it;
   const { digests, mime } = stored;
   return {
     ...row.document,
-    documentKey: documentKeyOf(context.jobId, row.row),
+    documentKey: it.documentKey,
     ...(row.native === null || row.document['fileName'] !== undefined ? {} : { fileName: row.native.name }),
     ...(mime === null ? {} : { mimeType: mime }),
     ...(digests === null
@@ -100,7 +100,7 @@ const exhibitOf = (
   return {
     ...row.exhibit,
     controlNumber: row.controlNumber ?? '',
-    documentReference: { documentKey: documentKeyOf(context.jobId, row.row) },
+    documentReference: { documentKey: it.documentKey },
     batchReference: { name: context.batchName },
     ...(family.parent === null ? {} : { parentExhibitReference: { controlNumber: family.parent } }),
     ...(family.root === null ? {} : { familyReference: { controlNumber: family.root } }),
@@ -180,7 +180,7 @@ export const importChunk = async (
     for (const it of some) {
       const family = alone ? noFamily : familyOf(it, written, committedTo);
       const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
-      bulk.push({ resource: documents, document: documentOf(it, context, rootKey) });
+      bulk.push({ resource: documents, document: documentOf(it, rootKey) });
       bulk.push({ resource: exhibits, document: exhibitOf(it, context, family) });
       written.add(it.row.row);
     }
@@ -226,7 +226,7 @@ export const importChunk = async (
         : [
             {
               exhibitId,
-              documentKey: documentKeyOf(context.jobId, it.row.row),
+              documentKey: it.documentKey,
               row: it.row.row,
               line: it.row.line,
               hasAnnotations: it.stored.hasAnnotations,
