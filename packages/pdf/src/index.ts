@@ -27,7 +27,7 @@ export { compilePdfium, createPdfEngine, type PdfEngine, type PdfEngineOptions }
 export { extractPage } from './engine/extract-page.ts';
 export { locatePdfiumWasm } from './engine/wasm-location.ts';
 export { type OpenDocument, openDocument, type OpenOptions } from './engine/open-document.ts';
-export { readInfo, type DocumentInfo } from './engine/read-info.ts';
+export { readInfo, readPageSizes, type DocumentInfo, type PageExtent } from './engine/read-info.ts';
 export { readPageText, type PageText, type TextLine } from './engine/page-text.ts';
 export { DEFAULT_DPI, renderPage, type RenderOptions } from './engine/render-page.ts';
 export { parseQuery, searchPage, searchText, type TextMatch } from './engine/search-text.ts';

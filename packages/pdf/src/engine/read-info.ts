@@ -1,7 +1,13 @@
 /** What a document says about itself: version, encryption, sizes, metadata. */
+import { CaseboundError } from '@casebound/contract';
 import type { Rotation } from '../geometry.ts';
 import type { OpenDocument } from './open-document.ts';
 import { readGeometry } from './page-text.ts';
+
+export interface PageExtent {
+  readonly width: number;
+  readonly height: number;
+}
 
 export interface DocumentInfo {
   /** Such as `1.7`. */
@@ -18,6 +24,20 @@ export interface DocumentInfo {
   readonly attachments: number;
   readonly tagged: boolean;
 }
+
+/** Width and height in points, as shown, of all pages. Their content is not read: damage within a page is found by whoever shows it. */
+export const readPageSizes = ({ engine, handle, pageCount }: OpenDocument): readonly PageExtent[] =>
+  engine.call('measure pages', (native, heap) =>
+    heap.scope((allocate) => {
+      // FS_SIZEF { width, height }
+      const target = allocate(8);
+      return Array.from({ length: pageCount }, (_, pageIndex) => {
+        if (!native.FPDF_GetPageSizeByIndexF(handle, pageIndex, target))
+          throw new CaseboundError('pdf_damaged', `The page with index ${pageIndex} has no size.`);
+        return { width: heap.float32(target), height: heap.float32(target + 4) };
+      });
+    }),
+  );
 
 const metadataKeys = ['Title', 'Author', 'Subject', 'Keywords', 'Creator', 'Producer', 'CreationDate', 'ModDate'];
 

@@ -9,7 +9,12 @@ export const exchangeConfigSchema = z
     handlerTimeoutMs: int(10_000, 3_600_000, 900_000, 'How long a processor may work on one message.'),
     copyParallel: int(1, 64, 8, 'Chunks of records that are copied at once, bounded by the pool of connections.'),
     copyChunk: int(100, 100_000, 5_000, 'Records in one transaction of the record copy.'),
-    messageDocuments: int(1, 1_000, 50, 'Documents that one message carries.'),
+    messageDocuments: int(
+      1,
+      1_000,
+      250,
+      'Documents that one message carries; a fifth of it where annotations are worked into PDFs.',
+    ),
     concurrency: int(1, 256, 4, 'Messages that one process works on at once, of each stage of an exchange.'),
     batchWindowMs: int(0, 60_000, 0, 'How long a receive may gather messages.'),
     indexBulkActions: int(1, 100_000, 20_000, 'Index documents in one write to the search index.'),

@@ -27,6 +27,10 @@ const queueOf = (job: RunningJob, stage: ExchangeStage): string => {
   return found.name;
 };
 
+/** Making a PDF anew takes a hundred times what handing one on takes. */
+const documentsPerMessage = ({ messageDocuments }: ExchangeDependencies['config'], stage: ExchangeStage): number =>
+  stage === 'pre_uploader' || stage === 're_ocr' ? Math.ceil(messageDocuments / 5) : messageDocuments;
+
 /** Sends exhibits to a stage, `perMessage` documents at a time, as part of the transaction. Answers how many messages that were. */
 export const sendStage = async (
   { messaging, config }: Parts,
@@ -34,7 +38,7 @@ export const sendStage = async (
   job: RunningJob,
   stage: ExchangeStage,
   exhibits: readonly Addressed[],
-  perMessage: number = config.messageDocuments,
+  perMessage: number = documentsPerMessage(config, stage),
 ): Promise<number> => {
   const messages = [];
   for (let at = 0; at < exhibits.length; at += perMessage) {

@@ -110,10 +110,12 @@ export const onlyPendingIn = async (
   stage: ExchangeStage,
   exhibitIds: readonly number[],
 ): Promise<number[]> => {
+  // Exhibit by exhibit, so that the cost does not hang on what the planner believes of a job that is a minute old.
   const { rows } = await tx.query<{ exhibit_id: string }>(
-    `SELECT i.exhibit_id FROM exchange_item i WHERE i.job_id = $1 AND i.stage = $2 AND i.exhibit_id = ANY ($3::bigint[]) AND i.state = 'pending'
-       AND NOT EXISTS (SELECT FROM exchange_item o WHERE o.job_id = $1 AND o.exhibit_id = i.exhibit_id AND o.stage <> $2 AND o.state = 'pending')
-     ORDER BY 1`,
+    `SELECT e.exhibit_id FROM unnest($3::bigint[]) AS e (exhibit_id) CROSS JOIN LATERAL (
+       SELECT count(*) AS pending, bool_and(stage = $2) AS is_it FROM exchange_item i
+       WHERE i.job_id = $1 AND i.exhibit_id = e.exhibit_id AND i.state = 'pending'
+     ) i WHERE i.pending = 1 AND i.is_it ORDER BY 1`,
     [jobId, stage, exhibitIds],
   );
   return rows.map((row) => Number(row.exhibit_id));

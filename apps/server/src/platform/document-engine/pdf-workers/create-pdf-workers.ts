@@ -296,6 +296,7 @@ export const createPdfWorkers = (config: PdfWorkersConfig): PdfWorkers => {
   const pool = new Pool(config);
   return {
     pageInfo: async (input, options = {}) => pool.run('pageInfo', input, options),
+    pageSizes: async (input, options = {}) => pool.run('pageSizes', input, options),
     text: async (input, options = {}) => pool.run('text', input, options),
     search: async (input, options = {}) => pool.run('search', input, options),
     render: async (input, options = {}) => pool.run('render', input, options),

@@ -5,11 +5,13 @@
  * (small ones, and parts of larger ones, are copied). Bytes in a `SharedArrayBuffer` are neither moved nor copied: several tasks may read
  * them at once. Everything else is copied, and stays.
  */
+import type { ErrorCode } from '@casebound/contract';
 import type {
   BurnedIn,
   DocumentInfo,
   DrawnStamp,
   InstantJson,
+  PageExtent,
   PageText,
   ReadAnnotations,
   Redaction,
@@ -29,6 +31,10 @@ interface OnPdf {
   /** User or owner password. What is written is never encrypted. */
   readonly password?: string;
 }
+
+export type MeasuredPdf =
+  | { readonly pages: readonly PageExtent[] }
+  | { readonly fault: { readonly code: ErrorCode; readonly detail: string } };
 
 export interface RenderedPage {
   readonly pageIndex: number;
@@ -51,6 +57,14 @@ export interface StampedPdf {
 export interface PdfTasks {
   /** Version, sizes of pages, metadata. */
   pageInfo: { readonly input: OnPdf; readonly output: DocumentInfo };
+  /**
+   * Sizes of the pages of several PDFs, which lie one behind the other in `pdf` and end where `ends` says. One that cannot be opened is
+   * answered with why; the time for a task is that of all of them.
+   */
+  pageSizes: {
+    readonly input: OnPdf & { readonly ends: readonly number[] };
+    readonly output: readonly MeasuredPdf[];
+  };
   /** Text with boxes of all pages, or of those named. Throws `pdf_page_out_of_range`. */
   text: { readonly input: OnPdf & { readonly pages?: readonly number[] }; readonly output: readonly PageText[] };
   /** Matches of a word, phrase or `/regex/`. Throws `validation_failed`. */

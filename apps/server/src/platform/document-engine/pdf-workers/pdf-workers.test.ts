@@ -45,6 +45,31 @@ describe('PDF workers', () => {
     expect(match).toMatchObject({ pageIndex: 0, text: 'Jane Doe' });
   });
 
+  it('measure the pages of several PDFs at once, and say which cannot be opened', async () => {
+    const turned = buildPdf([
+      '<</Type/Catalog/Pages 2 0 R>>',
+      '<</Type/Pages/Kids[3 0 R 4 0 R 5 0 R]/Count 3/MediaBox[0 0 400 300]>>',
+      '<</Type/Page/Parent 2 0 R/Rotate 90>>',
+      '<</Type/Page/Parent 2 0 R/CropBox[10 20 110.5 250.25]>>',
+      '<</Type/Page/Parent 2 0 R/Rotate 270/UserUnit 2/MediaBox[-50 -50 10 20]>>',
+    ]);
+    const all = [pdf(), Uint8Array.from(Buffer.from('This is not a PDF.')), turned, new Uint8Array(0), pdf()];
+    let end = 0;
+    const ends = all.map(({ byteLength }) => (end += byteLength));
+    const measured = await shared.pageSizes({ pdf: Uint8Array.from(Buffer.concat(all)), ends });
+    const stated = await Promise.all(
+      [pdf(), turned].map(async (one) =>
+        (await shared.pageInfo({ pdf: one })).pages.map(({ width, height }) => ({ width, height })),
+      ),
+    );
+    expect(measured[0]).toEqual({ pages: stated[0] });
+    expect(measured[1]).toMatchObject({ fault: { code: 'pdf_damaged' } });
+    expect(measured[2]).toEqual({ pages: stated[1] });
+    expect(measured[3]).toMatchObject({ fault: { code: 'pdf_damaged' } });
+    expect(measured[4]).toEqual(measured[0]);
+    expect(stated[1]?.[0]).toEqual({ width: 300, height: 400 });
+  });
+
   it('render pages, with annotations on them', async () => {
     const [bare] = await shared.render({ pdf: pdf(), pages: [1], dpi: 36 });
     const [drawn, first] = await shared.render({

@@ -1,4 +1,5 @@
 /** The tasks themselves, within a worker thread. */
+import { CaseboundError } from '@casebound/contract';
 import {
   addAnnotations,
   burnIn,
@@ -11,6 +12,7 @@ import {
   produceDocument,
   readAnnotations,
   readInfo,
+  readPageSizes,
   readPageText,
   renderPage,
   searchText,
@@ -77,6 +79,16 @@ const handlers: Handlers = {
     using document = openDocument(engine, input.pdf, openingOf(input));
     return readInfo(document);
   },
+  pageSizes: (engine, { pdf, ends }) =>
+    ends.map((end, at) => {
+      try {
+        using document = openDocument(engine, pdf.subarray(ends[at - 1] ?? 0, end));
+        return { pages: readPageSizes(document) };
+      } catch (error) {
+        if (engine.broken || !(error instanceof CaseboundError)) throw error;
+        return { fault: { code: error.code, detail: error.message } };
+      }
+    }),
   text: (engine, input) => {
     using document = openDocument(engine, input.pdf, openingOf(input));
     const pages = input.pages ?? Array.from({ length: document.pageCount }, (_, pageIndex) => pageIndex);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type Actor, CaseboundError } from '@casebound/contract';
 import { type EngineDocumentId, parseDocumentId, type PageSize, type PutOutcome } from '../../Port.ts';
+import type { MeasuredPdf } from '../../pdf-workers/pdf-tasks.ts';
 import type { BuiltinDependencies, CaseQueries } from './dependencies.ts';
 import {
   announceObjects,
@@ -18,14 +19,20 @@ import { newKey, sweepLoose } from './pdf-objects.ts';
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
+export const sizesOf = (measured: MeasuredPdf): readonly PageSize[] => {
+  if ('fault' in measured) throw new CaseboundError(measured.fault.code, measured.fault.detail);
+  return measured.pages.map(({ width, height }, pageIndex) => ({ pageIndex, width, height }));
+};
+
 /** Sizes of all pages. The bytes are given away. Throws what opening a PDF throws. */
 export const readPageSizes = async (
   { workers }: BuiltinDependencies,
   pdf: Uint8Array,
   signal: AbortSignal | undefined,
 ): Promise<readonly PageSize[]> => {
-  const { pages } = await workers.pageInfo({ pdf }, signal === undefined ? {} : { signal });
-  return pages.map(({ width, height }, pageIndex) => ({ pageIndex, width, height }));
+  const [measured] = await workers.pageSizes({ pdf, ends: [pdf.byteLength] }, signal === undefined ? {} : { signal });
+  if (measured === undefined) throw new CaseboundError('internal', 'Nothing is known of the pages of a PDF.');
+  return sizesOf(measured);
 };
 
 /** Writes an object that is loose until a document claims it. */

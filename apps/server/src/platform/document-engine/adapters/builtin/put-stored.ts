@@ -6,7 +6,8 @@
  */
 import { type Actor, CaseboundError, type CaseId } from '@casebound/contract';
 import { eachConcurrently } from '../../each-concurrently.ts';
-import { type EngineDocumentId, parseDocumentId, type PutEach, type StoredPdf } from '../../Port.ts';
+import type { MeasuredPdf } from '../../pdf-workers/pdf-tasks.ts';
+import { type EngineDocumentId, type PageSize, parseDocumentId, type PutEach, type StoredPdf } from '../../Port.ts';
 import { isOfDocument } from '../../put-each.ts';
 import type { BuiltinDependencies, CaseQueries } from './dependencies.ts';
 import {
@@ -21,12 +22,29 @@ import {
   type NewPdf,
 } from './document-rows.ts';
 import { newKey, sweepLoose } from './pdf-objects.ts';
-import { readPageSizes, sha256Of } from './put-document.ts';
+import { readPageSizes, sizesOf } from './put-document.ts';
 
-/** PDFs that are opened at once, and how large one may be for that. */
-const atOnce = 4;
-const smallBytes = 16 * 1024 * 1024;
+/** PDFs that are opened together: as many, or as much, whichever comes first. */
+const groupLength = 64;
+const groupBytes = 4 * 1024 * 1024;
+const groupsAtOnce = 2;
+const readsAtOnce = 8;
 const copiesAtOnce = 8;
+
+const groupsOf = (pdfs: readonly StoredPdf[]): readonly (readonly StoredPdf[])[] => {
+  const groups: StoredPdf[][] = [];
+  let bytes = 0;
+  for (const pdf of pdfs) {
+    const last = groups.at(-1);
+    bytes += pdf.size;
+    if (last !== undefined && last.length < groupLength && bytes <= groupBytes) last.push(pdf);
+    else {
+      groups.push([pdf]);
+      bytes = pdf.size;
+    }
+  }
+  return groups;
+};
 
 interface Caller {
   readonly caseId: CaseId;
@@ -96,18 +114,52 @@ class Putting {
   /** Those that can be opened, with the sizes of their pages. */
   async open(pdfs: readonly StoredPdf[]): Promise<Opened[]> {
     const opened: Opened[] = [];
-    const isLarge = pdfs.some(({ size }) => size > smallBytes);
-    await eachConcurrently(pdfs, isLarge ? 1 : atOnce, async (from) => {
-      const { id, size, sha256 } = from;
-      await this.#each(id, async () => {
-        const bytes = await from.read();
-        if (bytes.byteLength !== size || sha256Of(bytes) !== sha256)
-          throw new CaseboundError('object_corrupt', `The object ${from.object} is not the PDF that was to be put.`);
-        const pages = await readPageSizes(this.#dependencies, bytes, this.#caller.signal);
-        opened.push({ id, from, key: newKey(id, sha256), size, sha256, pages });
+    await eachConcurrently(groupsOf(pdfs), groupsAtOnce, async (group) => {
+      const read: { readonly from: StoredPdf; readonly bytes: Uint8Array }[] = [];
+      await eachConcurrently(group, readsAtOnce, async (from) => {
+        const bytes = await this.#each(from.id, async () => this.#read(from));
+        if (bytes !== undefined) read.push({ from, bytes });
       });
+      const measured = await this.#measure(read.map(({ bytes }) => bytes));
+      for (const [at, { from, bytes }] of read.entries()) {
+        const { id, size, sha256 } = from;
+        await this.#each(id, async () => {
+          const found = measured?.[at];
+          // Measured together they failed: which of them it was is found one by one.
+          const pages = found === undefined ? await this.#measureOne(bytes) : sizesOf(found);
+          opened.push({ id, from, key: newKey(id, sha256), size, sha256, pages });
+        });
+      }
     });
     return opened;
+  }
+
+  async #read(from: StoredPdf): Promise<Uint8Array> {
+    const bytes = await from.read();
+    if (bytes.byteLength === from.size) return bytes;
+    throw new CaseboundError('object_corrupt', `The object ${from.object} is not the PDF that was to be put.`);
+  }
+
+  /** Undefined when a PDF among them was too much for the worker. */
+  async #measure(all: readonly Uint8Array[]): Promise<readonly MeasuredPdf[] | undefined> {
+    if (all.length < 2) return undefined;
+    const { signal } = this.#caller;
+    let end = 0;
+    const ends = all.map(({ byteLength }) => (end += byteLength));
+    try {
+      return await this.#dependencies.workers.pageSizes(
+        { pdf: Buffer.concat(all), ends },
+        signal === undefined ? {} : { signal },
+      );
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isOfDocument(error)) throw error;
+      return undefined;
+    }
+  }
+
+  async #measureOne(bytes: Uint8Array): Promise<readonly PageSize[]> {
+    return readPageSizes(this.#dependencies, bytes, this.#caller.signal);
   }
 
   /** Those whose object is in its place, where it is loose. */
