@@ -8,34 +8,55 @@
  * - Several strategies for one action must all hold.
  */
 import { CaseboundError } from '@casebound/contract';
+import { isOrderedReference } from '../ddl/emit-ddl.ts';
 import { displayName, type Resource } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
 import type { StoreContext } from '../store-context.ts';
 import { misfit } from './check-rules.ts';
 import type { AuthorizationStrategy, Claims, RecordAction } from './claim-set.ts';
 
+/**
+ * A rule that is one reference to what lies below the caller's groups, and nothing else. Where the index of the reference is in the
+ * order of ids, a page can be found from what the caller may reach instead of by looking at every record.
+ */
+export interface Reach {
+  /** Column of the root that must hold one of the documents; quoted. */
+  readonly column: string;
+  /** Document ids (`id`) below the groups, one more than `maxHashed` at most. */
+  readonly below: string;
+  /** What is below several groups stands there more than once. */
+  readonly repeats: boolean;
+  /** Whether the row `t` may be seen, asked by the row's own column. */
+  readonly probe: string;
+}
+
 /** A predicate with its values; parameters are numbered from `first`. */
 export interface RowPredicate {
   readonly sql: string;
   readonly values: readonly unknown[];
+  /** Set for a list, where the predicate is of this form. */
+  readonly reach: Reach | null;
 }
 
 /** Members below a caller's groups that are read for a list before its first row. */
-const maxHashed = 2_000;
+export const maxHashed = 2_000;
 
-/**
- * Whether the document `x` lies below one of the groups. The condition that changes nothing (`>= x`) keeps the planner from hashing
- * the whole of it in the place where asking row by row is meant.
- */
+// Behind a subselect the groups do not tempt the planner to make a plan for these very groups at every call.
+const fromBelow = (closure: string, groups: string): string =>
+  `FROM ${closure} z WHERE z.ancestor_document_id = ANY((SELECT ${groups}::bigint[])::bigint[])`;
+
+/** The condition that changes nothing (`>= x`) keeps the planner from hashing all of it where asking row by row is meant. */
+const probeSql = (closure: string, x: string, groups: string): string =>
+  `EXISTS (SELECT 1 ${fromBelow(closure, groups)} AND z.descendant_document_id = ${x} AND z.descendant_document_id >= ${x})`;
+
+/** Whether the document `x` lies below one of the groups. */
 const belowSql = (closure: string, x: string, groups: string, looksAt: 'few' | 'many'): string => {
-  // Behind a subselect the groups do not tempt the planner to make a plan for these very groups at every call.
-  const below = `FROM ${closure} z WHERE z.ancestor_document_id = ANY((SELECT ${groups}::bigint[])::bigint[])`;
-  const probe = `EXISTS (SELECT 1 ${below} AND z.descendant_document_id = ${x}`;
-  if (looksAt === 'few') return `${probe})`;
-  return `CASE WHEN (SELECT count(*) <= ${maxHashed} FROM (SELECT 1 ${below} LIMIT ${maxHashed + 1}) c) THEN ${x} IN (SELECT z.descendant_document_id ${below}) ELSE ${probe} AND z.descendant_document_id >= ${x}) END`;
+  const below = fromBelow(closure, groups);
+  if (looksAt === 'few') return `EXISTS (SELECT 1 ${below} AND z.descendant_document_id = ${x})`;
+  return `CASE WHEN (SELECT count(*) <= ${maxHashed} FROM (SELECT 1 ${below} LIMIT ${maxHashed + 1}) c) THEN ${x} IN (SELECT z.descendant_document_id ${below}) ELSE ${probeSql(closure, x, groups)} END`;
 };
 
-const everything: RowPredicate = { sql: 'TRUE', values: [] };
+const everything: RowPredicate = { sql: 'TRUE', values: [], reach: null };
 
 const forbidden = (action: RecordAction, resource: Resource): CaseboundError =>
   new CaseboundError('forbidden', `The claim set does not allow to ${action} ${displayName(resource.name)}.`);
@@ -93,6 +114,29 @@ const strategySql = (
   }
 };
 
+/** How a page is found by strategies that come to one reference with an ordered index; `groups` is the first parameter. */
+const reachOf = (
+  ctx: StoreContext,
+  resource: Resource,
+  strategies: readonly AuthorizationStrategy[],
+  claims: Claims,
+  groups: string,
+): Reach | null => {
+  const [only, ...others] = strategies.filter((strategy) => strategy.kind !== 'none');
+  if (only?.kind !== 'relationship' || others.length > 0) return null;
+  const [path, ...morePaths] = only.paths;
+  const found = resource.root.columns.find((column) => column.kind === 'reference' && column.path === path);
+  if (found === undefined || morePaths.length > 0 || !isOrderedReference(resource, found)) return null;
+  const closure = `${quoteIdentifier(ctx.schema)}.authorization_closure`;
+  const column = quoteIdentifier(found.name);
+  return {
+    column,
+    below: `SELECT z.descendant_document_id AS id ${fromBelow(closure, groups)} LIMIT ${maxHashed + 1}`,
+    repeats: (claims.groupDocumentIds ?? []).length > 1,
+    probe: probeSql(closure, `t.${column}`, groups),
+  };
+};
+
 /**
  * The predicate of an action for a caller. Without rules, or without claims in a store without rules, everything is allowed.
  * @throws `forbidden` when the claim set does not grant the action at all
@@ -124,5 +168,6 @@ export const rowPredicate = (
       ? 'TRUE'
       : strategies.map((strategy) => strategySql(ctx, resource, strategy, claims, bind, looksAt)).join(' AND '),
     values,
+    reach: looksAt === 'many' ? reachOf(ctx, resource, strategies, claims, `$${first}`) : null,
   };
 };

@@ -63,6 +63,15 @@ export const columnForeignKey = (model: Model, schema: string, table: Table, col
   return `ALTER TABLE ${s}.${quoteIdentifier(table.name)} ADD CONSTRAINT ${name} FOREIGN KEY (${quoteIdentifier(column.name)}) REFERENCES ${s}.${quoteIdentifier(target)} (document_id)`;
 };
 
+/**
+ * Whether the index of a root's reference also holds the document's id: a list by what a caller may reach merges the records of each
+ * reference in the order of ids, from the index alone. Where the identity begins with the reference there is no such index.
+ */
+export const isOrderedReference = (resource: Resource, column: Column): boolean =>
+  isOrdered(resource.root, column) && column.indexed && !leadingColumns(resource, resource.root).has(column.name);
+
+const isOrdered = (table: Table, column: Column): boolean => table.kind === 'root' && column.kind === 'reference';
+
 /** Index that a foreign key's checks and a filter on the column use; null where a key of the table begins with the column. */
 export const columnIndex = (
   schema: string,
@@ -74,7 +83,8 @@ export const columnIndex = (
   const name = quoteIdentifier(columnIndexName(table, column));
   const partial =
     column.required && column.kind !== 'scalar' ? '' : ` WHERE ${quoteIdentifier(column.name)} IS NOT NULL`;
-  return `CREATE INDEX ${name} ON ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (${quoteIdentifier(column.name)})${partial}`;
+  const columns = [column.name, ...(isOrdered(table, column) ? [documentColumn(table)] : [])];
+  return `CREATE INDEX ${name} ON ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (${columns.map(quoteIdentifier).join(', ')})${partial}`;
 };
 
 /** Distinct columns of a resource's identity, in identity order. */

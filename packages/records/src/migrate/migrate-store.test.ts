@@ -307,6 +307,39 @@ test('what records do not allow is refused in words, and the store stays as it i
   expect(await auditStore(left)).toMatchObject({ checked: 1, damages: 0 });
 });
 
+test('an index of a reference that does not hold the id yet is renewed, also after a run that was interrupted', async () => {
+  const target = model(withReference, addition);
+  for (const schema of ['renewed', 'renewed_not']) await provisionStore(database, target, schema);
+  const wanted = await catalogue('renewed');
+  const age = async (): Promise<void> =>
+    void (await database.pool.query(
+      `DROP INDEX renewed.item___chair_document_id;
+       CREATE INDEX item___chair_document_id ON renewed.item (chair_document_id) WHERE chair_document_id IS NOT NULL`,
+    ));
+  await age();
+  const words = ['orders the index of item.chair_document_id by record'];
+  const aged = await catalogue('renewed');
+  expect(aged).not.toEqual(wanted);
+  expect(await migrateStore(database, autocommit, target, 'renewed', { dryRun: true })).toEqual(words);
+  expect(await catalogue('renewed')).toEqual(aged);
+  const failing: AutocommitSession = {
+    execute: async (text) => {
+      await autocommit.execute(text);
+      if (text.startsWith('CREATE INDEX')) throw new Error('connection lost');
+    },
+  };
+  await expect(migrateStore(database, failing, target, 'renewed')).rejects.toThrow('connection lost');
+  expect(await migrateStore(database, autocommit, target, 'renewed')).toEqual(words);
+  expect(await catalogue('renewed')).toEqual(wanted);
+  // Together with a change of the schema.
+  await age();
+  const grownToo = model({ ...withReference, added: { kind: 'date' } }, addition);
+  expect(await migrateStore(database, autocommit, grownToo, 'renewed')).toEqual(['adds item.added', ...words]);
+  await migrateStore(database, autocommit, grownToo, 'renewed_not');
+  expect(await catalogue('renewed')).toEqual(await catalogue('renewed_not'));
+  expect(await migrateStore(database, autocommit, grownToo, 'renewed')).toEqual([]);
+});
+
 test('stores by the dozen: found by name, migrated side by side, gone on with after an abort', async () => {
   const target = model(grown, addition);
   const names = Array.from({ length: 12 }, (_, n) => `dozen_${String(n).padStart(2, '0')}`);

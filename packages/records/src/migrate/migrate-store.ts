@@ -25,6 +25,7 @@ import { quoteIdentifier } from '../derive/naming.ts';
 import { type RecordDatabase, settleAll } from '../session.ts';
 import { dropResources, followChanges, refusedByRecords, updateKeys } from './follow-changes.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
+import { describeRenewal, outdatedIndexes, renewIndexes } from './renew-indexes.ts';
 
 export interface MigrationPlan {
   readonly changes: readonly SchemaChange[];
@@ -232,7 +233,7 @@ export const migrateStore = async (
   schema: string,
   options: MigrateOptions = {},
 ): Promise<readonly string[]> => {
-  const plan = await database.transaction(async (tx) => {
+  const { plan, renewals } = await database.transaction(async (tx) => {
     await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`records provision ${schema}`]);
     const current = await readEffectiveSchema(tx, schema);
     if (current === null)
@@ -247,7 +248,8 @@ export const migrateStore = async (
         },
       );
     }
-    if (options.dryRun === true || current.fingerprint === model.fingerprint) return planned;
+    const done = { plan: planned, renewals: (await outdatedIndexes(tx, model, schema)).map(describeRenewal) };
+    if (options.dryRun === true || current.fingerprint === model.fingerprint) return done;
     const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
     const drops = [...model.abstracts.values()].map(
@@ -277,10 +279,13 @@ export const migrateStore = async (
       `UPDATE ${s}.effective_schema SET fingerprint = $1, manifest = $2::jsonb, pending = $3::text[], applied_at = now()`,
       [model.fingerprint, JSON.stringify(modelManifest(model)), planned.online],
     );
-    return planned;
+    return done;
   });
-  if (options.dryRun !== true) await finishOnline(database, autocommit, schema);
-  return plan.changes.map(describeChange);
+  if (options.dryRun !== true) {
+    await finishOnline(database, autocommit, schema);
+    await renewIndexes(database, async (text) => autocommit.execute(text), model, schema);
+  }
+  return [...plan.changes.map(describeChange), ...renewals];
 };
 
 /** Runs what an earlier migration left for its second phase; each statement can be run again. */

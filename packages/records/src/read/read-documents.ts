@@ -20,6 +20,7 @@ import { issueToken, readToken } from '../query/page-token.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { builtSql, pageIds, withPage } from './built-documents.ts';
+import { maxMerged, reachedIdsSql } from './reached-page.ts';
 
 export interface ReadOptions {
   readonly claims?: Claims | null;
@@ -221,7 +222,18 @@ export const listDocuments = async (
   const pageValues = [...values, limit, after ?? offset];
   const [limitAt, startAt] = [`$${values.length + 1}::bigint`, `$${pageValues.length}::bigint`];
   const from = `SELECT t.document_id FROM ${root} t WHERE ${where}`;
-  const within = `${from}${after === null ? '' : ` AND t.document_id > ${startAt}`} ORDER BY t.document_id LIMIT ${roughLimit(after === null ? offset + limit : limit)}`;
+  const begin = after === null ? 'TRUE' : `t.document_id > ${startAt}`;
+  const wanted = after === null ? offset + limit : limit;
+  const within =
+    predicate.reach !== null && filters.length === 0 && wanted <= maxMerged
+      ? reachedIdsSql({
+          reach: predicate.reach,
+          root,
+          begin,
+          wanted: after === null ? `${limitAt} + ${startAt}` : limitAt,
+          atMost: roughLimit(wanted),
+        })
+      : `${from} AND ${begin} ORDER BY t.document_id LIMIT ${roughLimit(wanted)}`;
   const chosen: Chosen = {
     ids: `SELECT x.document_id FROM (${within}) x ORDER BY x.document_id LIMIT (SELECT ${limitAt})${after === null ? ` OFFSET (SELECT ${startAt})` : ''}`,
     values: pageValues,
