@@ -157,18 +157,20 @@ export const searchIndexConformance = (
         [a, b]: readonly [T, T],
         compare: (left: T, right: T) => number,
       ): Promise<void> => {
-        const documents = values.map((it, at) => exhibit(at + 1, [], { it }));
+        const documents = values.map((measure, at) => exhibit(at + 1, [], { measure }));
         await index.removeBatch(one, 7);
         await index.put(one, documents);
         const [from, to]: readonly [T, T] = compare(a, b) <= 0 ? [a, b] : [b, a];
         const expected = (fits: (value: T) => boolean): number[] =>
           values.flatMap((value, at) => (fits(value) ? [at + 1] : []));
-        expect(await filtered({ field: 'it', from, to })).toEqual(
+        expect(await filtered({ field: 'measure', from, to })).toEqual(
           expected((value) => compare(value, from) >= 0 && compare(value, to) <= 0),
         );
-        expect(await filtered({ field: 'it', from })).toEqual(expected((value) => compare(value, from) >= 0));
-        expect(await filtered({ field: 'it', to })).toEqual(expected((value) => compare(value, to) <= 0));
-        expect(await filtered({ field: 'it', equals: from })).toEqual(expected((value) => compare(value, from) === 0));
+        expect(await filtered({ field: 'measure', from })).toEqual(expected((value) => compare(value, from) >= 0));
+        expect(await filtered({ field: 'measure', to })).toEqual(expected((value) => compare(value, to) <= 0));
+        expect(await filtered({ field: 'measure', equals: from })).toEqual(
+          expected((value) => compare(value, from) === 0),
+        );
       };
       const options = { numRuns: 25 };
       await fc.assert(

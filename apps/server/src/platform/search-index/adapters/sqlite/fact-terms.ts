@@ -6,8 +6,8 @@
  * whole of them is, and sort by their first 200 bytes.
  */
 import { hash } from 'node:crypto';
-import { CaseboundError } from '@casebound/contract';
 import type { FieldValue, IndexFilter } from '../../Port.ts';
+import { IndexError } from './index-error.ts';
 
 const wholeBytes = 200;
 /** 12 digits, a letter, 200 bytes in digits, `z`, 64 digits. */
@@ -155,8 +155,8 @@ const rangeOf = ({ field, from, to }: IndexFilter): TermRange | undefined => {
 export const conditionOf = (filter: IndexFilter): FactCondition => {
   const given = [filter.equals, filter.from, filter.to].filter((value) => value !== undefined);
   const name = JSON.stringify(filter.field);
-  if (given.length === 0) throw new CaseboundError('search_query_invalid', `The filter on ${name} names no value.`);
+  if (given.length === 0) throw new IndexError('search_query_invalid', `The filter on ${name} names no value.`);
   if (new Set(given.map((value) => typeof value)).size > 1)
-    throw new CaseboundError('search_query_invalid', `The filter on ${name} mixes numbers and text.`);
+    throw new IndexError('search_query_invalid', `The filter on ${name} mixes numbers and text.`);
   return { anyOf: anyOf(filter), range: rangeOf(filter) };
 };

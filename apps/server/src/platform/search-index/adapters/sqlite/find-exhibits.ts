@@ -5,11 +5,11 @@
  * goes; further ones are sets that are read once.
  */
 import type { SQLInputValue } from 'node:sqlite';
-import { CaseboundError } from '@casebound/contract';
 import type { IndexedDigest, IndexQuery } from '../../Port.ts';
 import { conditionOf } from './fact-terms.ts';
 import type { OpenFile } from './index-files.ts';
 import { exhibitOfRow, lastExhibitId, unpackPages } from './put-documents.ts';
+import { IndexError } from './index-error.ts';
 
 /** Words and phrases of a query, each as an FTS5 string. */
 const termsOf = (text: string): readonly string[] => {
@@ -17,7 +17,7 @@ const termsOf = (text: string): readonly string[] => {
     .map(([, phrase, word]) => (phrase ?? word ?? '').replaceAll(/["\0]/g, ' ').trim())
     .filter((term) => /[\p{L}\p{N}]/u.test(term))
     .map((term) => `"${term}"`);
-  if (terms.length === 0) throw new CaseboundError('search_query_invalid', 'The query has no word to look for.');
+  if (terms.length === 0) throw new IndexError('search_query_invalid', 'The query has no word to look for.');
   return terms;
 };
 

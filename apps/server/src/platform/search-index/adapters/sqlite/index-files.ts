@@ -2,9 +2,10 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { CaseboundError, type CaseId } from '@casebound/contract';
+import type { CaseId } from '@casebound/contract';
 import { prepareLayout } from './layout.ts';
 import { migrateFirstLayout } from './migrate-first-layout.ts';
+import { IndexError } from './index-error.ts';
 
 export interface IndexFilesOptions {
   readonly root: string;
@@ -17,10 +18,10 @@ export interface OpenFile {
   readonly prepare: (text: string) => StatementSync;
 }
 
-const toUnavailable = (error: unknown): CaseboundError =>
-  error instanceof CaseboundError
+const toUnavailable = (error: unknown): IndexError =>
+  error instanceof IndexError
     ? error
-    : new CaseboundError('search_index_unavailable', 'The file of a search index cannot be used.', { cause: error });
+    : new IndexError('search_index_unavailable', 'The file of a search index cannot be used.', { cause: error });
 
 /** Every commit waits for the disk: whoever was told of a put may settle it elsewhere for good. */
 const openDatabase = (file: string, busyTimeoutMs: number): DatabaseSync => {

@@ -9,13 +9,13 @@
  *   wrote is not touched.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { CaseboundError } from '@casebound/contract';
+import { IndexError } from './index-error.ts';
 
 const layoutVersion = 2;
 
 /**
- * Full-text tables merge 16 parts of a level at a time, a little with each write, as long as there are no more than 64: with the settings that
- * they come with, every term is written twice as often.
+ * Full-text tables merge 16 parts of a level at a time, a little with each write as long as there are no more than 64, and a part of which 40 in
+ * 100 documents are gone: with the settings that they come with, terms are written twice as often, and four times where documents are replaced.
  */
 const schema = `
 CREATE TABLE exhibit (exhibit_id INTEGER PRIMARY KEY, batch_id INTEGER NOT NULL, control_number TEXT NOT NULL, parts INTEGER NOT NULL, pages BLOB NOT NULL);
@@ -24,8 +24,8 @@ CREATE INDEX exhibit_large ON exhibit (exhibit_id) WHERE parts > 1;
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = "unicode61 remove_diacritics 2");
 CREATE VIRTUAL TABLE facts USING fts5 (terms, content = '', contentless_delete = 1, detail = none, tokenize = "ascii");
 CREATE VIRTUAL TABLE fact USING fts5vocab (facts, instance);
-INSERT INTO words (words, rank) VALUES ('automerge', 16), ('crisismerge', 64);
-INSERT INTO facts (facts, rank) VALUES ('automerge', 16), ('crisismerge', 64);
+INSERT INTO words (words, rank) VALUES ('automerge', 16), ('crisismerge', 64), ('deletemerge', 40);
+INSERT INTO facts (facts, rank) VALUES ('automerge', 16), ('crisismerge', 64), ('deletemerge', 40);
 PRAGMA user_version = ${layoutVersion};
 `;
 
@@ -42,10 +42,7 @@ export const prepareLayout = (database: DatabaseSync, migrate: (database: Databa
   try {
     const version = versionOf(database);
     if (version > layoutVersion)
-      throw new CaseboundError(
-        'search_index_unavailable',
-        'The search index was written by a newer version of Casebound.',
-      );
+      throw new IndexError('search_index_unavailable', 'The search index was written by a newer version of Casebound.');
     // Another process may have been first.
     if (version < layoutVersion) {
       const isNew = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;

@@ -4,10 +4,10 @@
  * - Documents go in by ascending id: a full-text table whose rows come in another order writes what it has so far to disk at each step back.
  * - What is there is asked for once a call; only that is deleted.
  */
-import { CaseboundError } from '@casebound/contract';
 import type { IndexDocument, IndexedDigest } from '../../Port.ts';
 import type { FactWriter } from './fact-terms.ts';
 import type { OpenFile } from './index-files.ts';
+import { IndexError } from './index-error.ts';
 
 /**
  * Between the fields and each page: a word of its own, so that no phrase reaches from one into the next. Private-use characters are parts of
@@ -48,7 +48,7 @@ export const packPages = (pages: readonly PageDigest[]): Uint8Array => {
   for (const [at, { position, sha256 }] of pages.toSorted((a, b) => a.position - b.position).entries()) {
     packed.writeUInt32LE(position, at * pageBytes);
     if (packed.write(sha256, at * pageBytes + 4, hashBytes, 'hex') !== hashBytes)
-      throw new CaseboundError('internal', `The digest of page ${position} is no SHA-256.`);
+      throw new IndexError('internal', `The digest of page ${position} is no SHA-256.`);
   }
   return packed;
 };
@@ -100,6 +100,11 @@ export const deleteRows = ({ prepare }: OpenFile, exhibitIds: readonly number[])
     prepare('DELETE FROM exhibit WHERE exhibit_id = ?').run(id);
   }
 };
+
+export const idsOfBatch = ({ prepare }: OpenFile, batchId: number): readonly number[] =>
+  prepare('SELECT exhibit_id FROM exhibit WHERE batch_id = ?')
+    .all(batchId)
+    .map((row) => Number(row['exhibit_id']));
 
 const rowOf = (document: IndexDocument, facts: FactWriter, rowText: number | undefined): DocumentRow => {
   const { exhibitId, batchId, controlNumber, fields, pages } = document;
