@@ -2,10 +2,9 @@
  * Index documents of exhibits: the one place where they are built, from the record, the values of custom fields, and the texts of pages.
  */
 import { createHash } from 'node:crypto';
-import { BatchId, hasCode, type Actor, type CaseId } from '@casebound/contract';
+import { hasCode, type Actor, type CaseId } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
-import type { ObjectStore } from '../../platform/object-store/Port.ts';
-import { readBytes } from '../../platform/object-store/read-bytes.ts';
+import type { Each, ObjectStore } from '../../platform/object-store/Port.ts';
 import type { FieldValue, IndexDocument, IndexPage } from '../../platform/search-index/Port.ts';
 import type { Fields } from '../fields/index.ts';
 import { pageTextKey } from './document-keys.ts';
@@ -87,54 +86,76 @@ export interface ExhibitToIndex {
   readonly exhibitId: number;
   readonly controlNumber: string;
   readonly documentKey: string;
-  readonly batchId: BatchId;
+  readonly batchId: number;
   readonly pages: readonly PageText[];
+  readonly fields: Readonly<Record<string, FieldValue>>;
 }
 
-const readPage = async (
-  objects: ObjectStore,
-  caseId: CaseId,
-  exhibit: ExhibitToIndex,
-  page: PageText,
-  signal: AbortSignal,
-): Promise<IndexPage | undefined> => {
-  if (page.sha256 === null) return undefined;
-  const key = pageTextKey({ caseId, batchId: exhibit.batchId, documentKey: exhibit.documentKey }, page.position);
-  try {
-    const bytes = await readBytes(objects, key, { maxBytes: maxPageBytes, signal });
-    return {
-      position: page.position,
-      text: bytes.toString('utf8'),
-      sha256: createHash('sha256').update(bytes).digest('hex'),
-    };
-  } catch (error) {
-    // A page whose text did not arrive is found by its other pages; the ledger says that it is missing.
-    if (hasCode(error, 'object_not_found')) return undefined;
-    throw error;
+export type BuiltDocument =
+  | { readonly exhibitId: number; readonly document: IndexDocument }
+  | { readonly exhibitId: number; readonly error: unknown };
+
+/** Exhibits whose texts are read together: as many, or as much text as their records state. */
+const mostTogether = 256;
+const bytesTogether = 4 * 1024 * 1024;
+
+const partsOf = (exhibits: readonly ExhibitToIndex[]): readonly (readonly ExhibitToIndex[])[] => {
+  const parts: ExhibitToIndex[][] = [];
+  let bytes = 0;
+  for (const exhibit of exhibits) {
+    const own = exhibit.pages.reduce((sum, { size }) => sum + (size ?? 0), 0);
+    const last = parts.at(-1);
+    bytes += own;
+    if (last !== undefined && last.length < mostTogether && bytes <= bytesTogether) last.push(exhibit);
+    else {
+      parts.push([exhibit]);
+      bytes = own;
+    }
   }
+  return parts;
 };
 
-/** The index document of one exhibit. */
-export const buildIndexDocument = async (
-  objects: ObjectStore,
-  caseId: CaseId,
-  exhibit: ExhibitToIndex,
-  fields: Readonly<Record<string, FieldValue>>,
-  signal: AbortSignal,
-): Promise<IndexDocument> => {
+const build = (exhibit: ExhibitToIndex, texts: readonly (Each<Uint8Array> | undefined)[]): BuiltDocument => {
+  const { exhibitId, batchId, controlNumber, fields } = exhibit;
   const pages: IndexPage[] = [];
-  for (const page of exhibit.pages) {
-    const read = await readPage(objects, caseId, exhibit, page, signal);
-    if (read !== undefined) pages.push(read);
+  for (const [at, { position }] of textPages(exhibit).entries()) {
+    const text = texts[at];
+    if (text?.ok === true) {
+      pages.push({
+        position,
+        text: Buffer.from(text.value.buffer, text.value.byteOffset, text.value.byteLength).toString('utf8'),
+        sha256: createHash('sha256').update(text.value).digest('hex'),
+      });
+    } else if (!hasCode(text?.error, 'object_not_found')) return { exhibitId, error: text?.error };
+    // A page whose text did not arrive is found by its other pages; the ledger says that it is missing.
   }
-  return {
-    exhibitId: exhibit.exhibitId,
-    batchId: exhibit.batchId,
-    controlNumber: exhibit.controlNumber,
-    fields,
-    pages,
-  };
+  return { exhibitId, document: { exhibitId, batchId, controlNumber, fields, pages } };
 };
+
+const textPages = ({ pages }: ExhibitToIndex): readonly PageText[] => pages.filter(({ sha256 }) => sha256 !== null);
+
+/** The index documents of exhibits in parts of bounded size, in their order; one whose text cannot be read is answered with why. */
+export async function* buildIndexDocuments(
+  objects: Pick<ObjectStore, 'readAll'>,
+  caseId: CaseId,
+  exhibits: readonly ExhibitToIndex[],
+  signal: AbortSignal,
+): AsyncGenerator<readonly BuiltDocument[]> {
+  for (const part of partsOf(exhibits)) {
+    const keys = part.flatMap((exhibit) =>
+      textPages(exhibit).map(({ position }) =>
+        pageTextKey({ caseId, batchId: exhibit.batchId, documentKey: exhibit.documentKey }, position),
+      ),
+    );
+    const texts = await objects.readAll(keys, { maxBytes: maxPageBytes, signal });
+    let at = 0;
+    yield part.map((exhibit) => {
+      const own = texts.slice(at, at + textPages(exhibit).length);
+      at += own.length;
+      return build(exhibit, own);
+    });
+  }
+}
 
 /** Values of custom fields as the index takes them. */
 export const readCustomFields = async (
@@ -187,16 +208,23 @@ export const indexAnew = async (
     { readOnly: true, signal },
   );
   const custom = await readCustomFields(fields, caseId, actor, exhibitIds, signal);
-  for (const row of places.rows) {
+  const exhibits = places.rows.map((row): ExhibitToIndex => {
     const exhibitId = Number(row.exhibit_id);
-    const exhibit = {
+    return {
       exhibitId,
       controlNumber: row.control_number,
       documentKey: row.document_key,
-      batchId: BatchId.parse(Number(row.batch_id)),
+      batchId: Number(row.batch_id),
       pages: pages.get(exhibitId) ?? [],
+      fields: { ...core.get(exhibitId), ...custom.get(exhibitId) },
     };
-    const values = { ...core.get(exhibitId), ...custom.get(exhibitId) };
-    await index.put(caseId, [await buildIndexDocument(objects, caseId, exhibit, values, signal)]);
-  }
+  });
+  for await (const part of buildIndexDocuments(objects, caseId, exhibits, signal))
+    await index.put(caseId, part.map(documentOf));
+};
+
+/** @throws what the texts of the exhibit could not be read for */
+export const documentOf = (built: BuiltDocument): IndexDocument => {
+  if ('error' in built) throw built.error;
+  return built.document;
 };

@@ -8,5 +8,5 @@ export { type FileCheck, ManifestFileCheck } from './verification/check-manifest
 export { gatherReport, type Report } from './verification/report/gather-report.ts';
 export { renderReportHtml } from './verification/report/render-html.ts';
 export { renderReportPdf } from './verification/report/render-pdf.ts';
-export { buildIndexDocument, readCoreFields, readCustomFields } from './index-documents.ts';
+export { buildIndexDocuments, documentOf, readCoreFields, readCustomFields } from './index-documents.ts';
 export { readPages } from './variants.ts';

@@ -53,6 +53,16 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What became of one of several. */
+export type Each<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+
+export interface CopyRequest {
+  readonly source: ObjectKey;
+  readonly destination: ObjectKey;
+  /** As for a single copy. */
+  readonly expected?: Expected;
+}
+
 export interface CopyOptions {
   /** What the source must be. A mismatch is `object_corrupt`, and nothing is stored. */
   readonly expected?: Expected;
@@ -146,6 +156,21 @@ export interface ObjectStore {
    * type, size and SHA-256, which are checked against `expected` and the source.
    */
   copy(source: ObjectKey, destination: ObjectKey, options?: CopyOptions): Promise<Stored>;
+
+  /**
+   * Many calls of `copy`, `head` or `get` in one, answered in the order of what was asked; one that fails fails alone. For small objects by the
+   * thousand, where what a single call costs beside its work is most of it. They reject only when the signal aborts.
+   */
+  copyAll(requests: readonly CopyRequest[], options?: Omit<CopyOptions, 'expected'>): Promise<readonly Each<Stored>[]>;
+  headAll(
+    keys: readonly ObjectKey[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Each<ObjectInfo | undefined>[]>;
+  /** Whole objects in memory. One that has more than `maxBytes` is `object_corrupt`. */
+  readAll(
+    keys: readonly ObjectKey[],
+    options: { readonly maxBytes: number; readonly signal?: AbortSignal },
+  ): Promise<readonly Each<Uint8Array>[]>;
 
   /**
    * Resolves when every put, copy and delete that was finished before survives a loss of power. Instant unless the file system adapter

@@ -296,6 +296,59 @@ export const describeObjectStore = (
       expect(await codeOf(listAll(store, prefix, { pageSize: 0 }))).toBe('validation_failed');
     });
 
+    it('copies, describes and reads many at once, each by itself', async () => {
+      const prefix = newPrefix();
+      const bytesOf = (at: number): Buffer => Buffer.from(`object ${at}`.repeat(at === 7 ? largeBytes / 8 : 1));
+      const keys = Array.from({ length: 40 }, (_, at) => objectKey(`${prefix}from/a/b/${at}/c.txt`));
+      for (const [at, key] of keys.entries())
+        if (at !== 5) await store.put(key, bytesOf(at), { contentType: 'text/x' });
+      const stated = (at: number): { size: number; sha256: string } => ({
+        size: bytesOf(at).length,
+        sha256: sha256Of(bytesOf(at)),
+      });
+      const requests = keys.map((source, at) => ({
+        source,
+        destination: objectKey(`${prefix}to/a/b/${at}/c.txt`),
+        expected: at === 6 ? { sha256: sha256Of(Buffer.from('other')) } : stated(at),
+      }));
+      const taken = objectKey(`${prefix}to/a/b/8/c.txt`);
+      await store.put(taken, Buffer.from('was there'));
+      for (const time of ['first', 'again']) {
+        const copied = await store.copyAll(requests, { ifAbsent: true });
+        expect(copied).toHaveLength(40);
+        for (const [at, answer] of copied.entries()) {
+          const code = at === 5 ? 'object_not_found' : at === 6 ? 'object_corrupt' : at === 8 ? 'object_exists' : '';
+          if (code === '')
+            expect(answer).toMatchObject({
+              ok: true,
+              value: { key: requests[at]?.destination, ...stated(at), created: time === 'first' },
+            });
+          else expect(answer).toMatchObject({ ok: false, error: { code } });
+        }
+      }
+      expect(await store.copyAll(requests.slice(8, 9))).toMatchObject([{ ok: true, value: stated(8) }]);
+      const heads = await store.headAll(requests.map(({ destination }) => destination));
+      const reads = await store.readAll(
+        requests.map(({ destination }) => destination),
+        { maxBytes: 1_000 },
+      );
+      for (const [at, head] of heads.entries()) {
+        if (at === 5 || at === 6) {
+          expect(head).toEqual({ ok: true, value: undefined });
+          expect(reads[at]).toMatchObject({ ok: false, error: { code: 'object_not_found' } });
+          continue;
+        }
+        expect(head).toEqual({ ok: true, value: await store.head(requests[at]?.destination ?? taken) });
+        const read = reads[at];
+        if (at === 7) expect(read).toMatchObject({ ok: false, error: { code: 'object_corrupt' } });
+        else expect(read?.ok === true && Buffer.from(read.value).equals(bytesOf(at))).toBe(true);
+      }
+      const ended = AbortSignal.abort(new Error('enough'));
+      await expect(store.headAll(keys, { signal: ended })).rejects.toThrow('enough');
+      await expect(store.copyAll(requests, { signal: ended })).rejects.toThrow('enough');
+      expect(await store.readAll([], { maxBytes: 1 })).toEqual([]);
+    });
+
     it('deletes one, many and all under a prefix; what is missing is success', async () => {
       const prefix = newPrefix();
       const neighbour = newKey('stay');

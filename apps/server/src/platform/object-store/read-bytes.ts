@@ -21,7 +21,7 @@ export const collectBytes = async (reading: ObjectReading, maxBytes: number): Pr
 
 /** Reads an object, or a range of one, into memory. Errors as `get` and `collectBytes`. */
 export const readBytes = async (
-  store: ObjectStore,
+  store: Pick<ObjectStore, 'get'>,
   key: ObjectKey,
   options: GetOptions & { readonly maxBytes: number },
 ): Promise<Buffer> => collectBytes(await store.get(key, options), options.maxBytes);

@@ -9,7 +9,7 @@
  * 3. Rows of variants are written with the end of the item, for the objects that were proved.
  */
 import { hasCode } from '@casebound/contract';
-import { objectKey } from '../../../platform/object-store/Port.ts';
+import { objectKey, type Each, type Stored } from '../../../platform/object-store/Port.ts';
 import { pageTextKey, variantKey, type DocumentPlace } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
@@ -102,6 +102,31 @@ const wantedObjects = (
   return { wanted, withheld: [...new Set(withheld)] };
 };
 
+/** What of an exhibit is to be copied. */
+interface Plan {
+  readonly isRedacted: boolean;
+  readonly withheld: readonly string[];
+  readonly wanted: readonly Wanted[];
+}
+
+/** Copies what all plans want, and answers by what was wanted. */
+const copyPlanned = async (
+  objects: ExchangeDependencies['objects'],
+  plans: readonly Plan[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Wanted, Each<Stored>>> => {
+  const wanted = plans.flatMap((plan) => plan.wanted);
+  const answers = await objects.copyAll(
+    wanted.map(({ from, to, size, sha256 }) => ({
+      source: objectKey(from),
+      destination: objectKey(to),
+      expected: { ...(size === null ? {} : { size }), ...(sha256 === null ? {} : { sha256 }) },
+    })),
+    { ifAbsent: true, signal },
+  );
+  return new Map(wanted.flatMap((one, at) => (answers[at] === undefined ? [] : [[one, answers[at]] as const])));
+};
+
 export const createObjectCopy =
   ({ sessions, objects, engine, crashPoint }: Parts): Processor =>
   async ({ job, exhibits, signal }) => {
@@ -131,65 +156,62 @@ export const createObjectCopy =
     let withheldLater: readonly string[] = [];
     const missing: { exhibitId: number; key: string }[] = [];
 
-    const copyOne = async (wanted: Wanted): Promise<CopiedObject> => {
-      const expected = {
-        ...(wanted.size === null ? {} : { size: wanted.size }),
-        ...(wanted.sha256 === null ? {} : { sha256: wanted.sha256 }),
-      };
-      const stored = await objects.copy(objectKey(wanted.from), objectKey(wanted.to), {
-        expected,
-        ifAbsent: true,
-        signal,
-      });
-      crashPoint('exchange.object-copy.copied');
-      return { key: stored.key, kind: wanted.kind, size: stored.size, sha256: stored.sha256 };
-    };
+    const plans = new Map<number, Plan>();
+    const planned = await eachExhibit({ exhibits, signal }, concurrency, async (exhibit): Promise<Outcome> => {
+      const { exhibitId, sourceExhibitId } = exhibit;
+      const isHidden = await isUnderRedaction(exhibit);
+      const isRedacted = isHidden || marked.has(sourceExhibitId) || holding.has(sourceExhibitId);
+      const { wanted, withheld } = wantedObjects(
+        job,
+        exhibit,
+        variants.get(exhibit.sourceDocumentId) ?? [],
+        pages.get(sourceExhibitId) ?? [],
+        { isRedacted, isHidden },
+      );
+      plans.set(exhibitId, { isRedacted, withheld, wanted });
+      return { exhibitId, state: 'done' };
+    });
+    const copies = await copyPlanned(objects, [...plans.values()], signal);
+    crashPoint('exchange.object-copy.copied');
 
-    const { outcomes, retry } = await eachExhibit(
-      { exhibits, signal },
-      concurrency,
-      async (exhibit): Promise<Outcome> => {
-        const { exhibitId, sourceExhibitId } = exhibit;
-        const isHidden = await isUnderRedaction(exhibit);
-        const isRedacted = isHidden || marked.has(sourceExhibitId) || holding.has(sourceExhibitId);
-        const { wanted, withheld } = wantedObjects(
-          job,
-          exhibit,
-          variants.get(exhibit.sourceDocumentId) ?? [],
-          pages.get(sourceExhibitId) ?? [],
-          { isRedacted, isHidden },
-        );
-        const copied: CopiedObject[] = [];
-        const faults: { code: string; key: string }[] = [];
-        const brought: Variant[] = [];
-        for (const one of wanted) {
-          try {
-            copied.push(await copyOne(one));
-            if (one.variant !== undefined) brought.push(one.variant);
-          } catch (error) {
-            if (hasCode(error, 'object_not_found')) faults.push({ code: 'DOCUMENT_NOT_FOUND', key: one.from });
-            else if (hasCode(error, 'object_corrupt') || hasCode(error, 'object_exists'))
-              faults.push({ code: 'object_corrupt', key: one.from });
-            else throw error;
-          }
-        }
-        arrived.push(...brought);
-        const detail = { objects: copied, withheld, redacted: isRedacted, ...(faults.length === 0 ? {} : { faults }) };
-        const [fault] = faults;
-        if (fault === undefined) return { exhibitId, state: 'done', detail };
-        for (const { code, key } of faults) if (code === 'DOCUMENT_NOT_FOUND') missing.push({ exhibitId, key });
-        return {
-          exhibitId,
-          state: 'failed',
-          code: fault.code,
-          reason:
-            fault.code === 'DOCUMENT_NOT_FOUND'
-              ? `The source has no object ${fault.key}.`
-              : `The object ${fault.key} does not have the size and hash that its record states.`,
-          detail,
-        };
-      },
-    );
+    const copyOf = (exhibitId: number, { isRedacted, withheld, wanted }: Plan): Outcome => {
+      const copied: CopiedObject[] = [];
+      const faults: { code: string; key: string }[] = [];
+      const brought: Variant[] = [];
+      for (const one of wanted) {
+        const answer = copies.get(one);
+        if (answer?.ok === true) {
+          const { key, size, sha256 } = answer.value;
+          copied.push({ key, kind: one.kind, size, sha256 });
+          if (one.variant !== undefined) brought.push(one.variant);
+        } else if (hasCode(answer?.error, 'object_not_found'))
+          faults.push({ code: 'DOCUMENT_NOT_FOUND', key: one.from });
+        else if (hasCode(answer?.error, 'object_corrupt') || hasCode(answer?.error, 'object_exists'))
+          faults.push({ code: 'object_corrupt', key: one.from });
+        else throw answer?.error;
+      }
+      arrived.push(...brought);
+      const detail = { objects: copied, withheld, redacted: isRedacted, ...(faults.length === 0 ? {} : { faults }) };
+      const [fault] = faults;
+      if (fault === undefined) return { exhibitId, state: 'done', detail };
+      for (const { code, key } of faults) if (code === 'DOCUMENT_NOT_FOUND') missing.push({ exhibitId, key });
+      return {
+        exhibitId,
+        state: 'failed',
+        code: fault.code,
+        reason:
+          fault.code === 'DOCUMENT_NOT_FOUND'
+            ? `The source has no object ${fault.key}.`
+            : `The object ${fault.key} does not have the size and hash that its record states.`,
+        detail,
+      };
+    };
+    const copied = await eachExhibit({ exhibits, signal }, 1, async ({ exhibitId }): Promise<Outcome | undefined> => {
+      const plan = plans.get(exhibitId);
+      return Promise.resolve(plan === undefined ? undefined : copyOf(exhibitId, plan));
+    });
+    const outcomes = [...planned.outcomes.filter(({ state }) => state !== 'done'), ...copied.outcomes];
+    const retry = [...planned.retry, ...copied.retry];
     await objects.flush();
 
     const ended = new Map(outcomes.map((outcome) => [outcome.exhibitId, outcome]));

@@ -90,11 +90,13 @@ export const permanentOutcome = (exhibitId: number, error: unknown): Outcome | u
   return family === 'permanent' ? { exhibitId, state: 'failed', code, reason } : undefined;
 };
 
-/** Works on exhibits, a few at once; each either ends or is to be tried again. What aborts the message is thrown. */
+/**
+ * Works on exhibits, a few at once; each either ends or is to be tried again, or nothing is said of it. What aborts the message is thrown.
+ */
 export const eachExhibit = async (
   { exhibits, signal }: Pick<Work, 'exhibits' | 'signal'>,
   concurrency: number,
-  work: (exhibit: LedgerExhibit) => Promise<Outcome>,
+  work: (exhibit: LedgerExhibit) => Promise<Outcome | undefined>,
 ): Promise<{ readonly outcomes: Outcome[]; readonly retry: { exhibitId: number; error: unknown }[] }> => {
   const outcomes: Outcome[] = [];
   const retry: { exhibitId: number; error: unknown }[] = [];
@@ -104,7 +106,8 @@ export const eachExhibit = async (
       next += 1;
       signal.throwIfAborted();
       try {
-        outcomes.push(await work(exhibit));
+        const outcome = await work(exhibit);
+        if (outcome !== undefined) outcomes.push(outcome);
       } catch (error) {
         signal.throwIfAborted();
         const ended = permanentOutcome(exhibit.exhibitId, error);

@@ -8,17 +8,14 @@
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
-import { buildIndexDocument, readCoreFields, readCustomFields } from '../index-documents.ts';
-import type { LedgerExhibit, Outcome } from '../ledger.ts';
+import { buildIndexDocuments, readCoreFields, readCustomFields } from '../index-documents.ts';
+import type { Outcome } from '../ledger.ts';
 import { readPages } from '../variants.ts';
 import { permanentOutcome, type Processor } from './process-message.ts';
 
 type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'index' | 'config' | 'crashPoint'> & {
   readonly fields: Fields;
 };
-
-/** Exhibits whose page texts are read at once. */
-const readAtOnce = 8;
 
 const bytesOf = ({ pages }: IndexDocument): number => pages.reduce((sum, { text }) => sum + text.length, 0);
 
@@ -72,30 +69,23 @@ export const createSearchText =
       else outcomes.push(ended);
     };
 
-    const build = async (exhibit: LedgerExhibit): Promise<IndexDocument | undefined> => {
-      const { exhibitId, documentKey, controlNumber } = exhibit;
-      try {
-        return await buildIndexDocument(
-          objects,
-          job.destinationCaseId,
-          { exhibitId, controlNumber, documentKey, batchId: job.batchId, pages: pages.get(exhibitId) ?? [] },
-          { ...core.get(exhibitId), ...custom.get(exhibitId) },
-          signal,
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        judge(exhibitId, error);
-        return undefined;
-      }
-    };
-
-    for (let at = 0; at < exhibits.length; at += readAtOnce) {
+    const toIndex = exhibits.map(({ exhibitId, documentKey, controlNumber }) => ({
+      exhibitId,
+      controlNumber,
+      documentKey,
+      batchId: job.batchId,
+      pages: pages.get(exhibitId) ?? [],
+      fields: { ...core.get(exhibitId), ...custom.get(exhibitId) },
+    }));
+    for await (const part of buildIndexDocuments(objects, job.destinationCaseId, toIndex, signal)) {
       signal.throwIfAborted();
-      const part = await Promise.all(exhibits.slice(at, at + readAtOnce).map(build));
-      for (const document of part) {
-        if (document === undefined) continue;
-        waiting.push(document);
-        bytes += bytesOf(document);
+      for (const built of part) {
+        if ('error' in built) {
+          judge(built.exhibitId, built.error);
+          continue;
+        }
+        waiting.push(built.document);
+        bytes += bytesOf(built.document);
         if (waiting.length >= config.indexBulkActions || bytes >= config.indexBulkBytes) await write();
       }
     }

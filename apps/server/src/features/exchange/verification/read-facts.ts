@@ -76,6 +76,22 @@ export const readFacts = async (
     { statementTimeoutMs: 300_000, transactionTimeoutMs: 600_000, signal },
   );
 
+  /** Objects that the records of an exhibit state, by key. */
+  const statedOf = ({ documentId, documentKey, exhibitId }: DestinationExhibit): readonly ManifestObject[] => {
+    const place = { caseId, batchId, documentKey };
+    const stated = (variants.get(documentId) ?? []).map(({ objectKey: key, size, sha256 }) => ({ key, size, sha256 }));
+    const taken = new Set(stated.map(({ key }) => key));
+    const texts = (pages.get(exhibitId) ?? []).flatMap(({ position, size, sha256 }) => {
+      const key: string = pageTextKey(place, position);
+      return sha256 === null || taken.has(key) ? [] : [{ key, size: size ?? 0, sha256 }];
+    });
+    return [...stated, ...texts].toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  };
+  const lookAt =
+    thoroughness === 'read'
+      ? async (key: string) => readWhole(parts, key, signal)
+      : await headAll(parts, exhibits.flatMap(statedOf), signal);
+
   const engineIdOf = ({ documentId, exhibitId }: DestinationExhibit): EngineDocumentId =>
     formatDocumentId({
       caseId,
@@ -99,24 +115,13 @@ export const readFacts = async (
     const document = documents.get(exhibit.documentId);
     if (body === undefined || document === undefined) return undefined;
     const faults: { key: string; reason: string }[] = [];
-    const place = { caseId, batchId, documentKey: exhibit.documentKey };
-    const stated: ManifestObject[] = (variants.get(exhibit.documentId) ?? []).map((it) => ({
-      key: it.objectKey,
-      size: it.size,
-      sha256: it.sha256,
-    }));
-    const ownPages = pages.get(exhibit.exhibitId) ?? [];
-    for (const page of ownPages) {
-      if (page.sha256 === null) continue;
-      const key = pageTextKey(place, page.position);
-      if (!stated.some((it) => it.key === key)) stated.push({ key, size: page.size ?? 0, sha256: page.sha256 });
-    }
     const objects: ManifestObject[] = [];
-    for (const one of stated.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
-      const found = await lookAt(parts, one.key, thoroughness, signal);
+    const ownPages = pages.get(exhibit.exhibitId) ?? [];
+    for (const one of statedOf(exhibit)) {
+      const found = await lookAt(one.key);
       if (typeof found === 'string') faults.push({ key: one.key, reason: found });
       else {
-        objects.push({ key: one.key, ...found });
+        objects.push({ key: one.key, size: found.size, sha256: found.sha256 });
         if (found.sha256 !== one.sha256 || found.size !== one.size) {
           faults.push({
             key: one.key,
@@ -155,24 +160,41 @@ export const readFacts = async (
 };
 
 /** Size and hash of an object, or why there are none. */
-const lookAt = async (
+type Found = { readonly size: number; readonly sha256: string } | string;
+
+const absent = 'There is no such object.';
+
+const readWhole = async (
   { objects }: Pick<FactsParts, 'objects'>,
   key: string,
-  thoroughness: Thoroughness,
   signal: AbortSignal,
-): Promise<{ readonly size: number; readonly sha256: string } | string> => {
-  if (thoroughness === 'stated') {
-    const info = await objects.head(objectKey(key), { signal });
-    return info === undefined ? 'There is no such object.' : { size: info.size, sha256: info.sha256 };
-  }
+): Promise<Found> => {
   try {
     // A whole read ends only when size and SHA-256 of the bytes were found to be those recorded with the object.
     const { info, body } = await objects.get(objectKey(key), { signal });
     for await (const _chunk of body) continue;
     return { size: info.size, sha256: info.sha256 };
   } catch (error) {
-    if (hasCode(error, 'object_not_found')) return 'There is no such object.';
+    if (hasCode(error, 'object_not_found')) return absent;
     if (hasCode(error, 'object_corrupt')) return 'The bytes of the object are not those that were stored.';
     throw error;
   }
+};
+
+/** What the store states of objects, asked for all of them at once. */
+const headAll = async (
+  { objects }: Pick<FactsParts, 'objects'>,
+  stated: readonly ManifestObject[],
+  signal: AbortSignal,
+): Promise<(key: string) => Promise<Found>> => {
+  const answers = await objects.headAll(
+    stated.map(({ key }) => objectKey(key)),
+    { signal },
+  );
+  const byKey = new Map(stated.map(({ key }, at) => [key, answers[at]]));
+  return async (key) => {
+    const answer = byKey.get(key);
+    if (answer?.ok === false) throw answer.error;
+    return Promise.resolve(answer?.value ?? absent);
+  };
 };

@@ -5,13 +5,11 @@
  */
 import type { CaseId } from '@casebound/contract';
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
-import { buildIndexDocument, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
+import { buildIndexDocuments, documentOf, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
 import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 
 /** Exhibits that are put together: a write of a file index costs some 90 ms before its first document. */
 const setSize = 500;
-/** Exhibits whose page texts are read at once. */
-const readAtOnce = 8;
 /** UTF-16 code units of text that one write takes. */
 const maxTextPerWrite = 4 * 1024 * 1024;
 
@@ -65,22 +63,16 @@ const putSet = async (
     exhibits.map((it) => it.exhibitId),
     signal,
   );
+  const toIndex = exhibits.map((it) => ({
+    ...it,
+    pages: pages.get(it.exhibitId) ?? [],
+    fields: { ...core.get(it.exhibitId), ...custom.get(it.exhibitId) },
+  }));
   let waiting: IndexDocument[] = [];
   let size = 0;
-  for (let at = 0; at < exhibits.length; at += readAtOnce) {
+  for await (const part of buildIndexDocuments(parts.objects, caseId, toIndex, signal)) {
     signal.throwIfAborted();
-    const built = await Promise.all(
-      exhibits.slice(at, at + readAtOnce).map(async (it) =>
-        buildIndexDocument(
-          parts.objects,
-          caseId,
-          // The batch as the record has it.
-          { ...it, batchId: it.batchId as never, pages: pages.get(it.exhibitId) ?? [] },
-          { ...core.get(it.exhibitId), ...custom.get(it.exhibitId) },
-          signal,
-        ),
-      ),
-    );
+    const built = part.map(documentOf);
     waiting.push(...built);
     size += built.reduce((sum, it) => sum + it.pages.reduce((texts, page) => texts + page.text.length, 0), 0);
     if (size < maxTextPerWrite) continue;

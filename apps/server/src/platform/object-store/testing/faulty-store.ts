@@ -4,6 +4,7 @@
  * - Every other failed call was done before it failed: an answer that is lost on its way looks like that.
  */
 import { CaseboundError } from '@casebound/contract';
+import { oneByOne } from '../one-by-one.ts';
 import type { ObjectStore } from '../Port.ts';
 
 interface Faults {
@@ -33,9 +34,7 @@ export const createFaultyStore = (beneath: ObjectStore, random: () => number = M
     if (failed % 2 === 0) await work();
     throw new CaseboundError('object_store_unavailable', 'The store does not answer.');
   };
-  const store: ObjectStore = {
-    kind: beneath.kind,
-    put: async (...args) => call(true, async () => beneath.put(...args)),
+  const single: Pick<ObjectStore, 'get' | 'head' | 'copy'> = {
     get: async (...args) => {
       // A body that nobody reads would keep its file open.
       if (!fails(false)) return beneath.get(...args);
@@ -43,13 +42,19 @@ export const createFaultyStore = (beneath: ObjectStore, random: () => number = M
       throw new CaseboundError('object_store_unavailable', 'The store does not answer.');
     },
     head: async (...args) => call(false, async () => beneath.head(...args)),
+    copy: async (...args) => call(true, async () => beneath.copy(...args)),
+  };
+  const store: ObjectStore = {
+    kind: beneath.kind,
+    put: async (...args) => call(true, async () => beneath.put(...args)),
+    ...single,
+    ...oneByOne(single),
     async *list(...args) {
       if (fails(false)) throw new CaseboundError('object_store_unavailable', 'The store does not answer.');
       yield* beneath.list(...args);
     },
     delete: async (...args) => call(false, async () => beneath.delete(...args)),
     deletePrefix: async (...args) => call(false, async () => beneath.deletePrefix(...args)),
-    copy: async (...args) => call(true, async () => beneath.copy(...args)),
     flush: async () => beneath.flush(),
     probe: async (...args) => beneath.probe(...args),
     sweep: async () => beneath.sweep(),

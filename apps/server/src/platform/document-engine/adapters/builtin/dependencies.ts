@@ -24,6 +24,6 @@ export interface CaseStore {
 
 export interface BuiltinDependencies {
   readonly cases: CaseStore;
-  readonly objects: Pick<ObjectStore, 'put' | 'get' | 'copy' | 'delete' | 'flush'>;
+  readonly objects: Pick<ObjectStore, 'put' | 'get' | 'readAll' | 'copyAll' | 'delete' | 'flush'>;
   readonly workers: PdfWorkers;
 }

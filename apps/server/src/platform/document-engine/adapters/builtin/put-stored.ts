@@ -5,6 +5,7 @@
  *   copy within the store, which is a link where that has links.
  */
 import { type Actor, CaseboundError, type CaseId } from '@casebound/contract';
+import type { Each } from '../../../object-store/Port.ts';
 import { eachConcurrently } from '../../each-concurrently.ts';
 import type { MeasuredPdf } from '../../pdf-workers/pdf-tasks.ts';
 import { type EngineDocumentId, type PageSize, parseDocumentId, type PutEach, type StoredPdf } from '../../Port.ts';
@@ -28,8 +29,6 @@ import { readPageSizes, sizesOf } from './put-document.ts';
 const groupLength = 64;
 const groupBytes = 4 * 1024 * 1024;
 const groupsAtOnce = 2;
-const readsAtOnce = 8;
-const copiesAtOnce = 8;
 
 const groupsOf = (pdfs: readonly StoredPdf[]): readonly (readonly StoredPdf[])[] => {
   const groups: StoredPdf[][] = [];
@@ -57,6 +56,12 @@ interface Opened extends NewPdf {
   readonly id: EngineDocumentId;
   readonly from: StoredPdf;
 }
+
+const valueOf = <T>(answer: Each<T> | undefined): T => {
+  if (answer === undefined) throw new CaseboundError('internal', 'The object store says nothing of an object.');
+  if (!answer.ok) throw answer.error;
+  return answer.value;
+};
 
 class Putting {
   readonly #dependencies: BuiltinDependencies;
@@ -115,11 +120,7 @@ class Putting {
   async open(pdfs: readonly StoredPdf[]): Promise<Opened[]> {
     const opened: Opened[] = [];
     await eachConcurrently(groupsOf(pdfs), groupsAtOnce, async (group) => {
-      const read: { readonly from: StoredPdf; readonly bytes: Uint8Array }[] = [];
-      await eachConcurrently(group, readsAtOnce, async (from) => {
-        const bytes = await this.#each(from.id, async () => this.#read(from));
-        if (bytes !== undefined) read.push({ from, bytes });
-      });
+      const read = await this.#read(group);
       const measured = await this.#measure(read.map(({ bytes }) => bytes));
       for (const [at, { from, bytes }] of read.entries()) {
         const { id, size, sha256 } = from;
@@ -134,10 +135,19 @@ class Putting {
     return opened;
   }
 
-  async #read(from: StoredPdf): Promise<Uint8Array> {
-    const bytes = await from.read();
-    if (bytes.byteLength === from.size) return bytes;
-    throw new CaseboundError('object_corrupt', `The object ${from.object} is not the PDF that was to be put.`);
+  /** Those that are what they were said to be. What comes of the others stands in their outcomes. */
+  async #read(group: readonly StoredPdf[]): Promise<{ readonly from: StoredPdf; readonly bytes: Uint8Array }[]> {
+    const { signal } = this.#caller;
+    const answers = await this.#dependencies.objects.readAll(
+      group.map(({ object }) => object),
+      { maxBytes: Math.max(...group.map(({ size }) => size)), ...(signal === undefined ? {} : { signal }) },
+    );
+    const read: { readonly from: StoredPdf; readonly bytes: Uint8Array }[] = [];
+    for (const [at, from] of group.entries()) {
+      const bytes = await this.#each(from.id, async () => Promise.resolve(valueOf(answers[at])));
+      if (bytes !== undefined) read.push({ from, bytes });
+    }
+    return read;
   }
 
   /** Undefined when a PDF among them was too much for the worker. */
@@ -172,11 +182,17 @@ class Putting {
         opened.map(({ key }) => key),
       ),
     );
-    await eachConcurrently(opened, copiesAtOnce, async (one) => {
-      const expected = { size: one.size, sha256: one.sha256 };
-      const stored = await this.#each(one.id, async () => objects.copy(one.from.object, one.key, { expected }));
+    const answers = await objects.copyAll(
+      opened.map(({ from, key, size, sha256 }) => ({
+        source: from.object,
+        destination: key,
+        expected: { size, sha256 },
+      })),
+    );
+    for (const [at, one] of opened.entries()) {
+      const stored = await this.#each(one.id, async () => Promise.resolve(valueOf(answers[at])));
       if (stored !== undefined) copied.push(one);
-    });
+    }
     await objects.flush();
     return copied;
   }

@@ -48,7 +48,8 @@ describe('Nutrient as the configuration asks for it', () => {
       objects: {
         put: unused.withCase,
         get: unused.withCase,
-        copy: unused.withCase,
+        readAll: unused.withCase,
+        copyAll: unused.withCase,
         delete: unused.withCase,
         flush: unused.withCase,
       },

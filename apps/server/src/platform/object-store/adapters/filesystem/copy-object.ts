@@ -5,7 +5,6 @@
  *   a key gives the name to another file, deleting it takes the name away. It also means that a damaged disk block damages both.
  * - What is reported is what was linked: the file under the source's name is compared with the one whose record was read.
  */
-import type { Stats } from 'node:fs';
 import { link, lstat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaseboundError } from '@casebound/contract';
@@ -80,10 +79,9 @@ const linkReplacing = async (store: StoreFolder, source: OpenObject, destination
 /** Age from which the bytes of a file count as on disk: whoever wrote it flushed it long ago, or it was never pointed at. */
 const flushedAfterMs = 10_000;
 
-const isOld =
-  ({ dependencies }: StoreFolder) =>
-  ({ mtimeMs }: Stats): boolean =>
-    dependencies.clock.now().getTime() - mtimeMs > flushedAfterMs;
+/** Whether the bytes of a file that was modified then are on disk. */
+export const isOnDisk = ({ dependencies }: StoreFolder, mtimeMs: number): boolean =>
+  dependencies.clock.now().getTime() - mtimeMs > flushedAfterMs;
 
 const copyByLink = async (
   store: StoreFolder,
@@ -93,7 +91,7 @@ const copyByLink = async (
 ): Promise<LinkOutcome> => {
   try {
     // The common case, a free destination, takes one link and no temporary name.
-    const linked = await linkAbsent(store, destination, source.path, isOld(store));
+    const linked = await linkAbsent(store, destination, source.path, ({ mtimeMs }) => isOnDisk(store, mtimeMs));
     if (linked !== undefined) {
       await store.dependencies.crashPoint('object-store.copy.linked');
       const info = isSameFile(linked, source.stats)

@@ -16,6 +16,7 @@ import type { ObjectStoreDependencies } from '../../dependencies.ts';
 import { forEachConcurrently, limitConcurrency } from '../../limit-concurrency.ts';
 import type { ObjectInfo, ObjectKey, ObjectStore, Stored } from '../../Port.ts';
 import { probePrefix, probeStore } from '../../probe-store.ts';
+import { createBulkCalls } from './bulk-calls.ts';
 import { copyObject } from './copy-object.ts';
 import { createDurability } from './durability.ts';
 import { classifyFileError, isErrno } from './file-errors.ts';
@@ -181,15 +182,31 @@ export const openFilesystemObjectStore = async (
     });
   };
 
-  return {
-    kind: 'filesystem',
-    put,
+  const single: Pick<ObjectStore, 'get' | 'head' | 'copy'> = {
     get,
     head: (key, options = {}) =>
       run(`read ${key}`, async () => {
         options.signal?.throwIfAborted();
         return limit(() => read(key));
       }),
+    copy: (source, destination, options = {}) =>
+      run(`copy ${source} to ${destination}`, () =>
+        limit(async () => {
+          const copied = await copyObject(store, config.copies, source, destination, options);
+          if (!copied.created) checkSameOrExists(destination, copied.source, await read(destination));
+          return toStored({ ...copied.source, key: destination }, copied.created);
+        }),
+      ),
+  };
+  const bulk = createBulkCalls({ store, single, links: config.copies === 'hardlink', isClosed: () => closed });
+
+  return {
+    kind: 'filesystem',
+    put,
+    ...single,
+    copyAll: bulk.copyAll,
+    headAll: bulk.headAll,
+    readAll: bulk.readAll,
     list: async function* list(prefix, options = {}) {
       const pageSize = checkPageSize(options.pageSize);
       const pages = listPages(store, prefix, options.after ?? '', pageSize);
@@ -226,14 +243,6 @@ export const openFilesystemObjectStore = async (
         if (folder !== undefined) await store.durability.changed(await removeEmptyFolders(store.root, folder));
         return removed;
       }),
-    copy: (source, destination, options = {}) =>
-      run(`copy ${source} to ${destination}`, () =>
-        limit(async () => {
-          const copied = await copyObject(store, config.copies, source, destination, options);
-          if (!copied.created) checkSameOrExists(destination, copied.source, await read(destination));
-          return toStored({ ...copied.source, key: destination }, copied.created);
-        }),
-      ),
     flush: () => run('make objects durable', () => store.durability.flush()),
     probe: (options = {}) =>
       run('try a small object', async () => {
@@ -261,6 +270,7 @@ export const openFilesystemObjectStore = async (
       }),
     close: async () => {
       closed = true;
+      await bulk.close();
       await guarded('make objects durable', () => store.durability.close());
     },
   };

@@ -11,6 +11,7 @@ import { discardBody } from '../../checked-body.ts';
 import type { S3ObjectStoreConfig } from '../../config.ts';
 import type { ObjectStoreDependencies, S3Credentials } from '../../dependencies.ts';
 import type { ObjectStore } from '../../Port.ts';
+import { oneByOne } from '../../one-by-one.ts';
 import { probePrefix, probeStore } from '../../probe-store.ts';
 import { createConditionalWrites } from './conditional-writes.ts';
 import { copyObject } from './copy-object.ts';
@@ -52,16 +53,7 @@ export const openS3ObjectStore = async (
       ),
     );
 
-  const store: ObjectStore = {
-    kind: 's3',
-    put: async (key, body, options = {}) => {
-      try {
-        return await run(options.signal, () => putObject(writing, key, body, options));
-      } catch (error) {
-        discardBody(body);
-        throw error;
-      }
-    },
+  const single: Pick<ObjectStore, 'get' | 'head' | 'copy'> = {
     get: (key, options = {}) => run(options.signal, () => readObject(connection, key, options)),
     head: (key, { signal } = {}) =>
       run(signal, async () => {
@@ -70,6 +62,21 @@ export const openS3ObjectStore = async (
         const { writeId: _writeId, ...info } = found;
         return info;
       }),
+    copy: (source, destination, options = {}) =>
+      run(options.signal, () => copyObject(writing, source, destination, options)),
+  };
+  const store: ObjectStore = {
+    kind: 's3',
+    ...single,
+    ...oneByOne(single),
+    put: async (key, body, options = {}) => {
+      try {
+        return await run(options.signal, () => putObject(writing, key, body, options));
+      } catch (error) {
+        discardBody(body);
+        throw error;
+      }
+    },
     list: async function* list(prefix, { after, pageSize, signal } = {}) {
       const pages = listObjects(connection, prefix, after, checkPageSize(pageSize), signal);
       try {
@@ -96,8 +103,6 @@ export const openS3ObjectStore = async (
         }
         return removed;
       }),
-    copy: (source, destination, options = {}) =>
-      run(options.signal, () => copyObject(writing, source, destination, options)),
     flush: async () => {},
     probe: ({ signal } = {}) =>
       run(signal, async () => {
