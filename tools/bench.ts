@@ -72,6 +72,10 @@ const benches: Readonly<Record<string, Bench>> = {
     script: 'bench/records/show.ts',
   },
   'records-write': { about: 'single and bulk writes against their limits', script: 'bench/records/write.ts' },
+  'search-index': {
+    about: 'putting exhibits into the search index against bare full-text inserts, as it grows',
+    script: 'bench/search-index/put.ts',
+  },
   samples: { about: 'making samples against writing the same files', script: 'bench/samples/samples.ts' },
 };
 

@@ -8,7 +8,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { CaseboundError, type CaseId } from '@casebound/contract';
-import type { IndexDocument } from '../../Port.ts';
 import type { IndexAnswer, IndexCallName, IndexCalls, IndexRequest, IndexStart, SentError } from './thread-messages.ts';
 
 interface Pending {
@@ -52,7 +51,7 @@ export class IndexThread {
   }
 
   /** Sends the parts of a put in turns of the event loop of their own, so that copying them stops nothing for long. */
-  async put(caseId: CaseId, parts: readonly (readonly IndexDocument[])[]): Promise<void> {
+  async put(caseId: CaseId, parts: readonly (readonly SentDocument[])[]): Promise<void> {
     await this.#ask(async (running, id) => {
       for (const [at, documents] of parts.entries()) {
         if (at > 0) await nextTurn();

@@ -1,12 +1,17 @@
 /** A thread of the search index: one call at a time, in the order in which they came. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { IndexDocument } from '../../Port.ts';
 import { createCallRunner } from './run-call.ts';
-import { sendError, type IndexAnswer, type IndexRequest, type IndexStart } from './thread-messages.ts';
+import {
+  sendError,
+  type IndexAnswer,
+  type IndexRequest,
+  type IndexStart,
+  type SentDocument,
+} from './thread-messages.ts';
 
 const runner = createCallRunner(workerData as IndexStart);
 /** Documents of puts whose last part has not come. */
-const parts = new Map<number, IndexDocument[]>();
+const parts = new Map<number, SentDocument[]>();
 
 /** Undefined as long as there is nothing to say. */
 const answer = (request: Exclude<IndexRequest, { name: 'close' }>): IndexAnswer | undefined => {

@@ -121,7 +121,7 @@ it('spreads the words of a very large document over rows, and finds them as thos
             exhibitId,
             batchId: 1,
             controlNumber: `ACME${exhibitId}`,
-            fields: { stage: exhibitId },
+            fields: ['stage', exhibitId],
             pages: texts.map((text, at) => ({ position: at + 1, text, sha256: sha256(text) })),
           },
         ],

@@ -4,9 +4,10 @@
  * - Documents go in by ascending id: a full-text table whose rows come in another order writes what it has so far to disk at each step back.
  * - What is there is asked for once a call; only that is deleted.
  */
-import type { IndexDocument, IndexedDigest } from '../../Port.ts';
+import type { FieldValue, IndexedDigest } from '../../Port.ts';
 import type { FactWriter } from './fact-terms.ts';
 import type { OpenFile } from './index-files.ts';
+import type { SentDocument } from './thread-messages.ts';
 import { IndexError } from './index-error.ts';
 
 /**
@@ -106,19 +107,25 @@ export const idsOfBatch = ({ prepare }: OpenFile, batchId: number): readonly num
     .all(batchId)
     .map((row) => Number(row['exhibit_id']));
 
-const rowOf = (document: IndexDocument, facts: FactWriter, rowText: number | undefined): DocumentRow => {
-  const { exhibitId, batchId, controlNumber, fields, pages } = document;
+/** Writes the facts; gives the words. */
+const readFields = (controlNumber: string, fields: readonly FieldValue[], facts: FactWriter): string => {
   let said = controlNumber;
-  for (const [name, value] of Object.entries(fields)) {
-    facts.add(name, value);
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const value = fields[at + 1] ?? '';
+    facts.add(String(fields[at]), value);
     said += `\n${typeof value === 'object' ? value.join('\n') : value}`;
   }
+  return said;
+};
+
+const rowOf = (document: SentDocument, facts: FactWriter, rowText: number | undefined): DocumentRow => {
+  const { exhibitId, batchId, controlNumber, fields, pages } = document;
   return {
     exhibitId,
     batchId,
     controlNumber,
     texts: joinTexts(
-      said,
+      readFields(controlNumber, fields, facts),
       pages.map((page) => page.text),
       rowText,
     ),
@@ -130,7 +137,7 @@ const rowOf = (document: IndexDocument, facts: FactWriter, rowText: number | und
 /** Puts documents in place of those that are there. Of several for one exhibit the last counts. */
 export const putDocuments = (
   file: OpenFile,
-  documents: readonly IndexDocument[],
+  documents: readonly SentDocument[],
   facts: FactWriter,
   rowText?: number,
 ): void => {

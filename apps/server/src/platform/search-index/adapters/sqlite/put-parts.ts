@@ -1,33 +1,42 @@
 /** How documents go to a thread: in parts that are copied in a millisecond or two, and no more at once than memory is set aside for. */
-import type { IndexDocument } from '../../Port.ts';
+import type { FieldValue, IndexDocument } from '../../Port.ts';
+import type { SentDocument } from './thread-messages.ts';
 
-/** UTF-16 code units and documents of one part. Copying takes some 5 us a document of 50 fields, and as long for 10,000 characters. */
+/** UTF-16 code units and documents of one part. Copying takes some 10 us a document of 50 fields. */
 const partText = 512 * 1024;
 const partDocuments = 250;
 
-/** UTF-16 code units, and some for what holds them. */
-const sizeOf = ({ fields, pages }: IndexDocument): number => {
+interface Sized {
+  readonly document: SentDocument;
+  /** UTF-16 code units, and some for what holds them. */
+  readonly size: number;
+}
+
+const toSized = (document: IndexDocument): Sized => {
+  const fields: FieldValue[] = [];
   let size = 500;
-  for (const value of Object.values(fields)) {
+  for (const name of Object.keys(document.fields)) {
+    const value = document.fields[name] ?? '';
+    fields.push(name, value);
     size += 50;
     if (typeof value === 'string') size += value.length;
     else if (typeof value === 'object') for (const one of value) size += one.length;
   }
-  for (const { text } of pages) size += text.length + 100;
-  return size;
+  for (const { text } of document.pages) size += text.length + 100;
+  const { exhibitId, batchId, controlNumber, pages } = document;
+  return { document: { exhibitId, batchId, controlNumber, fields, pages }, size };
 };
 
 export interface PutParts {
-  readonly parts: readonly (readonly IndexDocument[])[];
+  readonly parts: readonly (readonly SentDocument[])[];
   readonly size: number;
 }
 
 export const partsOf = (documents: readonly IndexDocument[]): PutParts => {
-  const parts: IndexDocument[][] = [];
-  let part: IndexDocument[] = [];
+  const parts: SentDocument[][] = [];
+  let part: SentDocument[] = [];
   let [size, partSize] = [0, 0];
-  for (const document of documents) {
-    const own = sizeOf(document);
+  for (const { document, size: own } of documents.map(toSized)) {
     if (part.length > 0 && (part.length >= partDocuments || partSize + own > partText)) {
       parts.push(part);
       [part, partSize] = [[], 0];

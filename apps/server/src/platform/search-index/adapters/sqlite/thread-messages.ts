@@ -1,17 +1,25 @@
 /** What the index and its threads say to each other. */
 import type { CaseId, ErrorCode } from '@casebound/contract';
-import type { IndexDocument, IndexedDigest, IndexQuery } from '../../Port.ts';
+import type { FieldValue, IndexDocument, IndexedDigest, IndexQuery } from '../../Port.ts';
 import type { IndexFilesOptions } from './index-files.ts';
 import { IndexError } from './index-error.ts';
 
 /** Given to a thread at its start. */
 export type IndexStart = IndexFilesOptions;
 
+/**
+ * A document on its way: fields as a list of names, each followed by its value. Documents have fields of their own, and an object of another shape
+ * for each one takes three times as long to be received.
+ */
+export interface SentDocument extends Omit<IndexDocument, 'fields'> {
+  readonly fields: readonly FieldValue[];
+}
+
 /** The calls, by name. All throw `search_index_unavailable`. */
 export interface IndexCalls {
   /** A part of a put; nothing is done before the last one. */
   put: {
-    readonly input: { readonly documents: readonly IndexDocument[]; readonly isLast: boolean };
+    readonly input: { readonly documents: readonly SentDocument[]; readonly isLast: boolean };
     readonly output: void;
   };
   remove: { readonly input: { readonly exhibitIds: readonly number[] }; readonly output: void };
