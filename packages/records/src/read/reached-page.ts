@@ -1,5 +1,5 @@
 /**
- * Finds the ids of a page for a caller whose rule is one reference to what lies below its groups.
+ * Finds the ids of a page, and counts, for a caller whose rule is one reference to what lies below its groups.
  *
  * - One way looks at the records in their order, like a list without authorization, which is short where the caller sees many of them.
  * - The other merges the records of each member below the groups, in the order of ids, from the index of the reference alone: some of
@@ -11,8 +11,15 @@
  */
 import { maxHashed, type Reach } from '../auth/row-predicate.ts';
 
-/** Ids (offset and limit together) that may be merged: the merge holds a multiple of them. */
-export const maxMerged = 5_000;
+/** Of so few ids each member is asked for all: a second search of a member costs as much as 25 of its ids. */
+const fewIds = 50;
+
+/**
+ * A number in the text of the statement that is not less than the ids wanted (offset and limit together); null where they are too many
+ * to be merged, which holds a multiple of them.
+ */
+export const mergedAtMost = (wanted: number): number | null =>
+  [fewIds, 500, 5_000].find((atMost) => wanted <= atMost) ?? null;
 
 export interface ReachedPage {
   readonly reach: Reach;
@@ -20,8 +27,9 @@ export interface ReachedPage {
   readonly root: string;
   /** Condition on a row `t` of it where the page begins. */
   readonly begin: string;
-  /** How many ids are wanted, and a number in the text that is not less. */
+  /** How many ids are wanted. */
   readonly wanted: string;
+  /** Of `mergedAtMost`. */
   readonly atMost: number;
 }
 
@@ -34,7 +42,8 @@ export interface ReachedPage {
  *   whole table for a member without records.
  */
 export const reachedIdsSql = ({ reach, root, begin, wanted, atMost }: ReachedPage): string => {
-  const asked = `SELECT n, k, least(n, 3 * n / (2 * greatest(k, 1)) + 6) AS each, CASE WHEN k <= 8 + n / 8 THEN 0 WHEN k <= ${maxHashed} THEN 400 + 3 * n + 50 * k END AS looks FROM (SELECT ${wanted} AS n, count(*) AS k FROM below) q`;
+  const each = atMost <= fewIds ? 'n' : 'least(n, 3 * n / (2 * greatest(k, 1)) + 6)';
+  const asked = `SELECT n, k, ${each} AS each, CASE WHEN k <= 8 + n / 8 THEN 0 WHEN k <= ${maxHashed} THEN 250 + 2 * n + 40 * k END AS looks FROM (SELECT ${wanted} AS n, count(*) AS k FROM below) q`;
   const inOrder = `SELECT * FROM ${root} t WHERE ${begin} ORDER BY t.document_id LIMIT a.looks`;
   const seen = `CASE WHEN a.k <= ${maxHashed} THEN t.${reach.column} IN (SELECT id FROM below) ELSE ${reach.probe} END`;
   const roughly = `SELECT t.document_id FROM (${inOrder}) t WHERE ${seen} ORDER BY t.document_id LIMIT ${atMost}`;
@@ -54,6 +63,16 @@ export const reachedIdsSql = ({ reach, root, begin, wanted, atMost }: ReachedPag
     `asked AS MATERIALIZED (${asked})`,
     `look AS MATERIALIZED (${look})`,
     // Where nothing was taken, nothing was to be merged, or there is nothing to see either way.
-    `taken AS MATERIALIZED (${taken}) SELECT document_id FROM look WHERE NOT EXISTS (SELECT 1 FROM taken) UNION ALL SELECT document_id FROM taken UNION ALL ${more}`,
+    `taken AS MATERIALIZED (${taken}) SELECT document_id FROM look WHERE NOT EXISTS (SELECT 1 FROM taken) UNION ALL SELECT document_id FROM taken${atMost <= fewIds ? '' : ` UNION ALL ${more}`}`,
   ].join(', ');
+};
+
+/** A SELECT of `total`: how many records the caller may see. */
+export const reachedCountSql = ({ reach, root }: Pick<ReachedPage, 'reach' | 'root'>): string => {
+  const members = `SELECT ${reach.repeats ? 'DISTINCT ' : ''}id FROM below`;
+  // Summed by member, from the index alone: a join costs three times as much a record.
+  const ofMembers = `SELECT coalesce(sum(o.n), 0) FROM (${members}) m CROSS JOIN LATERAL (SELECT count(*) AS n FROM ${root} t WHERE t.${reach.column} = ANY(ARRAY[m.id])) o`;
+  const inOrder = `SELECT count(*) FROM ${root} t WHERE ${reach.probe}`;
+  const either = `CASE WHEN (SELECT count(*) <= ${maxHashed} FROM below) THEN (${ofMembers}) ELSE (${inOrder}) END`;
+  return `SELECT c.total FROM (WITH below AS MATERIALIZED (${reach.below}) SELECT ${either} AS total) c`;
 };

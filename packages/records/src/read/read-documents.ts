@@ -20,7 +20,7 @@ import { issueToken, readToken } from '../query/page-token.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { builtSql, pageIds, withPage } from './built-documents.ts';
-import { maxMerged, reachedIdsSql } from './reached-page.ts';
+import { mergedAtMost, reachedCountSql, reachedIdsSql } from './reached-page.ts';
 
 export interface ReadOptions {
   readonly claims?: Claims | null;
@@ -224,15 +224,11 @@ export const listDocuments = async (
   const from = `SELECT t.document_id FROM ${root} t WHERE ${where}`;
   const begin = after === null ? 'TRUE' : `t.document_id > ${startAt}`;
   const wanted = after === null ? offset + limit : limit;
+  const reach = filters.length === 0 ? predicate.reach : null;
+  const atMost = mergedAtMost(wanted);
   const within =
-    predicate.reach !== null && filters.length === 0 && wanted <= maxMerged
-      ? reachedIdsSql({
-          reach: predicate.reach,
-          root,
-          begin,
-          wanted: after === null ? `${limitAt} + ${startAt}` : limitAt,
-          atMost: roughLimit(wanted),
-        })
+    reach !== null && atMost !== null
+      ? reachedIdsSql({ reach, root, begin, wanted: after === null ? `${limitAt} + ${startAt}` : limitAt, atMost })
       : `${from} AND ${begin} ORDER BY t.document_id LIMIT ${roughLimit(wanted)}`;
   const chosen: Chosen = {
     ids: `SELECT x.document_id FROM (${within}) x ORDER BY x.document_id LIMIT (SELECT ${limitAt})${after === null ? ` OFFSET (SELECT ${startAt})` : ''}`,
@@ -240,8 +236,9 @@ export const listDocuments = async (
     among: (parameter) =>
       `${from} AND t.document_id = ANY(${parameter}::bigint[]) AND ${limitAt} >= 0 AND ${startAt} >= 0`,
   };
-  const counting =
-    options.totalCount === true ? [{ text: `SELECT count(*) AS total FROM ${root} t WHERE ${where}`, values }] : [];
+  const count =
+    reach === null ? `SELECT count(*) AS total FROM ${root} t WHERE ${where}` : reachedCountSql({ reach, root });
+  const counting = options.totalCount === true ? [{ text: count, values }] : [];
   const read = await readChosen(ctx, resource, options, chosen, counting);
   countRead(ctx, resource, 'list', read, started);
   return {
