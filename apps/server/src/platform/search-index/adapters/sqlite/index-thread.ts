@@ -8,7 +8,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { CaseboundError, type CaseId } from '@casebound/contract';
-import type { IndexAnswer, IndexCallName, IndexCalls, IndexRequest, IndexStart, SentError } from './thread-messages.ts';
+import type {
+  IndexAnswer,
+  IndexCallName,
+  IndexCalls,
+  IndexRequest,
+  IndexStart,
+  SentDocument,
+  SentError,
+} from './thread-messages.ts';
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
