@@ -89,8 +89,10 @@ const sendLater = async (
   const order = job.stages;
   for (const stage of order.filter((one) => !firstStages(order).includes(one))) {
     const { rows } = await tx.query<{ exhibit_id: string }>(
-      `SELECT i.exhibit_id FROM exchange_item i WHERE i.job_id = $1 AND i.stage = $2 AND i.state = 'pending' AND i.exhibit_id = ANY ($3::bigint[])
-         AND NOT EXISTS (SELECT FROM exchange_item b WHERE b.job_id = $1 AND b.exhibit_id = i.exhibit_id AND b.state = 'pending' AND b.stage = ANY ($4))`,
+      `SELECT e.exhibit_id FROM unnest($3::bigint[]) AS e (exhibit_id) CROSS JOIN LATERAL (
+         SELECT bool_or(stage = $2) AS is_it, bool_or(stage = ANY ($4)) AS is_before FROM exchange_item i
+         WHERE i.job_id = $1 AND i.exhibit_id = e.exhibit_id AND i.state = 'pending'
+       ) i WHERE i.is_it AND NOT i.is_before`,
       [job.jobId, stage, exhibits.map(({ exhibitId }) => exhibitId), order.slice(0, order.indexOf(stage))],
     );
     const pending = new Set(rows.map((row) => Number(row.exhibit_id)));

@@ -165,9 +165,8 @@ export const insertDocuments = async (
 ): Promise<ReadonlySet<EngineDocumentId>> => {
   const { rows } = await tx.query<{ object_key: string }>(
     `INSERT INTO engine_document (batch_id, document_id, exhibit_id, object_key, size, sha256, page_sizes, put_by)
-     SELECT batch_id, document_id, exhibit_id, object_key, size, sha256,
-            ARRAY (SELECT s::double precision FROM jsonb_array_elements_text(sizes) WITH ORDINALITY AS e (s, at) ORDER BY at), $8
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[])
+     SELECT batch_id, document_id, exhibit_id, object_key, size, sha256, sizes::double precision[], $8
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
        AS n (batch_id, document_id, exhibit_id, object_key, size, sha256, sizes)
      ON CONFLICT DO NOTHING RETURNING object_key`,
     [
@@ -175,7 +174,7 @@ export const insertDocuments = async (
       pdfs.map(({ key }) => key),
       pdfs.map(({ size }) => size),
       pdfs.map(({ sha256 }) => sha256),
-      pdfs.map(({ pages }) => JSON.stringify(sizesOf(pages))),
+      pdfs.map(({ pages }) => `{${sizesOf(pages).join(',')}}`),
       by,
     ],
   );
