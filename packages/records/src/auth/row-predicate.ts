@@ -5,6 +5,7 @@
  *   cost is per row looked at and does not grow with what the caller may see.
  * - For a list, which may have to look at many rows to find a page, it first reads what lies below the caller's groups into a hash
  *   table, by the index (ancestor, descendant), where that is at most `maxHashed`; a look into it costs a tenth of the other.
+ * - A list whose rule is one reference needs no predicate: `Reach` tells how its records are found (`read/reached-page.ts`).
  * - Several strategies for one action must all hold.
  */
 import { CaseboundError } from '@casebound/contract';
