@@ -168,12 +168,15 @@ export const describeDocumentEngine = (name: string, open: () => Promise<Conform
           expect(await engine.putStored([])).toEqual([]);
         });
 
-        it('put at once by several are there once, whoever has to come again', async () => {
+        it('put at once by several are there once', async () => {
           const ids = Array.from({ length: 5 }, newId);
           const asked = await Promise.all(ids.map(async (id) => stored(id, secretPdf)));
-          const tries = await Promise.allSettled([1, 2, 3].map(async () => engine.putStored(asked)));
-          for (const one of tries)
-            if (one.status === 'rejected') expect(hasCode(one.reason, 'document_engine_unavailable')).toBe(true);
+          const tries = await Promise.all([1, 2, 3].map(async () => engine.putStored(asked)));
+          for (const id of ids)
+            expect(
+              tries.flat().filter((one) => one.id === id && 'put' in one && one.put.created),
+              id,
+            ).toHaveLength(1);
           const outcomes = await engine.putStored(asked);
           expect(outcomes.every((one) => 'put' in one && !one.put.created)).toBe(true);
           for (const id of ids) expect((await engine.findDocument(id))?.sha256).toBe(sha256(secretPdf));

@@ -197,43 +197,57 @@ class Putting {
     return copied;
   }
 
-  /**
-   * Makes documents point at their objects. Says whether objects became loose.
-   * Throws `document_engine_unavailable` when somebody else puts one of them at the same time.
-   */
+  /** Makes documents point at their objects. Says whether objects became loose. */
   async place(copied: readonly Opened[]): Promise<boolean> {
-    const present = await this.#within(async (tx) => {
-      const rows = await findDocuments(
-        tx,
-        copied.map(({ id }) => id),
-        'update',
-      );
-      const isSame = ({ id, sha256 }: Opened): boolean => rows.get(id)?.sha256 === sha256;
-      const wanted = copied.filter((one) => !isSame(one));
-      await loosen(
-        tx,
-        copied.filter(isSame).map(({ key }) => key),
-      );
-      await deleteDocuments(
-        tx,
-        wanted.flatMap(({ id }) => rows.get(id) ?? []),
-      );
-      const inserted = await insertDocuments(tx, wanted, this.#caller.by);
-      if (inserted.size < wanted.length)
-        throw new CaseboundError('document_engine_unavailable', 'A document was put twice at once; try again.');
-      await claimObjects(
-        tx,
-        wanted.map(({ key }) => key),
-      );
-      return rows;
-    });
+    const { same, isLoose } = await this.#within(async (tx) => this.#placeWithin(tx, copied));
     for (const { id, size, sha256, pages } of copied) {
-      const row = present.get(id);
-      if (row?.sha256 === sha256) this.#isThere(row);
+      const row = same.get(id);
+      if (row !== undefined) this.#isThere(row);
       else this.outcomes.set(id, { id, put: { id, size, sha256, pageCount: pages.length, created: true } });
     }
-    return present.size > 0;
+    return isLoose;
   }
+
+  async #placeWithin(tx: CaseQueries, copied: readonly Opened[]): Promise<Placing> {
+    const same = new Map<EngineDocumentId, DocumentRow>();
+    let isLoose = false;
+    for (let left = copied; ;) {
+      const rows = await findDocuments(
+        tx,
+        left.map(({ id }) => id),
+        'update',
+      );
+      const [loose, wanted]: [Opened[], Opened[]] = [[], []];
+      for (const one of left) {
+        const row = rows.get(one.id);
+        if (row?.sha256 === one.sha256) {
+          same.set(one.id, row);
+          loose.push(one);
+        } else wanted.push(one);
+      }
+      const replaced = wanted.flatMap(({ id }) => rows.get(id) ?? []);
+      isLoose ||= loose.length + replaced.length > 0;
+      await loosen(
+        tx,
+        loose.map(({ key }) => key),
+      );
+      await deleteDocuments(tx, replaced);
+      const inserted = await insertDocuments(tx, wanted, this.#caller.by);
+      await claimObjects(
+        tx,
+        wanted.filter(({ id }) => inserted.has(id)).map(({ key }) => key),
+      );
+      // Somebody else may have put one of them since the look: look again.
+      left = wanted.filter(({ id }) => !inserted.has(id));
+      if (left.length === 0) return { same, isLoose };
+    }
+  }
+}
+
+interface Placing {
+  /** Documents that had these bytes already. */
+  readonly same: ReadonlyMap<EngineDocumentId, DocumentRow>;
+  readonly isLoose: boolean;
 }
 
 const caseOf = (pdfs: readonly StoredPdf[]): CaseId | undefined => {
