@@ -18,6 +18,7 @@ import { fillCacheStatement } from '../read/document-cache.ts';
 import { retryReason, transactionWithRetry } from '../retry.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
+import { ReferentialIds } from '../write/flatten-document.ts';
 import { type LookUp, lookUp } from '../write/look-up.ts';
 import { mapWriteFailure } from '../write/map-failure.ts';
 import { type JsonValue, parseJson } from '../write/parse-json.ts';
@@ -55,11 +56,11 @@ const isText = (document: JsonValue | { readonly text: string }): document is { 
   typeof document['text'] === 'string' &&
   Object.keys(document).length === 1;
 
-const prepareRow = (ctx: StoreContext, row: BulkRow, index: number): PreparedRow | RowOutcome => {
+const prepareRow = (ctx: StoreContext, row: BulkRow, index: number, ids: ReferentialIds): PreparedRow | RowOutcome => {
   if ('unreadable' in row) return { index, outcome: 'failed', error: row.unreadable };
   try {
     const value = isText(row.document) ? parseJson(row.document.text, ctx.limits.json) : row.document;
-    const prepared = tryPrepare(ctx, row.resource, value);
+    const prepared = tryPrepare(ctx, row.resource, value, ids);
     if (prepared.ok) return { index, flat: prepared.flat };
     return { index, outcome: 'failed', error: invalidDocument(row.resource, prepared.errors) };
   } catch (error) {
@@ -242,6 +243,7 @@ async function* chunksOf(
   let failed: RowOutcome[] = [];
   let index = 0;
   let yielded = performance.now();
+  const ids = new ReferentialIds();
   for await (const some of inSlices(rows)) {
     for (const row of some) {
       // A stream that is in memory never waits, and the answers of the database would lie unread until the chunk is complete.
@@ -249,7 +251,7 @@ async function* chunksOf(
         await nextTurn();
         yielded = performance.now();
       }
-      const result = prepareRow(ctx, row, index);
+      const result = prepareRow(ctx, row, index, ids);
       index += 1;
       if ('flat' in result) prepared.push(result);
       else failed.push(result);

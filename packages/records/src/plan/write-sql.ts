@@ -58,6 +58,11 @@ interface Merged {
 /** Combinations of tables whose merged text is kept. */
 const maxMerged = 5_000;
 
+/** Rows from which on an INSERT leaves out the columns that none of them has: a wide table is mostly empty, and each NULL is parsed. */
+const minSparseRows = 100;
+/** Combinations of columns of one table whose text is kept; what comes beyond them names every column. */
+const maxSparseTexts = 16;
+
 const mergeTexts = (inserts: readonly Statement[]): string => {
   let offset = 0;
   const shifted = inserts.map((insert) => {
@@ -80,6 +85,7 @@ export class WriteSql {
   readonly schema: string;
   private readonly texts = new Map<Table, TableTexts>();
   private readonly fixed = new Map<string, string>();
+  private readonly sparse = new Map<Table, Map<string, string>>();
   private readonly merged: Merged = { text: null, next: new Map() };
   private mergedCount = 0;
 
@@ -169,13 +175,35 @@ export class WriteSql {
     return texts;
   }
 
-  private columnsOf(table: Table, rows: readonly BoundRow[]): string[] {
+  private columnsOf(table: Table, rows: readonly BoundRow[], used: Iterable<number> = table.columns.keys()): string[] {
     const arrays = [arrayLiteral(rows.map((row) => row.documentId))];
     for (let at = 0; at < table.ordinals.length; at += 1)
       arrays.push(arrayLiteral(rows.map((row) => row.ordinals[at] ?? 0)));
-    for (let at = 0; at < table.columns.length; at += 1)
-      arrays.push(arrayLiteral(rows.map((row) => row.cells[at] ?? null)));
+    for (const at of used) arrays.push(arrayLiteral(rows.map((row) => row.cells[at] ?? null)));
     return arrays;
+  }
+
+  /** The INSERT of the columns that some row has, and which they are; null where every column is named. */
+  private sparseInsert(
+    table: Table,
+    rows: readonly BoundRow[],
+  ): { readonly text: string; readonly used: readonly number[] } | null {
+    if (rows.length < minSparseRows || table.name === 'descriptor') return null;
+    const used = [...table.columns.keys()].filter((at) => rows.some((row) => row.cells[at] !== null));
+    if (used.length === table.columns.length) return null;
+    const texts = this.sparse.get(table) ?? new Map<string, string>();
+    this.sparse.set(table, texts);
+    const key = used.join();
+    const known = texts.get(key);
+    if (known !== undefined) return { text: known, used };
+    if (texts.size >= maxSparseTexts) return null;
+    const columns = table.columns.filter((_column, at) => used.includes(at));
+    const names = [documentColumn(table), ...table.ordinals, ...columns.map((column) => column.name)];
+    const types = ['bigint[]', ...table.ordinals.map(() => 'int[]'), ...columns.map(({ type }) => arrayType(type))];
+    const arrays = types.map((type, index) => `$${index + 1}::${type}`).join(', ');
+    const text = `INSERT INTO ${this.qualified(table.name)} (${names.map(quoteIdentifier).join(', ')}) SELECT * FROM unnest(${arrays})`;
+    texts.set(key, text);
+    return { text, used };
   }
 
   insertRows(table: Table, rows: readonly BoundRow[], extra: DescriptorExtra | null): Statement {
@@ -184,9 +212,10 @@ export class WriteSql {
     const isOne = rows.length === 1 && only !== undefined && table.ordinals.length === 0;
     const more = extra === null ? [] : [extra.resourceKeyId, extra.discriminator];
     if (isOne) return { text: this.textsOf(table).insertOne, values: [only.documentId, ...only.cells, ...more] };
-    const columns = (): unknown[] => this.columnsOf(table, rows);
+    const sparse = this.sparseInsert(table, rows);
+    const columns = (): unknown[] => this.columnsOf(table, rows, sparse?.used);
     return {
-      text: this.textsOf(table).insert,
+      text: sparse?.text ?? this.textsOf(table).insert,
       // Made when it is sent: the statements before it are on their way by then.
       get values() {
         return [...columns(), ...more];

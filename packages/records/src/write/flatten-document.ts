@@ -51,14 +51,41 @@ const isObject = (value: JsonValue | undefined): value is JsonObject =>
 export const flatTables = (resource: Resource): readonly Table[] =>
   resource.isDescriptor ? [resource.root] : resource.tables;
 
+/** Ids that a reference remembers. */
+const maxRemembered = 2_000;
+
+/**
+ * Referential ids of what documents refer to by one value, remembered while many are prepared: custodians and batches come again from
+ * document to document, and a hash costs several times what finding it does.
+ */
+export class ReferentialIds {
+  private readonly known = new Map<ReferenceBinding, Map<string, string>>();
+
+  of(binding: ReferenceBinding, [path, text]: readonly [string, string]): string {
+    let ids = this.known.get(binding);
+    if (ids === undefined) {
+      ids = new Map();
+      this.known.set(binding, ids);
+    }
+    const found = ids.get(text);
+    if (found !== undefined) return found;
+    const id = referentialId(binding.target, [[path, text]]);
+    if (ids.size >= maxRemembered) ids.clear();
+    ids.set(text, id);
+    return id;
+  }
+}
+
 class Flattener {
   readonly errors: FieldError[] = [];
   readonly references: FlatReference[] = [];
   readonly rows = new Map<Table, FlatRow[]>();
   private readonly resource: Resource;
+  private readonly ids: ReferentialIds;
 
-  constructor(resource: Resource) {
+  constructor(resource: Resource, ids: ReferentialIds) {
     this.resource = resource;
+    this.ids = ids;
   }
 
   table(table: Table, value: JsonValue, path: string, ordinals: readonly number[]): boolean {
@@ -152,7 +179,7 @@ class Flattener {
       if (text !== null) elements.push([element.identityPath, text]);
     }
     if (elements.length !== binding.elements.length) return null;
-    const id = referentialId(binding.target, elements);
+    const id = this.targetId(binding, elements);
     const { isIdentity, isMutable } = binding;
     this.references.push({
       referentialId: id,
@@ -163,6 +190,12 @@ class Flattener {
       targetName: binding.target.resourceName,
     });
     return id;
+  }
+
+  private targetId(binding: ReferenceBinding, elements: readonly [string, string][]): string {
+    const [only] = elements;
+    if (only === undefined || elements.length > 1) return referentialId(binding.target, elements);
+    return this.ids.of(binding, only);
   }
 
   private elementText(
@@ -231,9 +264,13 @@ const ownIdentity = (
   return { id, aliasId };
 };
 
-/** Flattens one shaped and validated document. */
-export const flattenDocument = (resource: Resource, document: JsonObject): FlattenResult => {
-  const flattener = new Flattener(resource);
+/** Flattens one shaped and validated document. Who flattens many gives the same `ids` with each. */
+export const flattenDocument = (
+  resource: Resource,
+  document: JsonObject,
+  ids: ReferentialIds = new ReferentialIds(),
+): FlattenResult => {
+  const flattener = new Flattener(resource, ids);
   flattener.table(resource.root, document, '$', []);
   const { id, aliasId } = ownIdentity(flattener, resource, document);
   if (flattener.errors.length > 0) {

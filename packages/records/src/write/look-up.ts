@@ -70,14 +70,17 @@ const currentSql = (
     return `SELECT i.referential_id AS key, ${columns}, ${ctx.reads.body(resource)} AS body FROM ${q('referential_identity')} i JOIN ${q('document')} d ON d.document_id = i.document_id JOIN ${q(resource.root.name)} t ON t.document_id = d.document_id WHERE i.referential_id = ANY($1::uuid[]) AND i.resource_key_id = $2`;
   });
 
-/** One descent of the key's index for each id, whatever the planner believes of the table's size (as in `WriteSql.recheck`). */
+/**
+ * One descent of the key's index for each id, whatever the planner believes of the table's size (as in `WriteSql.recheck`). New ids come
+ * in one row: a row each would be most of what the answer for a batch costs.
+ */
 const identitiesSql = (ctx: StoreContext, withNewIds: boolean): string =>
   ctx.memo(`identities ${withNewIds}`, () => {
     const table = ctx.writes.qualified('referential_identity');
     const sequence = quoteLiteral(ctx.writes.qualified('document_document_id_seq'));
-    const found = `SELECT i.referential_id, i.document_id, i.resource_key_id FROM unnest((SELECT $1::uuid[])) AS u(r) CROSS JOIN LATERAL (SELECT * FROM ${table} x WHERE x.referential_id = u.r LIMIT 1) AS i`;
+    const found = `SELECT i.referential_id, i.document_id, i.resource_key_id, NULL AS new_ids FROM unnest((SELECT $1::uuid[])) AS u(r) CROSS JOIN LATERAL (SELECT * FROM ${table} x WHERE x.referential_id = u.r LIMIT 1) AS i`;
     return withNewIds
-      ? `${found} UNION ALL SELECT NULL, nextval(${sequence}), NULL FROM generate_series(1, $2::int)`
+      ? `${found} UNION ALL SELECT NULL, NULL, NULL, string_agg(nextval(${sequence})::text, ' ') FROM generate_series(1, $2::int)`
       : found;
   });
 
@@ -120,10 +123,10 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
     throw error;
   });
   const identities = new Map<string, Resolved>();
-  const fresh: number[] = [];
+  let fresh: number[] = [];
   for (const row of rows) {
     const { referential_id: id, document_id: documentId, resource_key_id: resourceKeyId } = row;
-    if (typeof id !== 'string') fresh.push(Number(documentId));
+    if (typeof id !== 'string') fresh = String(row['new_ids']).split(' ').map(Number);
     else identities.set(id, { documentId: Number(documentId), resourceKeyId: Number(resourceKeyId) });
   }
   const unreferable = new Set<string>();

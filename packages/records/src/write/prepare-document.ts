@@ -2,7 +2,7 @@
 import { CaseboundError, type FieldError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import type { StoreContext } from '../store-context.ts';
-import { type FlatDocument, flattenDocument } from './flatten-document.ts';
+import { type FlatDocument, flattenDocument, type ReferentialIds } from './flatten-document.ts';
 import type { JsonValue } from './parse-json.ts';
 import { shapeDocument } from './shape-document.ts';
 
@@ -14,13 +14,13 @@ export type Prepared =
   | { readonly ok: false; readonly errors: readonly FieldError[] };
 
 /** Prepares one document without throwing; the bulk path reports errors by row. */
-export const tryPrepare = (ctx: StoreContext, resource: Resource, input: JsonValue): Prepared => {
+export const tryPrepare = (ctx: StoreContext, resource: Resource, input: JsonValue, ids?: ReferentialIds): Prepared => {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return { ok: false, errors: [{ path: '$', message: 'must be an object' }] };
   }
   const shaped = shapeDocument(input, resource, ctx.coercions(resource));
   const errors = ctx.validator(resource).validate(shaped);
-  const flattened = flattenDocument(resource, shaped);
+  const flattened = flattenDocument(resource, shaped, ids);
   if (errors.length === 0) return flattened;
   // What only the columns know (a day that no month has) is told together with what the schema says.
   const told = new Set(errors.map((error) => error.path));

@@ -61,15 +61,16 @@ export const writeSegment = async (
   exhibits: readonly ExhibitValues[],
 ): Promise<WrittenSegment> => {
   const entries: SegmentEntry[] = [];
-  const lines: Buffer[] = [];
+  const lines: string[] = [];
   let offset = 0;
   for (const exhibit of exhibits) {
-    const line = Buffer.from(`${encodeValues(exhibit)}\n`, 'utf8');
-    entries.push({ exhibitId: exhibit.exhibitId, offset, length: line.length - 1 });
-    lines.push(line);
-    offset += line.length;
+    const line = encodeValues(exhibit);
+    const length = Buffer.byteLength(line);
+    entries.push({ exhibitId: exhibit.exhibitId, offset, length });
+    lines.push(line, '\n');
+    offset += length + 1;
   }
-  const written = await putNew(objects, key, Buffer.concat(lines, offset), 'application/x-ndjson');
+  const written = await putNew(objects, key, Buffer.from(lines.join(''), 'utf8'), 'application/x-ndjson');
   return { ...written, entries };
 };
 

@@ -150,7 +150,7 @@ export const linkSegment = async (
   segment: WrittenSegment,
   rule: LinkRule = { kind: 'replace' },
 ): Promise<ReadonlyMap<number, number>> => {
-  const { rows } = await tx.query<{ segments: string; exhibit_id: string | null; version: number | null }>(
+  const { rows } = await tx.query<{ segments: string; linked: string | null }>(
     `WITH segment AS (
        INSERT INTO custom_field_segment AS known (object_key, size_bytes, sha256, exhibits) VALUES ($1, $2, $3, $4)
        ON CONFLICT (object_key) DO UPDATE
@@ -171,7 +171,8 @@ export const linkSegment = async (
          WHERE $9 NOT IN ('expect', 'move') OR excluded.version = pointer.version + 1
        RETURNING exhibit_id, version
      )
-     SELECT (SELECT count(*) FROM segment) AS segments, linked.exhibit_id, linked.version FROM (SELECT) AS one LEFT JOIN linked ON true`,
+     SELECT (SELECT count(*) FROM segment) AS segments,
+            (SELECT string_agg(exhibit_id || ' ' || version, ',') FROM linked) AS linked`,
     [
       segment.key,
       segment.size,
@@ -190,10 +191,13 @@ export const linkSegment = async (
       `The object ${segment.key} is being removed; write it again in a while.`,
     );
   }
+  const linked = rows[0]?.linked ?? null;
+  if (linked === null) return new Map();
   return new Map(
-    rows.flatMap((row) =>
-      row.exhibit_id === null || row.version === null ? [] : [[Number(row.exhibit_id), row.version] as const],
-    ),
+    linked.split(',').map((pair) => {
+      const space = pair.indexOf(' ');
+      return [Number(pair.slice(0, space)), Number(pair.slice(space + 1))] as const;
+    }),
   );
 };
 

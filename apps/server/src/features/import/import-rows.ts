@@ -22,7 +22,7 @@ import {
 import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './write/import-chunk.ts';
 import { overlayChunk } from './write/overlay-chunk.ts';
 import { SharedRecords } from './write/shared-records.ts';
-import { type ListedPage, storeFiles, type StoredFiles } from './write/store-files.ts';
+import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
 
 /** Files that are read at once. */
 const filesAtOnce = 8;
@@ -30,17 +30,6 @@ const defaultChunkRows = 1_000;
 const writeAttempts = 5;
 /** Chunks that are written at once. */
 const defaultWriters = 3;
-
-const emptyFiles: StoredFiles = {
-  variants: [],
-  pages: [],
-  digests: null,
-  mime: null,
-  hasAnnotations: false,
-  problems: [],
-  files: 0,
-  bytes: 0,
-};
 
 interface Prepared {
   readonly rows: readonly ChunkRow[];
@@ -173,7 +162,7 @@ class RowImport {
   }
 
   async #store(row: SourceRow, staged: StagedRow, listed: readonly ListedPage[]): Promise<StoredFiles> {
-    if (row.rejected) return emptyFiles;
+    if (row.rejected) return noFiles;
     const { caseId, job, parts, signal } = this.#held;
     const place = {
       caseId,

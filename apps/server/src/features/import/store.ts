@@ -157,17 +157,34 @@ export interface StagedRow {
   readonly match: { readonly exhibitId: number; readonly documentKey: string; readonly batchId: number } | null;
 }
 
-const StagedRowForm = z.object({
-  row_no: count,
-  fate: z.enum(['pending', 'rejected', 'duplicate']),
-  parent_row: count.nullable(),
-  root_row: count.nullable(),
-  parent_control: z.string().nullable(),
-  root_control: z.string().nullable(),
-  control_number: z.string().nullable(),
-  match_exhibit: count.nullable(),
-  document_key: z.string().nullable(),
-  batch_id: count.nullable(),
+/** As the driver gives it: bigint as text. */
+interface RawStaged {
+  readonly row_no: string;
+  readonly fate: StagedRow['fate'];
+  readonly parent_row: string | null;
+  readonly root_row: string | null;
+  readonly parent_control: string | null;
+  readonly root_control: string | null;
+  readonly control_number: string | null;
+  readonly match_exhibit: string | null;
+  readonly document_key: string | null;
+  readonly batch_id: string | null;
+}
+
+const numberOrNull = (text: string | null): number | null => (text === null ? null : Number(text));
+
+const toStaged = (row: RawStaged): StagedRow => ({
+  row: Number(row.row_no),
+  fate: row.fate,
+  parentRow: numberOrNull(row.parent_row),
+  rootRow: numberOrNull(row.root_row),
+  parentControl: row.parent_control,
+  rootControl: row.root_control,
+  controlNumber: row.control_number,
+  match:
+    row.match_exhibit === null || row.document_key === null || row.batch_id === null
+      ? null
+      : { exhibitId: Number(row.match_exhibit), documentKey: row.document_key, batchId: Number(row.batch_id) },
 });
 
 /** Staged rows of a stretch, by row. */
@@ -177,7 +194,7 @@ export const readStaged = async (
   first: number,
   last: number,
 ): Promise<Map<number, StagedRow>> => {
-  const { rows } = await tx.query(
+  const { rows } = await tx.query<RawStaged>(
     `SELECT row.row_no, row.fate, row.parent_row, row.root_row, row.control_number,
             parent.control_number AS parent_control, root.control_number AS root_control,
             exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id
@@ -189,27 +206,7 @@ export const readStaged = async (
      WHERE row.job_id = $1 AND row.row_no BETWEEN $2 AND $3`,
     [jobId, first, last],
   );
-  return new Map(
-    rows.map((raw) => {
-      const row = StagedRowForm.parse(raw);
-      return [
-        row.row_no,
-        {
-          row: row.row_no,
-          fate: row.fate,
-          parentRow: row.parent_row,
-          rootRow: row.root_row,
-          parentControl: row.parent_control,
-          rootControl: row.root_control,
-          controlNumber: row.control_number,
-          match:
-            row.match_exhibit === null || row.document_key === null || row.batch_id === null
-              ? null
-              : { exhibitId: row.match_exhibit, documentKey: row.document_key, batchId: row.batch_id },
-        },
-      ];
-    }),
-  );
+  return new Map(rows.map((row) => [Number(row.row_no), toStaged(row)]));
 };
 
 /** Documents that only the image list names, after a row. */

@@ -2,13 +2,14 @@
  * Puts the exhibits of an import into the search index of its case, from what stands there now.
  *
  * - In sets in the order of their ids, each with a checkpoint; a set that was interrupted is put again, which replaces it.
+ * - A set is read while the one before it is written; none is written before the checkpoint of the one before.
  */
 import type { CaseId } from '@casebound/contract';
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import { buildIndexDocuments, documentOf, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
 import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 
-/** Exhibits that are put together: a write of a file index costs some 90 ms before its first document. */
+/** Exhibits that are put together: a write of the index waits for the disk once. */
 const setSize = 500;
 /** UTF-16 code units of text that one write takes. */
 const maxTextPerWrite = 4 * 1024 * 1024;
@@ -52,10 +53,11 @@ const readSet = async (held: HeldImport, after: number) =>
 
 type ReadSet = Awaited<ReturnType<typeof readSet>>;
 
-const putSet = async (
+/** The index documents of a set, in parts that one write takes. */
+async function* buildParts(
   { parts, caseId, job, signal }: HeldImport,
   { exhibits, core, pages }: ReadSet,
-): Promise<void> => {
+): AsyncGenerator<readonly IndexDocument[]> {
   const custom = await readCustomFields(
     parts.fields,
     caseId,
@@ -76,29 +78,50 @@ const putSet = async (
     waiting.push(...built);
     size += built.reduce((sum, it) => sum + it.pages.reduce((texts, page) => texts + page.text.length, 0), 0);
     if (size < maxTextPerWrite) continue;
-    await parts.index.put(caseId, waiting);
+    yield waiting;
     waiting = [];
     size = 0;
   }
-  if (waiting.length > 0) await parts.index.put(caseId, waiting);
+  if (waiting.length > 0) yield waiting;
+}
+
+/** When a set is in the index. Throws `HandedOn` when the slice is over. */
+const checkpoint = async (held: HeldImport, put: Promise<void>, last: number): Promise<void> => {
+  await put;
+  const isLast = held.isSliceOver;
+  await held.transaction(async (tx) => {
+    await held.advance(tx, ['processing'], 'indexed_to = $4', [last]);
+    await held.publishProgress(tx);
+    if (isLast) await held.handOn(tx);
+  });
+  if (isLast) throw new HandedOn();
+  held.parts.crashPoint('import.set.indexed');
 };
 
 /** Indexes what is left. Throws `HandedOn` when the slice is over first. */
 export const indexExhibits = async (held: HeldImport): Promise<void> => {
-  for (let after = held.job.indexed_to; ;) {
-    const set = await readSet(held, after);
-    const last = set.exhibits.at(-1);
-    if (last === undefined) return;
-    await putSet(held, set);
-    after = last.exhibitId;
-    const isLast = held.isSliceOver;
-    await held.transaction(async (tx) => {
-      await held.advance(tx, ['processing'], 'indexed_to = $4', [last.exhibitId]);
-      await held.publishProgress(tx);
-      if (isLast) await held.handOn(tx);
-    });
-    if (isLast) throw new HandedOn();
-    held.parts.crashPoint('import.set.indexed');
+  const { index } = held.parts;
+  let writing = Promise.resolve();
+  /** It is waited for before the next write and at the end; until then its failure is nobody's. */
+  const write = (next: Promise<void>): void => {
+    writing = next;
+    writing.catch(() => undefined);
+  };
+  try {
+    for (let after = held.job.indexed_to; ;) {
+      const set = await readSet(held, after);
+      const last = set.exhibits.at(-1);
+      if (last === undefined) return await writing;
+      for await (const part of buildParts(held, set)) {
+        await writing;
+        write(index.put(held.caseId, part));
+      }
+      write(checkpoint(held, writing, last.exhibitId));
+      after = last.exhibitId;
+    }
+  } finally {
+    // Nothing of this goes on after a failure.
+    await Promise.allSettled([writing]);
   }
 };
 
@@ -114,7 +137,7 @@ export const removeFromIndex = async (held: HeldImport, caseId: CaseId): Promise
     const set = await readSet(held, after);
     const last = set.exhibits.at(-1);
     if (last === undefined) return;
-    await putSet(held, set);
+    for await (const part of buildParts(held, set)) await held.parts.index.put(caseId, part);
     after = last.exhibitId;
   }
 };

@@ -112,9 +112,7 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
 
   const fromRow = async (mapped: MappedRow, row: Row): Promise<SourceRow> => {
     const problems: RowProblem[] = [...mapped.problems];
-    const fileOf = async (field: keyof MappedRow['paths'], what: string): Promise<RowFile | null> => {
-      const written = mapped.paths[field];
-      if (written === undefined) return null;
+    const fileOf = async (field: keyof MappedRow['paths'], written: string, what: string): Promise<RowFile | null> => {
       const found = await locate(written);
       if (!('refused' in found)) return found;
       problems.push(
@@ -133,7 +131,8 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       );
       return null;
     };
-    const image = await fileOf('imagePath', 'image');
+    const { imagePath, nativePath, textPath, annotationsPath } = mapped.paths;
+    const image = imagePath === undefined ? null : await fileOf('imagePath', imagePath, 'image');
     return {
       row: row.record,
       line: row.line,
@@ -154,11 +153,12 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
       labels: mapped.labels,
       folders: mapped.folders,
       confidentiality: mapped.confidentiality,
-      native: await fileOf('nativePath', 'native'),
-      text: await fileOf('textPath', 'text'),
+      native: nativePath === undefined ? null : await fileOf('nativePath', nativePath, 'native'),
+      text: textPath === undefined ? null : await fileOf('textPath', textPath, 'text'),
       pageTexts: mapped.inlineText === null ? null : mapped.inlineText.split('\f'),
       pages: image === null ? [] : [{ pageId: null, image }],
-      annotations: await fileOf('annotationsPath', 'annotations'),
+      annotations:
+        annotationsPath === undefined ? null : await fileOf('annotationsPath', annotationsPath, 'annotations'),
       listedIn: plan.dataFile,
       problems,
     };
@@ -242,11 +242,13 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     async *rows(after) {
       const reader = await openReader(() => undefined);
       const mapper = mapperOf(reader);
-      for await (const row of reader.rows()) {
-        if (row.record <= after) continue;
-        yield isRejected(row.problems)
-          ? emptyRow(row.record, row.line, true, plan.dataFile)
-          : await fromRow(mapper.map(cellsOf(row)), row);
+      for await (const batch of reader.batches()) {
+        for (const row of batch) {
+          if (row.record <= after) continue;
+          yield isRejected(row.problems)
+            ? emptyRow(row.record, row.line, true, plan.dataFile)
+            : await fromRow(mapper.map(cellsOf(row)), row);
+        }
       }
     },
     imageFile: locate,

@@ -69,50 +69,55 @@ const inFamilyOrder = (rows: readonly ChunkRow[]): readonly ChunkRow[] => {
   return ordered;
 };
 
-const documentOf = (it: ChunkRow, rootKey: string | null): { [key: string]: JsonValue } => {
+type Members = Record<string, JsonValue>;
+
+const documentOf = (it: ChunkRow, rootKey: string | null): Members => {
   const { row, stored, staged } = it;
   const { digests, mime } = stored;
-  return {
-    ...row.document,
-    documentKey: it.documentKey,
-    ...(row.native === null || row.document['fileName'] !== undefined ? {} : { fileName: row.native.name }),
-    ...(mime === null ? {} : { mimeType: mime }),
-    ...(digests === null
-      ? {
-          ...(row.hashes.md5 === null ? {} : { md5Hash: row.hashes.md5 }),
-          ...(row.hashes.sha1 === null ? {} : { sha1Hash: row.hashes.sha1 }),
-          ...(row.hashes.sha256 === null ? {} : { sha256Hash: row.hashes.sha256 }),
-        }
-      : { fileSize: digests.size, md5Hash: digests.md5, sha1Hash: digests.sha1, sha256Hash: digests.sha256 }),
-    ...(stored.pages.length === 0 || row.document['pageCount'] !== undefined ? {} : { pageCount: stored.pages.length }),
-    ...(rootKey === null || staged.rootRow === null ? {} : { familyRootReference: { documentKey: rootKey } }),
-    variants: [...stored.variants],
-  };
+  const document: Members = { ...row.document, documentKey: it.documentKey };
+  if (row.native !== null) document['fileName'] ??= row.native.name;
+  if (mime !== null) document['mimeType'] = mime;
+  if (digests !== null) {
+    document['fileSize'] = digests.size;
+    document['md5Hash'] = digests.md5;
+    document['sha1Hash'] = digests.sha1;
+    document['sha256Hash'] = digests.sha256;
+  } else {
+    if (row.hashes.md5 !== null) document['md5Hash'] = row.hashes.md5;
+    if (row.hashes.sha1 !== null) document['sha1Hash'] = row.hashes.sha1;
+    if (row.hashes.sha256 !== null) document['sha256Hash'] = row.hashes.sha256;
+  }
+  if (stored.pages.length > 0) document['pageCount'] ??= stored.pages.length;
+  if (rootKey !== null && staged.rootRow !== null) document['familyRootReference'] = { documentKey: rootKey };
+  if (stored.variants.length > 0) document['variants'] = [...stored.variants];
+  return document;
 };
 
 const exhibitOf = (
   it: ChunkRow,
   context: ChunkContext,
   family: { readonly parent: string | null; readonly root: string | null },
-): { [key: string]: JsonValue } => {
+): Members => {
   const { row, stored } = it;
-  const status = context.shared.statusOf(row.confidentiality);
-  return {
+  const exhibit: Members = {
     ...row.exhibit,
     controlNumber: row.controlNumber ?? '',
     documentReference: { documentKey: it.documentKey },
     batchReference: { name: context.batchName },
-    ...(family.parent === null ? {} : { parentExhibitReference: { controlNumber: family.parent } }),
-    ...(family.root === null ? {} : { familyReference: { controlNumber: family.root } }),
-    ...(status === 0 ? {} : { confidentialityStatus: status }),
-    custodians: row.custodians.map((name, index) => ({
-      custodianReference: { name },
-      ...(index === 0 ? { isPrimary: true } : {}),
-    })),
-    labels: row.labels.map(({ category, name }) => ({ labelReference: { categoryName: category, name } })),
-    folders: row.folders.map((path) => ({ folderTagReference: { path } })),
-    pages: [...stored.pages],
   };
+  if (family.parent !== null) exhibit['parentExhibitReference'] = { controlNumber: family.parent };
+  if (family.root !== null) exhibit['familyReference'] = { controlNumber: family.root };
+  const status = context.shared.statusOf(row.confidentiality);
+  if (status !== 0) exhibit['confidentialityStatus'] = status;
+  if (row.custodians.length > 0)
+    exhibit['custodians'] = row.custodians.map((name, index) =>
+      index === 0 ? { custodianReference: { name }, isPrimary: true } : { custodianReference: { name } },
+    );
+  if (row.labels.length > 0)
+    exhibit['labels'] = row.labels.map(({ category, name }) => ({ labelReference: { categoryName: category, name } }));
+  if (row.folders.length > 0) exhibit['folders'] = row.folders.map((path) => ({ folderTagReference: { path } }));
+  if (stored.pages.length > 0) exhibit['pages'] = [...stored.pages];
+  return exhibit;
 };
 
 const refusal = (it: ChunkRow, error: CaseboundError): RowProblem => {
@@ -175,18 +180,20 @@ export const importChunk = async (
   const orphans: number[] = [];
   /** Writes rows; without their families when `alone`. */
   const write = async (some: readonly ChunkRow[], alone: boolean): Promise<void> => {
-    const bulk: BulkRow[] = [];
     const written = new Set<number>();
-    for (const it of some) {
-      const family = alone ? noFamily : familyOf(it, written, committedTo);
-      const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
-      bulk.push({ resource: documents, document: documentOf(it, rootKey) });
-      bulk.push({ resource: exhibits, document: exhibitOf(it, context, family) });
-      written.add(it.row.row);
-    }
+    // Made one by one: a document is not needed any more when its rows are.
+    const records = function* (): Generator<BulkRow> {
+      for (const it of some) {
+        const family = alone ? noFamily : familyOf(it, written, committedTo);
+        const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
+        yield { resource: documents, document: documentOf(it, rootKey) };
+        yield { resource: exhibits, document: exhibitOf(it, context, family) };
+        written.add(it.row.row);
+      }
+    };
     const documentIds = new Map<number, number>();
-    await bulkWrite(store, bulk, {
-      chunkSize: Math.max(1, bulk.length),
+    await bulkWrite(store, records(), {
+      chunkSize: Math.max(1, 2 * some.length),
       onRow: (outcome) => {
         // Two records a row: its document, then its exhibit.
         const row = some[outcome.index >> 1]?.row.row ?? 0;

@@ -14,6 +14,8 @@ import type { SourceRow } from '../source-row.ts';
 /** Codes of one case: more would not fit the bits of a number. */
 const maxBits = 52;
 
+const depthOf = (path: string): number => path.split('/').length;
+
 export class SharedRecords {
   readonly #model: Model;
   readonly #known = new Set<string>();
@@ -48,24 +50,31 @@ export class SharedRecords {
   /** Names that were not met before. */
   namesOf(rows: readonly SourceRow[]): ReadonlyMap<string, readonly string[]> {
     const names = new Map<string, string[]>();
-    const note = (kind: string, name: string): void => {
-      if (!this.#isNew(kind, name)) return;
+    const note = (kind: string, name: string): boolean => {
+      if (!this.#isNew(kind, name)) return false;
       const list = names.get(kind) ?? [];
       list.push(name);
       names.set(kind, list);
+      return true;
     };
     for (const row of rows) {
       for (const name of row.custodians) note('custodian', name);
-      for (const label of row.labels) {
-        note('category', label.category);
-        note('label', JSON.stringify([label.category, label.name]));
-      }
+      for (const label of row.labels)
+        if (note('label', JSON.stringify([label.category, label.name]))) note('category', label.category);
+      // A folder that was met was met with those that it lies in.
       for (const folder of row.folders) {
-        const segments = folder.split('/');
-        for (let depth = 1; depth <= segments.length; depth += 1) note('folder', segments.slice(0, depth).join('/'));
+        for (let path = folder; note('folder', path) && path.includes('/');)
+          path = path.slice(0, path.lastIndexOf('/'));
       }
       for (const code of row.confidentiality) if (!this.#bits.has(code)) note('code', code);
     }
+    const folders = names.get('folder');
+    // Those that others lie in come first.
+    if (folders !== undefined)
+      names.set(
+        'folder',
+        folders.toSorted((a, b) => depthOf(a) - depthOf(b)),
+      );
     return names;
   }
 

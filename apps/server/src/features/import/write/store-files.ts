@@ -223,6 +223,24 @@ const fitToPages = (texts: readonly string[], pages: number): readonly string[] 
   return [...trimmed.slice(0, pages - 1), trimmed.slice(pages - 1).join('\f')];
 };
 
+export const noFiles: StoredFiles = {
+  variants: [],
+  pages: [],
+  digests: null,
+  mime: null,
+  hasAnnotations: false,
+  problems: [],
+  files: 0,
+  bytes: 0,
+};
+
+const hasFiles = (row: SourceRow): boolean =>
+  row.native !== null ||
+  row.text !== null ||
+  row.pageTexts !== null ||
+  row.pages.length > 0 ||
+  row.annotations !== null;
+
 /** Stores native, images, text and annotations of a row. `listed` are its pages of an image list. */
 export const storeFiles = async (
   objects: ObjectStore,
@@ -231,6 +249,7 @@ export const storeFiles = async (
   listed: readonly ListedPage[],
   options: StoreOptions,
 ): Promise<StoredFiles> => {
+  if (listed.length === 0 && !hasFiles(row)) return noFiles;
   const storer = new RowStorer(objects, row, place, options);
   await storer.native();
   const pageIds: (string | null)[] = [];
