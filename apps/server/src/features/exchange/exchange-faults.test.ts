@@ -343,6 +343,34 @@ test('a document that the index never takes ends as an item with its dead letter
   await world[Symbol.asyncDispose]();
 }, 120_000);
 
+test('a control number that somebody takes after the start fails the exchange under `fail`, and leaves theirs alone', async () => {
+  await using world = await openTestExchange({ still: true });
+  const from = await world.createCase('from');
+  const to = await world.createCase('to');
+  await fillCase(world.parts, from, [
+    { controlNumber: 'C1', pages: [['one']], custodian: 'Ann' },
+    { controlNumber: 'C2', pages: [['two']] },
+  ]);
+  const request = ExchangeRequest.parse({
+    sourceCaseId: from,
+    destinationCaseId: to,
+    selection: { by: 'all' },
+    annotations: plain,
+    onConflict: 'fail',
+  });
+  const { job } = await requestExchange(world.parts, testActor, request, undefined);
+  await fillCase(world.parts, to, [{ controlNumber: 'C2', pages: [['theirs']] }], { batch: 'Theirs' });
+  await world.messaging.start({ workers: true });
+  const ended = await world.settled(job.jobId);
+  expect(ended).toMatchObject({ state: 'FAILED', failure: { code: 'copy_conflict' } });
+  expect(ended.failure?.reason).toContain('C2');
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query('SELECT control_number, (SELECT count(*)::int FROM custodian) AS custodians FROM exhibit'),
+  );
+  expect(rows).toEqual([{ control_number: 'C2', custodians: 0 }]);
+  expect(ended.resources).toEqual([]);
+}, 60_000);
+
 test('between two databases', async () => {
   const world = await openTestExchange({ casesPerDatabase: 1 });
   const from = await world.createCase('from');

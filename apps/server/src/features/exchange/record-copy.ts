@@ -237,8 +237,34 @@ async function* selectedPages(parts: Parts, job: ExchangeJob): AsyncGenerator<Le
 }
 
 /** What an earlier try selected stays as it was, in the ledger too: what is not mapped yet is mapped now. */
+const namedConflicts = 5;
+
+/** Maps; a conflict is told with the control numbers that are taken, since somebody has to find them. */
+const mapOrName = async (parts: Parts, job: ExchangeJob, copy: RecordCopy): Promise<void> => {
+  try {
+    await mapRecords(copy);
+  } catch (error) {
+    if (!(error instanceof CaseboundError) || error.code !== 'copy_conflict') throw error;
+    const { rows } = await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) =>
+      tx.query<{ control_number: string; all: number }>(
+        `SELECT x.control_number, (count(*) OVER ())::int AS all FROM exchange_exhibit e JOIN exhibit x ON x.control_number = e.control_number
+         WHERE e.job_id = $1 AND e.action = 'selected' ORDER BY e.ordinal LIMIT ${namedConflicts}`,
+        [job.jobId],
+      ),
+    );
+    const [first] = rows;
+    if (first === undefined) throw error;
+    const more = first.all > rows.length ? ` and ${first.all - rows.length} more` : '';
+    throw new CaseboundError(
+      'copy_conflict',
+      `${error.message} Taken: ${rows.map((row) => row.control_number).join(', ')}${more}. Choose \`skip\` or \`overlay\`, or other control numbers.`,
+      { errors: error.errors, cause: error },
+    );
+  }
+};
+
 const prepareAgain = async (parts: Parts, job: ExchangeJob, copy: RecordCopy): Promise<{ exhibits: number }> => {
-  if ((await copyState(copy)) === 'mapping') await mapRecords(copy);
+  if ((await copyState(copy)) === 'mapping') await mapOrName(parts, job, copy);
   const { rows } = await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) =>
     tx.query<{ exhibits: number }>('SELECT count(*)::int AS exhibits FROM exchange_exhibit WHERE job_id = $1', [
       job.jobId,
@@ -301,7 +327,7 @@ export const prepareRecords = async (
       page.map(({ sourceExhibitId }) => sourceExhibitId),
     );
   }
-  await mapRecords(copy);
+  await mapOrName(parts, job, copy);
   return { exhibits };
 };
 
