@@ -2,7 +2,8 @@
  * Putting exhibits into the search index against the least that full text costs: `node bench/search-index/put.ts [exhibits,…]`.
  *
  * - Ours is the index as the server opens it: values of fields that answer equality and ranges, words, digests, commits that wait for the disk, all of
- *   it in a thread. The other side is a bare loop in one thread: one flat table with the fields as JSON and one FTS5 table with all words.
+ *   it in a thread. The other side is a bare loop in one thread: one flat table with the fields as JSON and one FTS5 table with all words;
+ *   its commits do not wait.
  * - Both put 500 exhibits a call, the same ones, in turns. What counts is processor time an exhibit, of all threads; making the documents is left out.
  * - Rows: by number of custom fields (5,000 exhibits), with two pages of text each, and as the index grows (50 fields). `replaced` is the cost
  *   of putting all of them a second time. `mainUs` is what of it the calling thread spends.
