@@ -27,43 +27,44 @@ export interface ReachedPage {
   readonly root: string;
   /** Condition on a row `t` of it where the page begins. */
   readonly begin: string;
-  /** How many ids are wanted. */
-  readonly wanted: string;
-  /** Of `mergedAtMost`. */
+  readonly limit: string;
+  readonly offset: string;
+  /** Of `mergedAtMost`, for limit and offset together. */
   readonly atMost: number;
 }
 
 /**
- * A SELECT of `document_id`: the first so many of what the caller may see and, unsorted, some that lie behind them.
+ * A SELECT of `document_id` of the page, in no order.
  *
  * - A record looked at costs 0.1 us, an id merged 0.3, a member 5: hence the numbers.
  * - Limits by number stand below those that the planner cannot know, so that it reads few rows in order and sorts no table.
  * - The order and `= ANY` of one member leave it the index (reference, document) only: in the order of ids alone it could search the
  *   whole table for a member without records.
  */
-export const reachedIdsSql = ({ reach, root, begin, wanted, atMost }: ReachedPage): string => {
+export const reachedIdsSql = ({ reach, root, begin, limit, offset, atMost }: ReachedPage): string => {
   const each = atMost <= fewIds ? 'n' : 'least(n, 3 * n / (2 * greatest(k, 1)) + 6)';
-  const asked = `SELECT n, k, ${each} AS each, CASE WHEN k <= 8 + n / 8 THEN 0 WHEN k <= ${maxHashed} THEN 250 + 2 * n + 40 * k END AS looks FROM (SELECT ${wanted} AS n, count(*) AS k FROM below) q`;
+  const asked = `SELECT q.*, ${each} AS each, CASE WHEN skip = 0 AND k <= 8 + n / 8 THEN 0 WHEN k <= ${maxHashed} THEN 250 + 3 * n + 40 * k END AS looks FROM (SELECT ${limit} AS size, ${offset} AS skip, ${limit} + ${offset} AS n, count(*) AS k FROM below) q`;
   const inOrder = `SELECT * FROM ${root} t WHERE ${begin} ORDER BY t.document_id LIMIT a.looks`;
   const seen = `CASE WHEN a.k <= ${maxHashed} THEN t.${reach.column} IN (SELECT id FROM below) ELSE ${reach.probe} END`;
   const roughly = `SELECT t.document_id FROM (${inOrder}) t WHERE ${seen} ORDER BY t.document_id LIMIT ${atMost}`;
-  const look = `SELECT y.document_id FROM asked a CROSS JOIN LATERAL (SELECT y.document_id FROM (${roughly}) y ORDER BY y.document_id LIMIT a.n) y`;
-  const ofMember = (from: string, limit: string): string => {
+  const look = `SELECT y.document_id FROM asked a CROSS JOIN LATERAL (SELECT y.document_id FROM (${roughly}) y ORDER BY y.document_id LIMIT a.size OFFSET a.skip) y`;
+  const ofMember = (from: string, count: string): string => {
     const rows = `SELECT t.${reach.column} AS id, t.document_id FROM ${root} t WHERE t.${reach.column} = ANY(ARRAY[m.id]) AND ${from} ORDER BY t.${reach.column}, t.document_id LIMIT ${atMost}`;
-    return `CROSS JOIN LATERAL (SELECT y.document_id FROM (${rows}) y ORDER BY y.id, y.document_id LIMIT ${limit}) o`;
+    return `CROSS JOIN LATERAL (SELECT y.document_id FROM (${rows}) y ORDER BY y.id, y.document_id LIMIT ${count}) o`;
   };
-  const merging = `a.looks = 0 OR a.looks > 0 AND (SELECT count(*) FROM look) < a.n`;
-  const members = `SELECT ${reach.repeats ? 'DISTINCT ' : ''}id FROM below WHERE a.n > 0 AND (${merging})`;
+  const merging = `a.looks = 0 OR a.looks > 0 AND (SELECT count(*) FROM look) < a.size`;
+  const members = `SELECT ${reach.repeats ? 'DISTINCT ' : ''}id FROM below WHERE a.size > 0 AND (${merging})`;
   const taken = `SELECT m.id, o.document_id FROM asked a CROSS JOIN LATERAL (${members}) m ${ofMember(begin, 'a.each')}`;
   const last = `coalesce((SELECT document_id FROM taken ORDER BY document_id OFFSET (SELECT greatest(n - 1, 0) FROM asked) LIMIT 1), ${Number.MAX_SAFE_INTEGER})`;
   const giving = `SELECT id, max(document_id) AS given FROM taken WHERE a.each < a.n GROUP BY id HAVING count(*) = a.each AND max(document_id) < ${last}`;
   const more = `SELECT o.document_id FROM asked a CROSS JOIN LATERAL (${giving}) m ${ofMember('t.document_id > m.given', 'a.n - a.each')}`;
+  const merged = `SELECT document_id FROM taken${atMost <= fewIds ? '' : ` UNION ALL ${more}`} ORDER BY document_id LIMIT (SELECT size FROM asked) OFFSET (SELECT skip FROM asked)`;
   return [
     `WITH below AS MATERIALIZED (${reach.below})`,
     `asked AS MATERIALIZED (${asked})`,
     `look AS MATERIALIZED (${look})`,
     // Where nothing was taken, nothing was to be merged, or there is nothing to see either way.
-    `taken AS MATERIALIZED (${taken}) SELECT document_id FROM look WHERE NOT EXISTS (SELECT 1 FROM taken) UNION ALL SELECT document_id FROM taken${atMost <= fewIds ? '' : ` UNION ALL ${more}`}`,
+    `taken AS MATERIALIZED (${taken}) SELECT document_id FROM look WHERE NOT EXISTS (SELECT 1 FROM taken) UNION ALL SELECT document_id FROM (${merged}) z`,
   ].join(', ');
 };
 

@@ -226,12 +226,12 @@ export const listDocuments = async (
   const wanted = after === null ? offset + limit : limit;
   const reach = filters.length === 0 ? predicate.reach : null;
   const atMost = mergedAtMost(wanted);
-  const within =
-    reach !== null && atMost !== null
-      ? reachedIdsSql({ reach, root, begin, wanted: after === null ? `${limitAt} + ${startAt}` : limitAt, atMost })
-      : `${from} AND ${begin} ORDER BY t.document_id LIMIT ${roughLimit(wanted)}`;
+  const within = `${from} AND ${begin} ORDER BY t.document_id LIMIT ${roughLimit(wanted)}`;
   const chosen: Chosen = {
-    ids: `SELECT x.document_id FROM (${within}) x ORDER BY x.document_id LIMIT (SELECT ${limitAt})${after === null ? ` OFFSET (SELECT ${startAt})` : ''}`,
+    ids:
+      reach !== null && atMost !== null
+        ? reachedIdsSql({ reach, root, begin, limit: limitAt, offset: after === null ? startAt : '0', atMost })
+        : `SELECT x.document_id FROM (${within}) x ORDER BY x.document_id LIMIT (SELECT ${limitAt})${after === null ? ` OFFSET (SELECT ${startAt})` : ''}`,
     values: pageValues,
     among: (parameter) =>
       `${from} AND t.document_id = ANY(${parameter}::bigint[]) AND ${limitAt} >= 0 AND ${startAt} >= 0`,
