@@ -225,6 +225,51 @@ describe('a production', () => {
     expect(codes).toEqual(expect.arrayContaining(['image_document', 'native_missing']));
   });
 
+  it('puts the pages of a document that its list names twice behind each other, and takes the first of its originals', async () => {
+    const image = Buffer.from('II*\u0000 not much of an image', 'latin1');
+    const { exhibits, problems } = await bring(
+      await source({
+        'load.csv': csv('BEGDOC,NATIVELINK', 'A1,', 'B1,'),
+        'load.lfp': [
+          'IM,A1,D,0,@V1;img;a1.tif;2',
+          'IM,A2, ,0,@V1;img;a2.tif;2',
+          'OF,A1,@V1;nat;first.txt',
+          'IM,B1,D,0,@V1;img;b1.tif;2',
+          'IM,A1,D,0,@V1;img;a3.tif;2',
+          'IM,A4, ,0,@V1;img;a4.tif;2',
+          'OF,A1,@V1;nat;second.txt',
+          '',
+        ].join('\r\n'),
+        ...Object.fromEntries(['a1', 'a2', 'a3', 'a4', 'b1'].map((name) => [`img/${name}.tif`, image])),
+        'nat/first.txt': 'the first',
+        'nat/second.txt': 'not the first',
+      }),
+    );
+    const pages = exhibits['A1']?.exhibit['pages'] as readonly { readonly batesNumber: string }[];
+    expect(pages.map(({ batesNumber }) => batesNumber)).toEqual(['A1', 'A2', 'A1', 'A4']);
+    expect(exhibits['A1']?.document).toMatchObject({ fileName: 'first.txt' });
+    expect(exhibits['B1']?.exhibit['pages']).toHaveLength(1);
+    const told = problems.filter(({ code }) => code.endsWith('_twice')).map(({ code, line }) => [code, line]);
+    expect(told).toEqual([
+      ['image_document_twice', 5],
+      ['original_twice', 7],
+    ]);
+  });
+
+  it('that is wrong in every row is told of row by row, in the order of the file', async () => {
+    const count = 12_000;
+    const lines = Array.from({ length: count }, (_, index) => (index % 2 === 0 ? `N${index},x,more` : `N${index}`));
+    const { job, caseId } = await bring(await source({ 'load.csv': csv('BEGDOC,NATIVELINK', ...lines) }));
+    expect(job.counts).toMatchObject({ rows: count, imported: 0, rejected: count });
+    const { rows } = await test.parts.sessions.withCase(caseId, testActor, async (tx) =>
+      tx.query<{ code: string; line: string }>(
+        `SELECT code, line FROM import_problem WHERE code LIKE 'too_%' ORDER BY problem_id`,
+      ),
+    );
+    expect(rows.map(({ line }) => Number(line))).toEqual(lines.map((_, index) => index + 2));
+    expect(new Set(rows.map(({ code }) => code))).toEqual(new Set(['too_many_cells', 'too_few_cells']));
+  });
+
   it('in EDRM XML brings documents with tags, files, families and custodians', async () => {
     const xml = [
       '<?xml version="1.0" encoding="UTF-8"?>',

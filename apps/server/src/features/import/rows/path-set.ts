@@ -6,8 +6,8 @@ import { resolveLoadPath } from '@casebound/loadfile';
 
 const firstSize = 1_024;
 
-/** FNV-1a over UTF-16 code units, twice with different seeds. */
-const hashOf = (text: string): number => {
+/** FNV-1a over UTF-16 code units, twice with different seeds; a whole number of 53 bits. */
+export const hashOf = (text: string): number => {
   let [low, high] = [0x811c9dc5, 0x9e3779b9];
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);

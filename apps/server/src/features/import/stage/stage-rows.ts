@@ -7,12 +7,13 @@
  */
 import type { ImportRequest } from '@casebound/contract';
 import type { Transaction } from '../../../database/index.ts';
-import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import type { Fields } from '../../fields/index.ts';
-import { originalPosition, type RowSource } from '../source-row.ts';
+import type { RowSource } from '../source-row.ts';
 import { copyText, writeAll } from './copy-rows.ts';
 import { judge } from './judge-rows.ts';
 import { matchRows } from './match-rows.ts';
+import { stagePages } from './stage-pages.ts';
+import { StageProblems } from './stage-problems.ts';
 
 export interface StageCounts {
   readonly rows: number;
@@ -41,10 +42,10 @@ export const stageRows = async (
   await tx.query('DELETE FROM import_row WHERE job_id = $1', [jobId]);
   await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
   await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'staging'`, [jobId]);
-  const problems: RowProblem[] = [];
+  const problems = new StageProblems(tx, jobId);
   let rows = 0;
   const lines = async function* (): AsyncIterable<readonly string[]> {
-    for await (const batch of source.keys((found) => problems.push(found))) {
+    for await (const batch of source.keys((found) => problems.add(found))) {
       rows += batch.length;
       onProgress(rows);
       yield batch.map(
@@ -57,19 +58,19 @@ export const stageRows = async (
     tx,
     'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, match_key, fate) FROM STDIN',
     lines(),
-  );
-  await writeAll(
-    tx,
-    'COPY import_page (job_id, doc_key, position, page_id, path, line) FROM STDIN',
-    pageLines(jobId, source, problems),
+    problems,
   );
   // The tables were never analysed, and joining them row by row would take for ever.
   await tx.query('SET LOCAL enable_nestloop = off');
+  await stagePages(tx, jobId, source, problems);
   if (request.overlay === undefined) {
     rows += await addImageDocuments(tx, jobId, rows, source.imageList);
-    for await (const found of source.unreferenced()) problems.push(found);
+    for await (const found of source.unreferenced()) {
+      problems.add(found);
+      if (problems.isDue) await problems.write();
+    }
   }
-  await insertProblems(tx, jobId, 'staging', problems);
+  await problems.write();
   if (request.overlay === undefined) {
     await settleControlNumbers(tx, jobId, imported);
     await settleFamilies(tx, jobId);
@@ -82,51 +83,6 @@ export const stageRows = async (
   );
   return { rows, rejected: Number(counted[0]?.rejected ?? 0), duplicates: Number(counted[0]?.duplicates ?? 0) };
 };
-
-async function* pageLines(jobId: string, source: RowSource, problems: RowProblem[]): AsyncIterable<readonly string[]> {
-  // An image list may name a document twice; the pages of the second follow those of the first.
-  const last = new Map<string, number>();
-  const originals = new Set<string>();
-  for await (const batch of source.pages((found) => problems.push(found))) {
-    const usable = batch.filter((page) => {
-      if (page.position !== originalPosition || !originals.has(page.docKey)) {
-        if (page.position === originalPosition) originals.add(page.docKey);
-        return true;
-      }
-      problems.push(
-        problem(
-          'warning',
-          'original_twice',
-          `The image list names two originals of ${page.docKey}; the first is taken.`,
-          {
-            line: page.line,
-            value: page.path,
-          },
-        ),
-      );
-      return false;
-    });
-    yield usable.map((page) => {
-      const position = page.position === 1 && last.has(page.docKey) ? (last.get(page.docKey) ?? 0) + 1 : page.position;
-      if (page.position === 1 && last.has(page.docKey)) {
-        problems.push(
-          problem(
-            'warning',
-            'image_document_twice',
-            `The image list begins the document ${page.docKey} more than once.`,
-            {
-              line: page.line,
-              value: page.docKey,
-            },
-          ),
-        );
-      }
-      if (page.position !== originalPosition && last.size < 1_000_000)
-        last.set(page.docKey, Math.max(position, last.get(page.docKey) ?? 0));
-      return `${[jobId, page.docKey, position, page.pageId, page.path, page.line].map(copyText).join('\t')}\n`;
-    });
-  }
-}
 
 /** Documents of the image list that no row names become rows after those of the load file. @returns how many */
 const addImageDocuments = async (

@@ -123,7 +123,7 @@ const listObjects = async (
   for await (const page of test.parts.objects.list(objectPrefix(`case_${caseId}/`))) {
     for (const { key } of page) {
       // Segments hold ids, and the engine names its files anew each time it is given a document.
-      const engine = /\/document-engine\/[\d/]*\/([0-9a-f]+)-/.exec(key);
+      const engine = /\/document-engine\/(?:\d+|pdf|\/)*\/([0-9a-f]+)-/.exec(key);
       if (engine !== null) {
         found.push(`document-engine ${engine[1] ?? ''}`);
         continue;

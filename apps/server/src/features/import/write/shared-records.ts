@@ -13,6 +13,8 @@ import type { SourceRow } from '../source-row.ts';
 
 /** Codes of one case: more would not fit the bits of a number. */
 const maxBits = 52;
+/** Names that are remembered: some 10 MB. */
+const maxKnown = 100_000;
 
 const depthOf = (path: string): number => path.split('/').length;
 
@@ -35,6 +37,8 @@ export class SharedRecords {
 
   /** What was added is committed. */
   keep(): void {
+    // What is forgotten is found in the case when it is met again.
+    if (this.#known.size > maxKnown) this.#known.clear();
     for (const name of this.#pending) this.#known.add(name);
     for (const [code, bit] of this.#pendingBits) this.#bits.set(code, bit);
     this.begin();
