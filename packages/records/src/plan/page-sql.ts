@@ -134,10 +134,10 @@ export class PageSql {
 
   /** `document_id, etag, body` of the documents in `ids`, in no order. */
   documents(resource: Resource): string {
-    const members = resource.root.members;
-    const scan = `FROM ${this.qualified('document')} d WHERE d.document_id = ANY(${this.ids})`;
-    const meta = `SELECT d.document_id AS k0, 0 AS n, ${this.reads.idSql()} AS piece, d.etag ${scan} UNION ALL SELECT d.document_id, ${members.length + 1}, ${this.reads.metaSql()}, NULL ${scan}`;
-    const own = `SELECT k0, n, piece, NULL FROM (${this.pieces(members, resource.root, 1)}) ${this.nextAlias()}`;
-    return `SELECT k0 AS document_id, min(etag) AS etag, '{' || string_agg(piece, ',' ORDER BY n) || '}' AS body FROM (${meta} UNION ALL ${own}) ${this.nextAlias()} GROUP BY k0`;
+    // What stands before and behind the members comes in one row: documents that lie apart are dear to look up twice.
+    const meta = `SELECT d.document_id AS k0, 0 AS n, NULL::text AS piece, d.etag, ${this.reads.idSql()} AS head, ${this.reads.metaSql()} AS foot FROM ${this.qualified('document')} d WHERE d.document_id = ANY(${this.ids})`;
+    const own = `SELECT k0, n, piece, NULL, NULL, NULL FROM (${this.pieces(resource.root.members, resource.root, 1)}) ${this.nextAlias()}`;
+    const body = `'{' || min(head) || coalesce(',' || string_agg(piece, ',' ORDER BY n), '') || ',' || min(foot) || '}'`;
+    return `SELECT k0 AS document_id, min(etag) AS etag, ${body} AS body FROM (${meta} UNION ALL ${own}) ${this.nextAlias()} GROUP BY k0`;
   }
 }
