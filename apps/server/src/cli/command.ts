@@ -96,13 +96,13 @@ export const runCommand = async (
 export const withConnection = async (
   command: Command,
   context: CliContext,
-  body: (parts: { connection: Connection; output: Output }) => Promise<void>,
+  body: (parts: { connection: Connection; output: Output; options: CommonOptions }) => Promise<void>,
   needs: { readonly workers: boolean } = { workers: false },
 ): Promise<void> =>
   runCommand(command, context, async ({ options, output }) => {
     const connection = await context.engine.connect(options, needs);
     try {
-      await body({ connection, output });
+      await body({ connection, output, options });
     } finally {
       await connection.close();
     }

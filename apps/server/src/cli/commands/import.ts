@@ -1,11 +1,9 @@
 /** `casebound import PATH --case CASE`, and looking at imports. */
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CaseId,
   CaseboundError,
-  ImportMapping,
   type ImportJob,
   type ImportPreview,
   ImportRequest,
@@ -15,6 +13,7 @@ import type { Command } from 'commander';
 import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, withConnection } from '../command.ts';
 import type { Connection } from '../engine.ts';
 import { findCaseId } from '../find-case.ts';
+import { readMapping } from '../import-mapping.ts';
 import { type Output, table } from '../output.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -24,6 +23,7 @@ interface ImportOptions {
   readonly case?: string;
   readonly mapping?: string;
   readonly profile?: string;
+  readonly saveProfile?: string;
   readonly batch?: string;
   readonly overlay?: string;
   readonly key?: string;
@@ -37,23 +37,15 @@ interface ImportOptions {
   readonly detach?: boolean;
 }
 
-const readMapping = async (context: CliContext, file: string | undefined): Promise<unknown> => {
-  if (file === undefined) return {};
-  const place = path.resolve(context.cwd, file);
-  try {
-    return ImportMapping.parse(JSON.parse(await readFile(place, 'utf8')));
-  } catch (error) {
-    throw new CaseboundError(
-      'validation_failed',
-      `The mapping ${file} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-};
-
-const requestOf = async (context: CliContext, given: string, options: ImportOptions): Promise<ImportRequest> => {
+const requestOf = async (
+  context: CliContext,
+  dataDir: string,
+  given: string,
+  options: ImportOptions,
+): Promise<ImportRequest> => {
   const parsed = ImportRequest.safeParse({
     path: path.resolve(context.cwd, given),
-    mapping: await readMapping(context, options.mapping ?? options.profile),
+    mapping: await readMapping(context.cwd, dataDir, options),
     ...(options.batch === undefined ? {} : { batch: options.batch }),
     ...(options.overlay === undefined
       ? {}
@@ -308,7 +300,8 @@ export const registerImport: RegisterCommand = (program, context) => {
     .option('--case <case>', 'number or name of the case')
     .argument('<path>', 'folder, zip or load file')
     .option('--mapping <file>', 'JSON file that says what columns are')
-    .option('--profile <file>', 'the same; a mapping that is used again and again')
+    .option('--profile <name>', 'mapping that was kept under this name; --mapping adds to it')
+    .option('--save-profile <name>', 'keep the mapping under a name, in the data folder')
     .option('--batch <name>', 'name of the batch')
     .option('--overlay <mode>', 'change exhibits that exist: append|replace|merge')
     .option('--key <field>', 'what rows of an overlay are matched by', 'controlNumber')
@@ -324,11 +317,11 @@ export const registerImport: RegisterCommand = (program, context) => {
     withConnection(
       command,
       context,
-      async ({ connection, output }) => {
+      async ({ connection, output, options: { dataDir } }) => {
         const options = command.opts<ImportOptions>();
         if (options.case === undefined) throw new CaseboundError('validation_failed', 'Name the case with --case.');
         const caseId = await findCaseId(connection, options.case);
-        const request = await requestOf(context, given, options);
+        const request = await requestOf(context, dataDir, given, options);
         if (options.dryRun === true) {
           const preview = await connection.client.previewImport({ params: { caseId }, body: request });
           output.result(preview, describePreview(preview));
