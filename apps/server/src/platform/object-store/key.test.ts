@@ -78,6 +78,21 @@ describe('object keys', () => {
     expect(casePrefix(CaseId.parse(7))).toBe('case_7/');
   });
 
+  it('takes exactly what its rules allow, however it is found out', () => {
+    const part = fc.oneof(segment, fc.constantFrom('', '.', '..', '...', '.a', 'a.', 'é', 'a b', 'x'.repeat(201), '%'));
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+        const text = parts.join('/');
+        const isSound =
+          text !== '' &&
+          text.length <= maxKeyBytes &&
+          parts.every((one) => /^[A-Za-z0-9._=@+,-]{1,200}$/.test(one) && one !== '.' && one !== '..');
+        expect(ObjectKey.safeParse(text).success).toBe(isSound);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('gives every key a path of its own, also where letter case does not count', () => {
     fc.assert(
       fc.property(segment, (text) => {
