@@ -34,7 +34,7 @@ export const exchangeConfigSchema = z
       20_000,
       'Time after which another process takes an exchange over whose process is gone.',
     ),
-    pollMs: int(50, 60_000, 1_000, 'How often the orchestrator looks at the ledger of a running exchange.'),
+    pollMs: int(50, 60_000, 250, 'How often the orchestrator looks at the ledger of a running exchange.'),
     manifestKey: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*$/)

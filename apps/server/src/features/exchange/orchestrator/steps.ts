@@ -29,6 +29,11 @@ const lasting = { attempts: 100, retry: { baseMs: 1_000, maxMs: 300_000 } };
 
 const source = 'exchange.orchestrator';
 
+/** Progress is counted once a second at most, and takes a twentieth of the time at most. */
+const leastBetweenCountsMs = 1_000;
+const countShare = 20;
+const rememberedJobs = 1_000;
+
 export const createSteps = (dependencies: StepDependencies): Steps => {
   const { config, clock, sessions } = dependencies;
 
@@ -95,6 +100,14 @@ export const createSteps = (dependencies: StepDependencies): Steps => {
     };
   };
 
+  /** When the progress of a running exchange is counted next: the ledger is as large as the exchange, and counting it must not become its work. */
+  const progressDue = new Map<string, number>();
+  const progressIsDue = (jobId: string): boolean => (progressDue.get(jobId) ?? 0) <= clock.monotonicMs();
+  const progressWasRead = (jobId: string, tookMs: number): void => {
+    if (progressDue.size >= rememberedJobs) progressDue.clear();
+    progressDue.set(jobId, clock.monotonicMs() + Math.max(leastBetweenCountsMs, tookMs * countShare));
+  };
+
   const process: Step = async ({ job, signal }) => {
     if (job.checkpoint.payloadDone !== true) {
       const checkpoint = await constructPart(dependencies, job, signal);
@@ -122,6 +135,7 @@ export const createSteps = (dependencies: StepDependencies): Steps => {
       read,
     );
     if (!pending) {
+      progressDue.delete(job.jobId);
       return {
         kind: 'next',
         state: 'DE_ORCHESTRATING',
@@ -135,7 +149,10 @@ export const createSteps = (dependencies: StepDependencies): Steps => {
         ],
       };
     }
+    if (!progressIsDue(job.jobId)) return { kind: 'wait', ms: config.pollMs };
+    const began = clock.monotonicMs();
     const { progress, byStage } = progressOf(job, await readProgress(dependencies, job), clock.now());
+    progressWasRead(job.jobId, clock.monotonicMs() - began);
     return {
       kind: 'wait',
       ms: config.pollMs,

@@ -1,7 +1,7 @@
 /**
  * Verifies an exchange item by item and writes what it finds as its manifest, in one pass over the ledger.
  *
- * - Memory is a page of items; the manifest goes to the object store as it is written. Written again, it replaces itself.
+ * - Memory is a few pages of items; the manifest goes to the object store as it is written. Written again, it replaces itself.
  */
 import { type Actor, CaseboundError } from '@casebound/contract';
 import type { CopyComparison, CopyDifference } from '@casebound/records';
@@ -11,6 +11,7 @@ import { routingOf } from '../processors/pre-uploader.ts';
 import { readVariants } from '../variants.ts';
 import { type Exception, type ItemLine, ManifestWriter, type SummaryLine, canonicalHash } from './manifest-format.ts';
 import { type FoundFacts, readFacts, type VerificationParts } from './read-facts.ts';
+import { mapAhead } from './map-ahead.ts';
 import { readLedgerPages, type LedgerItem } from './read-ledger.ts';
 import type { ManifestKeys } from './manifest-keys.ts';
 
@@ -79,6 +80,9 @@ const readPage = async (
     ),
   };
 };
+
+/** Pages that are read while one is judged. */
+const pagesAhead = 2;
 
 const numberOf = (detail: Readonly<Record<string, unknown>> | null | undefined, member: string): number =>
   Number(detail?.[member] ?? 0);
@@ -247,7 +251,7 @@ export const writeManifest = async (
   parts: VerificationParts,
   keys: ManifestKeys,
   job: ExchangeJob,
-  comparison: CopyComparison,
+  comparison: Promise<CopyComparison>,
   signal: AbortSignal,
 ): Promise<WrittenManifest> => {
   const { batchId } = job;
@@ -272,17 +276,23 @@ export const writeManifest = async (
         verifiedAt: parts.clock.now().toISOString(),
       }),
     );
-    for await (const items of readLedgerPages(parts, job, signal)) {
-      const page = await readPage(parts, job, batchId, items, signal);
+    const pages = mapAhead(readLedgerPages(parts, job, signal), pagesAhead, async (items) =>
+      readPage(parts, job, batchId, items, signal),
+    );
+    for await (const page of pages) {
+      // Found while the first pages are read.
+      const compared = await comparison;
+      const { items } = page;
       let text = '';
       for (const item of items) {
-        const line = lineOf(item, page, judge(job, item, page, comparison.listed));
+        const line = lineOf(item, page, judge(job, item, page, compared.listed));
         tally.add(line);
         text += writer.add(line);
       }
       yield encode(text);
     }
-    const isWell = tally.counts.failed === 0 && comparison.differences === 0;
+    const compared = await comparison;
+    const isWell = tally.counts.failed === 0 && compared.differences === 0;
     yield encode(
       writer.add({
         kind: 'summary',
@@ -290,9 +300,9 @@ export const writeManifest = async (
         counts: tally.counts,
         records: job.counters.records,
         comparison: {
-          differences: comparison.differences,
-          changedInSource: comparison.changedInSource,
-          changedInDestination: comparison.changedInDestination,
+          differences: compared.differences,
+          changedInSource: compared.changedInSource,
+          changedInDestination: compared.changedInDestination,
         },
       }),
     );
