@@ -99,8 +99,9 @@ const together = async (count: number, work: (at: number) => Promise<void>): Pro
   await Promise.all(Array.from({ length: 16 }, run));
 };
 
-export const openBench = async (): Promise<Bench> => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'casebound-bench-'));
+/** `there`: an installation that another process made, and removes. */
+export const openBench = async (there?: string): Promise<Bench> => {
+  const folder = there ?? (await mkdtemp(path.join(tmpdir(), 'casebound-bench-')));
   const effective = await loadEffective(
     { dataDir: folder, configFile: undefined, overrides: new Map([['http.port', '0']]) },
     { env: { CASEBOUND_OBJECT_STORE_FSYNC: 'batch', ...process.env }, cwd: folder },
@@ -247,7 +248,7 @@ export const openBench = async (): Promise<Bench> => {
     },
     async close() {
       await system.close();
-      await rm(folder, { recursive: true, force: true });
+      if (there === undefined) await rm(folder, { recursive: true, force: true });
     },
   };
 };
