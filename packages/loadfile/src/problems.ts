@@ -69,7 +69,11 @@ export const problemTable = {
     'kept',
     'The last line has no line break: the file may still be being written, or be cut short.',
   ),
-  trailing_delimiter: entry('note', 'kept', 'The row ends with a delimiter; the empty cell after it is dropped.'),
+  trailing_delimiter: entry(
+    'note',
+    'kept',
+    'The row ends with a delimiter, as most rows of the file; the empty cell after it is dropped.',
+  ),
   blank_line: entry('note', 'skipped', 'An empty line between rows is skipped.'),
   too_few_cells: entry(
     'error',

@@ -236,10 +236,28 @@ describe('CSV and its kin', () => {
       ],
       codes: ['trailing_delimiter@1'],
     });
-    expect(await read('id,a\n1,x,\n2,y\n')).toMatchObject({ codes: ['trailing_delimiter@2'] });
+    const dialect = { format: 'csv', column: ',' } as const;
+    expect(await read('id,a\n1,x,\n2,y\n3,z,\n', { dialect })).toMatchObject({
+      codes: ['trailing_delimiter@2', 'trailing_delimiter@4'],
+      good: [
+        ['1', 'x'],
+        ['2', 'y'],
+        ['3', 'z'],
+      ],
+    });
     const used = await read('id,a,\n1,x,5\n2,y,6\n');
     expect(used.reader.columns.map((column) => column.name)).toEqual(['id', 'a', 'Column 3']);
     expect(used.codes).toEqual(['empty_header@1']);
+  });
+
+  it('takes no row that a delimiter in a value shifted for one with a trailing delimiter', async () => {
+    const { codes, good } = await read('id,a,b,link\n1,x,y,\n2,sh,ifted,y,\n3,x,y,\n4,"sh,ifted",y,\n');
+    expect(codes).toEqual(['too_many_cells@3']);
+    expect(good).toEqual([
+      ['1', 'x', 'y', ''],
+      ['3', 'x', 'y', ''],
+      ['4', 'sh,ifted', 'y', ''],
+    ]);
   });
 
   it('numbers repeated names', async () => {

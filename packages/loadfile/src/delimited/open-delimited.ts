@@ -86,7 +86,10 @@ export class DelimitedReader {
   readonly #reportFlaws: ReturnType<typeof createFlawReporter>;
   readonly #sampleWidth: number;
   #columns: readonly Column[] | undefined;
+  /** The header ends with a delimiter. */
   #trailingDelimiter = false;
+  /** Rows may end with a delimiter. */
+  #rowsTrail = false;
   #first: Row[] = [];
   #rowsRead = 0;
   #ended = false;
@@ -237,6 +240,17 @@ export class DelimitedReader {
       this.#report(problemAt('trailing_delimiter', first.line, message));
     }
     this.#columns = named(cells, true, this.#report, first.line);
+    this.#rowsTrail = this.#trailingDelimiter || this.#mostRowsTrail(cells.length);
+  }
+
+  /**
+   * Whether rows end with a delimiter that the header lacks. In a file where most do not, an empty cell too many means that a value with an
+   * unprotected delimiter shifted the row, whose last column happens to be empty.
+   */
+  #mostRowsTrail(width: number): boolean {
+    const rows = this.detection.rows.slice(1);
+    const trailing = rows.filter(({ cells }) => cells.length === width + 1 && cells[width] === '');
+    return trailing.length * 2 > rows.length;
   }
 
   async #nextRows(): Promise<Row[] | undefined> {
@@ -285,7 +299,7 @@ export class DelimitedReader {
     const add = (code: ProblemCode, message: string): void => {
       problems.push(problemAt(code, row.line, message, { value: key }));
     };
-    if (cells.length === width + 1 && cells[width] === '') {
+    if (this.#rowsTrail && cells.length === width + 1 && cells[width] === '') {
       cells = cells.slice(0, width);
       if (!this.#trailingDelimiter)
         add('trailing_delimiter', 'The row ends with a delimiter that the header does not have.');

@@ -182,12 +182,11 @@ const runBatch = async (
 };
 
 const countOutcomes = (ctx: StoreContext, rows: readonly PreparedRow[], outcomes: readonly RowOutcome[]): void => {
-  const resources = new Map(rows.map((row) => [row.index, row.flat.resource.endpoint]));
-  const label = (row: RowOutcome): string => `${resources.get(row.index) ?? ''} ${row.outcome}`;
-  for (const [key, group] of Map.groupBy(outcomes, label)) {
-    const [resource = '', outcome = ''] = key.split(' ');
-    ctx.metrics.count('records_writes', { resource, outcome }, group.length);
-  }
+  const resources = new Map(rows.map((row) => [row.index, row.flat.resource]));
+  const byResource = Map.groupBy(outcomes, (row) => resources.get(row.index));
+  for (const [resource, group] of byResource)
+    for (const [outcome, { length }] of Map.groupBy(group, (row) => row.outcome))
+      ctx.metrics.count('records_writes', { resource: resource?.endpoint ?? '', outcome }, length);
 };
 
 /** Writes one batch in a transaction of its own; halves it when it fails for a reason that lies in a row. */
@@ -279,7 +278,7 @@ class Tally {
   }
 
   add(outcomes: readonly RowOutcome[]): void {
-    for (const outcome of [...outcomes].sort((a, b) => a.index - b.index)) {
+    for (const outcome of outcomes.toSorted((a, b) => a.index - b.index)) {
       this.counts[outcome.outcome] += 1;
       this.onRow?.(outcome);
     }

@@ -89,7 +89,7 @@ class Flattener {
   }
 
   table(table: Table, value: JsonValue, path: string, ordinals: readonly number[]): boolean {
-    const cells: Cell[] = table.columns.map(() => null);
+    const cells = new Array<Cell>(table.columns.length).fill(null);
     const rowList = this.rows.get(table) ?? [];
     this.rows.set(table, rowList);
     const before = rowList.length;
@@ -116,9 +116,11 @@ class Flattener {
     isScalarItem = false,
   ): boolean {
     let nested = false;
-    for (const member of members) {
-      const own = value[member.name];
-      if (own === undefined || own === null) continue;
+    // By index: walking members is the inner loop of every write, and an iterator over them was a tenth of a document's cost.
+    for (let at = 0; at < members.length; at += 1) {
+      const member = members[at];
+      const own = member === undefined ? null : value[member.name];
+      if (member === undefined || own === undefined || own === null) continue;
       if (member.kind === 'scalar') {
         // Most members are scalars, and their path is needed only when they are wrong.
         const result = normaliseScalar(own, member.column.type);
@@ -126,23 +128,23 @@ class Flattener {
         else this.errors.push({ path: isScalarItem ? path : `${path}.${member.name}`, message: result.message });
         continue;
       }
-      const at = isScalarItem ? path : `${path}.${member.name}`;
+      const place = isScalarItem ? path : `${path}.${member.name}`;
       switch (member.kind) {
         case 'descriptor':
-          put(member.column, this.descriptor(own, member, at));
+          put(member.column, this.descriptor(own, member, place));
           break;
         case 'reference':
-          put(member.column, this.reference(own, member.binding, at));
+          put(member.column, this.reference(own, member.binding, place));
           break;
         case 'object':
-          if (isObject(own)) nested = this.members(member.members, own, at, ordinals, put) || nested;
+          if (isObject(own)) nested = this.members(member.members, own, place, ordinals, put) || nested;
           break;
         case 'extension':
-          nested = this.table(member.table, own, at, ordinals) || nested;
+          nested = this.table(member.table, own, place, ordinals) || nested;
           break;
         case 'collection':
           if (!Array.isArray(own)) break;
-          own.forEach((item, index) => this.table(member.table, item, `${at}[${index}]`, [...ordinals, index]));
+          own.forEach((item, index) => this.table(member.table, item, `${place}[${index}]`, [...ordinals, index]));
           nested = nested || own.length > 0;
           break;
       }

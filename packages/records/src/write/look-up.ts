@@ -84,6 +84,9 @@ const identitiesSql = (ctx: StoreContext, withNewIds: boolean): string =>
       : found;
   });
 
+/** Keys for which what may be there is asked for together with whether it is: for more, a wait costs less than asking for what is not. */
+const maxReadAhead = 20;
+
 const metaMembers = new Set(['id', '_etag', '_lastModifiedDate']);
 
 /** The stored form of a document as flat rows; null when it does not flatten under the present schema. */
@@ -110,16 +113,19 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
   const ids = arrayLiteral(distinct);
   const check = referCheck(ctx, resource, distinct, request.claims);
   const identitiesSent = tx.query(identitiesSql(ctx, newIds > 0), newIds > 0 ? [ids, newIds] : [ids]);
-  const currentSent = tx.query(currentSql(ctx, resource, find.by, allowed), [
-    arrayLiteral(find.keys),
-    ctx.resourceKey(resource.name),
-    ...allowed.values,
-  ]);
-  currentSent.catch(() => undefined);
+  const readCurrent = async (keys: readonly string[]): ReturnType<RecordTransaction['query']> =>
+    tx.query(currentSql(ctx, resource, find.by, allowed), [
+      arrayLiteral(keys),
+      ctx.resourceKey(resource.name),
+      ...allowed.values,
+    ]);
+  const isMany = find.by === 'referentialId' && find.keys.length > maxReadAhead;
+  const currentSent = isMany ? null : readCurrent(find.keys);
+  currentSent?.catch(() => undefined);
   const checkSent = settleAll((check?.statements ?? []).map(async (each) => tx.query(each.text, each.values)));
   checkSent.catch(() => undefined);
   const { rows } = await identitiesSent.catch(async (error: unknown) => {
-    await currentSent.catch(() => undefined);
+    await currentSent?.catch(() => undefined);
     throw error;
   });
   const identities = new Map<string, Resolved>();
@@ -135,8 +141,9 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
     for (const [id, { resourceKeyId }] of identities)
       if (!check.freeKeys.has(resourceKeyId) && !referable.has(id)) unreferable.add(id);
   }
-  const isAbsent = find.by === 'referentialId' && !find.keys.some((key) => identities.has(key));
-  const current = isAbsent ? [] : (await currentSent).rows;
+  const there = find.by === 'referentialId' ? find.keys.filter((key) => identities.has(key)) : find.keys;
+  const isAbsent = there.length === 0;
+  const current = isAbsent ? [] : (await (currentSent ?? readCurrent(there))).rows;
   return {
     identities,
     existing: new Map(current.map((row) => [String(row['key']), rowToExisting(resource, row)])),

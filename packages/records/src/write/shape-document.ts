@@ -103,9 +103,11 @@ const shapeMembers = (
   coercions: Coercions,
 ): { [key: string]: JsonValue } => {
   const shaped: { [key: string]: JsonValue } = {};
-  for (const member of members) {
-    const own = Object.hasOwn(value, member.name) ? value[member.name] : undefined;
-    if (own === undefined || own === null) continue;
+  // By index, as in `flattenDocument`.
+  for (let at = 0; at < members.length; at += 1) {
+    const member = members[at];
+    const own = member !== undefined && Object.hasOwn(value, member.name) ? value[member.name] : undefined;
+    if (member === undefined || own === undefined || own === null) continue;
     const kept = shapeMember(own, member, coercions);
     if (kept !== undefined) shaped[member.name] = kept;
   }

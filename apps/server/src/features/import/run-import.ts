@@ -154,6 +154,18 @@ const stage = async (held: HeldImport, source: RowSource): Promise<void> => {
   held.parts.crashPoint('import.staged');
 };
 
+/** Every row that was staged must have come to something: a source that gives fewer rows when it is read again has changed. */
+const requireAllRows = async (tx: Transaction, jobId: string): Promise<void> => {
+  const found = await findImport(tx, jobId);
+  if (found === undefined) return;
+  const missing = found.rows - found.imported - found.duplicates - found.overlaid - found.rejected;
+  if (missing === 0) return;
+  throw new CaseboundError(
+    'import_source_invalid',
+    `Of ${found.rows} rows ${missing} did not come when the source was read again: it changed after the import had begun. The import is undone; wait until whatever writes it has finished, then import it again.`,
+  );
+};
+
 /** What only the whole source says: parents that came after their children, and what duplicates add. */
 const link = async (held: HeldImport): Promise<void> => {
   const { job, parts, caseId } = held;
@@ -163,6 +175,7 @@ const link = async (held: HeldImport): Promise<void> => {
     await addToOriginals(parts.records, caseId, job, transact);
   }
   await held.transaction(async (tx) => {
+    await requireAllRows(tx, job.job_id);
     await held.advance(
       tx,
       ['importing'],

@@ -1,6 +1,7 @@
 /** The plan of an import: what the source is and what its columns mean. Kept in the job's row, so that a resumed import reads alike. */
 import { z } from 'zod';
 import { fieldTypes } from '../../fields/index.ts';
+import { SourcePin } from '../sources/pinned-root.ts';
 
 const dateOrder = z.enum(['month-first', 'day-first']).nullable();
 
@@ -29,6 +30,8 @@ export const LoadFilePlan = z.object({
   encoding: z.string().nullable(),
   hasHeader: z.boolean(),
   columns: z.array(PlannedColumn),
+  /** What the data file and the image list were. */
+  pins: z.array(SourcePin).default([]),
 });
 export type LoadFilePlan = z.infer<typeof LoadFilePlan>;
 

@@ -18,6 +18,7 @@ import type { FieldType } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import { EdrmReader, structure, surveyEdrm } from '../rows/edrm-rows.ts';
 import { type OpenedRoot, openImportRoot } from '../sources/open-import-root.ts';
+import { pinFile } from '../sources/pinned-root.ts';
 import { checkOverlayKey } from '../stage/match-rows.ts';
 import { isStoredCoreField } from './core-targets.ts';
 import { findLoadFiles } from './find-load-files.ts';
@@ -70,6 +71,8 @@ export const planImport = async (
     throw new CaseboundError('import_source_invalid', 'An overlay needs a load file; the source holds loose files.');
   }
   if (found === null) return { plan: { kind: 'loose_files', root: rootPath }, report: null, problems: [], reasons: [] };
+  const readTwice = [found.dataFile, ...(found.imageList === null ? [] : [found.imageList.path])];
+  const pins = await Promise.all(readTwice.map(async (file) => pinFile(rootPath, file)));
   const stream = await root.open(found.dataFile);
   const report = await inspectLoadFile(stream, {
     fileName: found.dataFile,
@@ -86,9 +89,15 @@ export const planImport = async (
       `${found.dataFile} is no file of rows and columns (${report.format.reason}); run \`casebound loadfile inspect\` on it.`,
     );
   }
+  if (report.problemCounts.some(({ code }) => code === 'empty_file')) {
+    throw new CaseboundError(
+      'import_source_invalid',
+      `${found.dataFile} holds no row: it is empty, or there is nothing in it but blank lines and padding.`,
+    );
+  }
   const described = report.delimited ?? (await describeEdrm(root, found.dataFile));
   const { columns, problems, reasons } = planColumns(described.mapping, described.columns, mapping);
-  if (overlay === undefined) requireControlNumber(found.dataFile, columns);
+  if (overlay === undefined) requireControlNumber(found.dataFile, columns, report.delimited?.hasHeader ?? true);
   else requireKey(found.dataFile, columns, overlay.key);
   const plan: LoadFilePlan = {
     kind: 'load_file',
@@ -100,6 +109,7 @@ export const planImport = async (
     encoding: mapping.encoding ?? null,
     hasHeader: report.delimited?.hasHeader ?? true,
     columns: [...columns],
+    pins,
   };
   return { plan, report, problems: problems.map((it) => ({ ...it, path: found.dataFile })), reasons };
 };
@@ -130,11 +140,14 @@ const describeEdrm = async (
   return { mapping, columns };
 };
 
-const requireControlNumber = (file: string, columns: readonly PlannedColumn[]): void => {
+const requireControlNumber = (file: string, columns: readonly PlannedColumn[], hasHeader: boolean): void => {
   if (columns.some((column) => column.target === 'core' && column.field === 'controlNumber')) return;
+  const headless = `{"header": false, "columns": {"Column 1": {"core": "controlNumber"}}}`;
   throw new CaseboundError(
     'import_source_invalid',
-    `No column of ${file} is a control number; name it in a mapping: {"columns": {"YOUR COLUMN": {"core": "controlNumber"}}}.`,
+    hasHeader
+      ? `No column of ${file} is a control number; name it in a mapping: {"columns": {"YOUR COLUMN": {"core": "controlNumber"}}}. If the first line is not the names of columns but a document, say so: ${headless}.`
+      : `The first line of ${file} does not look like names of columns; say in a mapping which column is the control number: ${headless}, or that the first line is a header all the same: {"header": true, ...}.`,
   );
 };
 

@@ -4,6 +4,7 @@ import type { FieldDefinition } from '../../fields/index.ts';
 import type { ImportPlan } from '../plan/import-plan.ts';
 import type { RowSource } from '../source-row.ts';
 import { openImportRoot } from '../sources/open-import-root.ts';
+import { PinnedRoot } from '../sources/pinned-root.ts';
 import { createLoadFileSource } from './load-file-source.ts';
 import { createLooseSource } from './loose-source.ts';
 
@@ -20,7 +21,7 @@ export const openRowSource = async ({
   switch (plan.kind) {
     case 'load_file':
       return createLoadFileSource({
-        root,
+        root: new PinnedRoot(root, plan.root, plan.pins),
         plan,
         mapping: request.mapping,
         definitions,

@@ -18,11 +18,35 @@ const maxKnown = 100_000;
 
 const depthOf = (path: string): number => path.split('/').length;
 
+/** Names by kind. */
+class Names {
+  readonly #kinds = new Map<string, Set<string>>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  has(kind: string, name: string): boolean {
+    return this.#kinds.get(kind)?.has(name) === true;
+  }
+
+  add(kind: string, name: string): void {
+    const names = this.#kinds.get(kind) ?? new Set();
+    this.#kinds.set(kind, names.add(name));
+    this.#size += 1;
+  }
+
+  addAll(others: Names): void {
+    for (const [kind, names] of others.#kinds) for (const name of names) this.add(kind, name);
+  }
+}
+
 export class SharedRecords {
   readonly #model: Model;
-  readonly #known = new Set<string>();
   readonly #bits = new Map<string, number>();
-  #pending = new Set<string>();
+  #known = new Names();
+  #pending = new Names();
   #pendingBits = new Map<string, number>();
 
   constructor(model: Model) {
@@ -31,23 +55,22 @@ export class SharedRecords {
 
   /** Forgets what was about to be added, before it is tried again. */
   begin(): void {
-    this.#pending = new Set();
+    this.#pending = new Names();
     this.#pendingBits = new Map();
   }
 
   /** What was added is committed. */
   keep(): void {
     // What is forgotten is found in the case when it is met again.
-    if (this.#known.size > maxKnown) this.#known.clear();
-    for (const name of this.#pending) this.#known.add(name);
+    if (this.#known.size > maxKnown) this.#known = new Names();
+    this.#known.addAll(this.#pending);
     for (const [code, bit] of this.#pendingBits) this.#bits.set(code, bit);
     this.begin();
   }
 
   #isNew(kind: string, name: string): boolean {
-    const key = `${kind}\0${name}`;
-    if (this.#known.has(key) || this.#pending.has(key)) return false;
-    this.#pending.add(key);
+    if (this.#known.has(kind, name) || this.#pending.has(kind, name)) return false;
+    this.#pending.add(kind, name);
     return true;
   }
 

@@ -1,0 +1,185 @@
+/** Sources that change while they are imported are noticed, and nothing of them stays half in the case. */
+import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { ImportRequest } from '@casebound/contract';
+import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildZip } from './sources/testing/build-zip.ts';
+import { describeCase } from './testing/describe-case.ts';
+import { openTestImport, type TestImport } from './testing/open-test-import.ts';
+import { dat, writeSource } from './testing/write-source.ts';
+
+const rows = 40;
+let test: TestImport;
+let folder: TemporaryFolder;
+let made = 0;
+
+beforeAll(async () => {
+  test = await openTestImport({ chunkRows: 10 });
+  folder = await createTemporaryFolder();
+}, 60_000);
+afterAll(async () => {
+  await test[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+const production = (prefix: string, { count = rows, note = 40 } = {}): string =>
+  dat(
+    ['BEGDOC', 'SUBJECT', 'Note', 'NATIVELINK'],
+    ...numbers(prefix, count).map((number) => [number, `subject of ${number}`, 'x'.repeat(note), '']),
+  );
+
+const numbers = (prefix: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, at) => `${prefix}${String(at + 1).padStart(4, '0')}`);
+
+const write = async (files: Readonly<Record<string, string | Buffer>>): Promise<string> => {
+  made += 1;
+  return writeSource(path.join(folder.path, `s${made}`), files);
+};
+
+/** Imports, and changes the source when the import comes to a point for the first time. What may pass is tried again. */
+const importWhile = async (
+  at: string,
+  point: string,
+  change: () => void,
+  more: Partial<Omit<ImportRequest, 'path'>> = {},
+) => {
+  made += 1;
+  const caseId = await test.makeCase(`changed ${made}`);
+  const { jobId } = await test.accept(caseId, { path: at, ocr: 'off', ...more });
+  let changed = false;
+  const run = async () =>
+    test.run(caseId, jobId, {
+      crashPoint: (name) => {
+        if (name !== point || changed) return;
+        changed = true;
+        change();
+      },
+    });
+  const job = await run().catch(run);
+  expect(changed).toBe(true);
+  const described = await describeCase(test, caseId);
+  return { job, described, numbers: Object.keys(described.exhibits) };
+};
+
+/** The import has failed, says what changed, and left nothing. */
+const expectUndone = ({ job, described }: Awaited<ReturnType<typeof importWhile>>, told: string): void => {
+  expect(job).toMatchObject({
+    state: 'failed',
+    error: { code: 'import_source_invalid', detail: expect.stringContaining(told) as string },
+    counts: { imported: 0 },
+  });
+  expect(job.counts.rows).toBe(job.counts.rejected);
+  expect(described).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
+};
+
+const changes: readonly (readonly [string, (file: string) => void])[] = [
+  ['grows', (file) => appendFileSync(file, production('B', { count: 15 }).replace(/^.*\r\n/, ''))],
+  ['is cut short', (file) => truncateSync(file, 1_200)],
+  ['is written anew', (file) => writeFileSync(file, production('C'))],
+  [
+    'is replaced',
+    (file) => {
+      writeFileSync(`${file}.new`, production('C'));
+      renameSync(`${file}.new`, file);
+    },
+  ],
+  ['goes away', (file) => rmSync(file)],
+];
+
+describe.each(changes)('a load file that %s', (_, change) => {
+  it.each(['import.planned', 'import.staged'])('at %s is not imported', async (point) => {
+    const root = await write({ 'load.dat': production('A') });
+    const file = path.join(root, 'load.dat');
+    expectUndone(await importWhile(root, point, () => change(file)), 'load.dat changed after the import had begun');
+  });
+
+  it('while its rows are read is not imported, or as it was', async () => {
+    const root = await write({ 'load.dat': production('A', { count: 100, note: 60_000 }) });
+    const file = path.join(root, 'load.dat');
+    const ended = await importWhile(root, 'import.chunk.committed', () => change(file));
+    if (ended.job.state === 'failed') expectUndone(ended, 'load.dat changed after the import had begun');
+    else {
+      // A file that was replaced or removed is read on as it was; one whose end was read already, too.
+      expect(ended.job).toMatchObject({ state: 'finished', counts: { rows: 100, imported: 100 } });
+      expect(ended.numbers).toEqual(numbers('A', 100));
+    }
+  });
+
+  it('while an import stands still is not carried on', async () => {
+    const root = await write({ 'load.dat': production('A') });
+    const file = path.join(root, 'load.dat');
+    const stopped = await importWhile(root, 'import.chunk.committed', () => {
+      change(file);
+      throw new Error('stopped here');
+    });
+    expectUndone(stopped, 'load.dat changed after the import had begun');
+  });
+});
+
+describe('other files of a production', () => {
+  const load = dat(['BEGDOC', 'SUBJECT', 'NATIVELINK'], ['A1', 'one', ''], ['A2', 'two', 'nat/2.txt']);
+
+  it('an image list that changes is noticed', async () => {
+    const root = await write({ 'load.dat': load, 'load.opt': 'A1,V,img/a1.tif,Y,,,1\r\n', 'nat/2.txt': 'the native' });
+    const list = path.join(root, 'load.opt');
+    expectUndone(
+      await importWhile(root, 'import.planned', () => appendFileSync(list, 'A2,V,img/a2.tif,Y,,,1\r\n')),
+      'load.opt changed after the import had begun',
+    );
+  });
+
+  it('a zip that is replaced while an import stands still is noticed', async () => {
+    const zipOf = (subject: string): Buffer =>
+      buildZip([
+        { name: 'load.dat', content: load.replace('one', subject) },
+        { name: 'nat/2.txt', content: 'the native' },
+      ]);
+    const root = await write({ 'production.zip': zipOf('one') });
+    const file = path.join(root, 'production.zip');
+    const ended = await importWhile(file, 'import.staged', () => {
+      writeFileSync(file, zipOf('uno'));
+      throw new Error('stopped here');
+    });
+    expectUndone(ended, 'load.dat changed after the import had begun');
+  });
+
+  it('an overlay whose file changes gives back what it changed', async () => {
+    const caseId = await test.makeCase('overlaid');
+    const before = await test.import(caseId, { path: await write({ 'load.dat': production('A') }), ocr: 'off' });
+    expect(before.counts).toMatchObject({ imported: rows });
+    const was = (await describeCase(test, caseId)).exhibits;
+    const root = await write({ 'load.dat': production('A').replaceAll('subject', 'changed') });
+    const file = path.join(root, 'load.dat');
+    const { jobId } = await test.accept(caseId, { path: file, overlay: { mode: 'replace' } });
+    let chunks = 0;
+    const run = async () =>
+      test.run(caseId, jobId, {
+        crashPoint: (name) => {
+          if (name !== 'import.chunk.committed' || (chunks += 1) !== 2) return;
+          writeFileSync(file, production('A').replaceAll('subject', 'another'));
+          throw new Error('stopped here');
+        },
+      });
+    await expect(run()).rejects.toThrow('stopped here');
+    expect(await run()).toMatchObject({
+      state: 'failed',
+      counts: { overlaid: 0 },
+      error: { code: 'import_source_invalid' },
+    });
+    expect(JSON.stringify((await describeCase(test, caseId)).exhibits)).not.toMatch(/changed|another/);
+    expect(Object.keys((await describeCase(test, caseId)).exhibits)).toEqual(Object.keys(was));
+  });
+});
+
+describe('a folder of loose files', () => {
+  it('that loses a file between its readings is not imported', async () => {
+    const root = await write(
+      Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`d/f${at}.txt`, `words ${at}`])),
+    );
+    expectUndone(
+      await importWhile(root, 'import.staged', () => rmSync(path.join(root, 'd/f10.txt'))),
+      'Of 25 rows 1 did not come when the source was read again',
+    );
+  });
+});
