@@ -4,80 +4,77 @@
  * - Rows have 50 custom fields. Ours plans, stages, judges, writes documents and exhibits with what they refer to, values in segments, audit
  *   and index. The other side copies the same rows, parsed beforehand, into one flat table of text and writes the same bytes to disk.
  * - Two figures: until all rows are in the case (`imported`), and until they are in the search index as well (`indexed`).
- * - Both run in turns on one embedded installation with the settings of a new one. The cost of a row at each size is a row of its own.
+ * - Both run in turns on one embedded installation with the settings of a new one, which is a process of its own (`serve.ts`): memory and
+ *   processor time are the server's, not those of what is compared with it. The cost of a row at each size is a row of its own.
  * - `BENCH_BESIDE=1` adds two imports side by side in two cases. `BENCH_SAMPLE=DIR` imports what is there once, and tells time and memory.
+ *   `BENCH_UNTIL=imported` ends with the rows in the case; no further import is measured after it, for the first goes on.
  */
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { fork, type ChildProcess } from 'node:child_process';
 import { createReadStream } from 'node:fs';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ImportRequest, type CaseId, type ImportCounts, type JobId } from '@casebound/contract';
 import { DelimitedReader } from '@casebound/loadfile';
-import { openSystem, type System } from '../../apps/server/src/compose.ts';
-import { createCase } from '../../apps/server/src/features/cases/index.ts';
+import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import { createSample } from '../../apps/server/src/features/samples/index.ts';
-import type { Log } from '../../apps/server/src/platform/log/Port.ts';
-import { loadEffective } from '../../apps/server/src/run/load-effective.ts';
+import { median, round } from '../exchange/open-bench.ts';
+import type { CasePlace, Measured, Question } from './serve.ts';
 
 const sizes = (process.argv[2] ?? '6250,25000,100000').split(',').map(Number);
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 3);
-const actor = { kind: 'system', reason: 'benchmark' } as const;
-const log: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: (message, fields) => console.error(message, fields),
-  error: (message, fields, error) => console.error(message, fields, error),
-  with: () => log,
-};
+const whole = process.env['BENCH_UNTIL'] !== 'imported';
 
 const dataDir = await mkdtemp(path.join(tmpdir(), 'casebound-bench-'));
-const effective = await loadEffective(
-  { dataDir, configFile: undefined, overrides: new Map([['http.port', '0']]) },
-  { env: process.env, cwd: dataDir },
-);
-const system: System = await openSystem({
-  effective,
-  environment: process.env,
-  role: 'all',
-  version: 'bench',
-  log,
-  schema: 'migrate',
-  progress: () => undefined,
-});
-await system.start({ workers: true });
 
-let cases = 0;
-const makeCase = async (): Promise<CaseId> => {
-  cases += 1;
-  return (await createCase(system.cases, actor, { name: `bench ${cases}` })).caseId;
-};
+/** The installation, and questions to it. */
+class Server {
+  readonly #process: ChildProcess;
+  /** Answers come in the order of the questions. */
+  #last: Promise<unknown> = Promise.resolve();
 
-interface Measured {
-  readonly ms: number;
-  readonly counts: ImportCounts;
-  /** Milliseconds until each state was first seen. */
-  readonly marks: Readonly<Record<string, number>>;
+  private constructor(process: ChildProcess) {
+    this.#process = process;
+  }
+
+  static async start(): Promise<Server> {
+    const server = new Server(fork(path.join(import.meta.dirname, 'serve.ts'), [dataDir]));
+    await server.#answer();
+    return server;
+  }
+
+  async #answer(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#process.once('exit', (code) => reject(new Error(`The installation ended with ${code}.`)));
+      this.#process.once('message', (message: { readonly value?: unknown; readonly error?: string }) => {
+        this.#process.removeAllListeners('exit');
+        if (message.error === undefined) resolve(message.value);
+        else reject(new Error(message.error));
+      });
+    });
+  }
+
+  async ask(question: Question): Promise<unknown> {
+    const asked = this.#last.then(async () => {
+      this.#process.send(question);
+      return this.#answer();
+    });
+    this.#last = asked.catch(() => undefined);
+    return asked;
+  }
+
+  async import(folder: string): Promise<Measured> {
+    return (await this.ask({ ask: 'import', folder, whole })) as Measured;
+  }
+
+  async close(): Promise<void> {
+    await this.ask({ ask: 'close' });
+    this.#process.kill();
+  }
 }
 
-const call = { actor, signal: new AbortController().signal, requestId: 'bench', query: undefined } as const;
-const ours = async (folder: string): Promise<Measured> => {
-  const caseId = await makeCase();
-  const started = performance.now();
-  const body = ImportRequest.parse({ path: folder });
-  const { jobId: given } = await system.handlers.createImport({ ...call, params: { caseId }, body });
-  // An id is what it was, whatever type the call gave it.
-  const jobId = given as JobId;
-  const marks: Record<string, number> = {};
-  for (;;) {
-    const job = await system.handlers.getImport({ ...call, params: { caseId, jobId }, body: undefined });
-    marks[job.state] ??= Math.round(performance.now() - started);
-    if (job.state.startsWith('finished')) return { ms: performance.now() - started, counts: job.counts, marks };
-    if (['failed', 'cancelled'].includes(job.state)) throw new Error(JSON.stringify(job.error));
-    await sleep(20);
-  }
-};
+const server = await Server.start();
 
 interface Flat {
   readonly columns: number;
@@ -107,23 +104,19 @@ const flatten = async (file: string): Promise<Flat> => {
 
 /** By hand: one COPY of all rows, and their bytes as files that are on disk when it ends. */
 const byHand = async ({ columns, chunks }: Flat): Promise<number> => {
-  const caseId = await makeCase();
-  const folder = path.join(dataDir, `by-hand-${cases}`);
+  const { schema, connection } = (await server.ask({ ask: 'case' })) as CasePlace;
+  const folder = path.join(dataDir, `by-hand-${schema}`);
   await mkdir(folder);
-  const [place] = await system.databases.caseDatabases.list();
-  const owner = system.databases.owner(place?.server ?? '', place?.databaseName ?? '');
+  const client = new pg.Client(connection);
+  await client.connect();
   const names = Array.from({ length: columns }, (_, at) => `c${at}`);
-  const table = `case_${caseId}.flat`;
-  await owner.transaction({}, async (tx) =>
-    tx.script(`CREATE TABLE ${table} (${names.map((name) => `${name} text`).join(', ')})`),
-  );
+  const table = `${schema}.flat`;
+  await client.query(`CREATE TABLE ${table} (${names.map((name) => `${name} text`).join(', ')})`);
   const started = performance.now();
-  await owner.transaction({}, async (tx) => {
-    const sink = tx.copyFrom(`COPY ${table} FROM STDIN`);
-    for (const chunk of chunks) if (!sink.write(chunk)) await new Promise((resolve) => sink.once('drain', resolve));
-    sink.end();
-    await finished(sink);
-  });
+  const sink = client.query(copyFrom(`COPY ${table} FROM STDIN`));
+  for (const chunk of chunks) if (!sink.write(chunk)) await new Promise((resolve) => sink.once('drain', resolve));
+  sink.end();
+  await finished(sink);
   for (const [at, chunk] of chunks.entries()) {
     const handle = await open(path.join(folder, `${at}.txt`), 'w');
     await handle.writeFile(chunk);
@@ -131,56 +124,59 @@ const byHand = async ({ columns, chunks }: Flat): Promise<number> => {
     await handle.close();
   }
   const ms = performance.now() - started;
-  await owner.transaction({}, async (tx) => tx.script(`DROP TABLE ${table}`));
+  await client.query(`DROP TABLE ${table}`);
+  await client.end();
   await rm(folder, { recursive: true });
   return ms;
 };
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const sampleOf = async (rows: number): Promise<string> => {
   const folder = path.join(dataDir, `sample-${rows}`);
   await createSample(folder, { documents: rows, fields: 50, seed: 'bench', loadFileOnly: true });
   return folder;
 };
 
+const measure = async (rows: number): Promise<Readonly<Record<string, unknown>>> => {
+  const folder = await sampleOf(rows);
+  const flat = await flatten(path.join(folder, 'MERIDIAN.dat'));
+  const [ours, theirs]: [Measured[], number[]] = [[], []];
+  for (let at = 0; at < rounds; at += 1) {
+    ours.push(await server.import(folder));
+    theirs.push(await byHand(flat));
+  }
+  const imported = median(ours.map((one) => one.importedMs));
+  const indexed = median(ours.map((one) => one.ms));
+  const hand = median(theirs);
+  return {
+    rows,
+    importedMs: Math.round(imported),
+    indexedMs: Math.round(indexed),
+    byHandMs: Math.round(hand),
+    ratioImported: round(imported / hand),
+    ratioIndexed: round(indexed / hand),
+    usPerRow: Math.round((imported / rows) * 1_000),
+    cpuUsPerRow: Math.round((median(ours.map((one) => one.importedCpuMs)) / rows) * 1_000),
+    importedPeakRssMb: Math.max(...ours.map((one) => one.importedPeakRssMb)),
+    peakRssMb: Math.max(...ours.map((one) => one.peakRssMb)),
+    marks: ours.at(-1)?.marks,
+  };
+};
+
 const single = process.env['BENCH_SAMPLE'];
 if (single !== undefined) {
-  const { ms, counts, marks } = await ours(path.resolve(single));
-  console.log(JSON.stringify({ ms, counts, marks, peakRssMb: process.resourceUsage().maxRSS / 1024 }));
+  console.log(JSON.stringify(await server.import(path.resolve(single))));
 } else {
-  const figures = [];
+  const figures: Readonly<Record<string, unknown>>[] = [];
   for (const rows of sizes) {
-    const folder = await sampleOf(rows);
-    const flat = await flatten(path.join(folder, 'MERIDIAN.dat'));
-    const [a, b, c]: [number[], number[], number[]] = [[], [], []];
-    let marks: Measured['marks'] = {};
-    for (let round = 0; round < rounds; round += 1) {
-      const mine = await ours(folder);
-      marks = mine.marks;
-      a.push(mine.ms);
-      c.push(mine.marks['processing'] ?? mine.ms);
-      b.push(await byHand(flat));
-    }
-    const figure = {
-      rows,
-      importedMs: Math.round(median(c)),
-      indexedMs: Math.round(median(a)),
-      byHandMs: Math.round(median(b)),
-      ratioImported: Math.round((median(c) / median(b)) * 100) / 100,
-      ratioIndexed: Math.round((median(a) / median(b)) * 100) / 100,
-      usPerRow: Math.round((median(c) / rows) * 1_000),
-      peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
-      marks,
-    };
+    const figure = await measure(rows);
     figures.push(figure);
     console.log(JSON.stringify(figure));
   }
   let beside: unknown;
   if (process.env['BENCH_BESIDE'] !== undefined) {
     const folder = await sampleOf(sizes[0] ?? 6_250);
-    const alone = (await ours(folder)).ms;
-    const two = await Promise.all([ours(folder), ours(folder)]);
+    const alone = (await server.import(folder)).ms;
+    const two = (await server.ask({ ask: 'two', folder })) as readonly Measured[];
     beside = { aloneMs: Math.round(alone), besideMs: two.map(({ ms }) => Math.round(ms)) };
     console.log(JSON.stringify(beside));
   }
@@ -191,5 +187,5 @@ if (single !== undefined) {
     `${JSON.stringify({ at: new Date().toISOString(), cpus: cpus().map(({ model }) => model), rounds, figures, beside }, undefined, 2)}\n`,
   );
 }
-await system.close();
+await server.close();
 await rm(dataDir, { recursive: true, force: true });
