@@ -21,6 +21,7 @@ export interface LedgerItem {
   readonly stages: ReadonlyMap<string, StageEnd>;
 }
 
+/** What a stage kept of its objects is left out: the proof looks at the objects themselves. */
 interface Row {
   readonly ordinal: string;
   readonly source_exhibit_id: string;
@@ -51,7 +52,7 @@ export async function* readLedgerPages(
         tx.query<Row & Record<string, unknown>>(
           `SELECT e.ordinal, e.source_exhibit_id, e.source_document_id, e.source_document_key, e.source_control_number, e.action,
                   e.exhibit_id, e.document_id, e.document_key, e.control_number,
-                  (SELECT json_object_agg(i.stage, json_build_object('state', i.state, 'code', i.code, 'reason', i.reason, 'detail', i.detail))
+                  (SELECT json_object_agg(i.stage, json_build_object('state', i.state, 'code', i.code, 'reason', i.reason, 'detail', i.detail - 'objects'))
                    FROM exchange_item i WHERE i.job_id = e.job_id AND i.exhibit_id = e.exhibit_id) AS stages
            FROM exchange_exhibit e WHERE e.job_id = $1 AND e.ordinal > $2 ORDER BY e.ordinal LIMIT $3`,
           [job.jobId, from, pageSize],
