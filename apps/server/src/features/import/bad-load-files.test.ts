@@ -1,6 +1,6 @@
 /** Load files that are wrong as a whole: what is told, and that the counts add up in each of them. */
 import path from 'node:path';
-import { type CaseId, ImportRequest } from '@casebound/contract';
+import { type CaseId, type ImportProblem, ImportRequest } from '@casebound/contract';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { previewImport } from './create-import.ts';
@@ -25,6 +25,9 @@ const write = async (content: string | Buffer, name = 'load.dat'): Promise<strin
   made += 1;
   return writeSource(path.join(folder.path, `s${made}`), { [name]: content });
 };
+
+const told = ({ code, line }: ImportProblem): string => `${code} ${line}`;
+const byText = (left: string, right: string): number => left.localeCompare(right);
 
 interface Described {
   readonly exhibit: Record<string, unknown>;
@@ -54,7 +57,7 @@ describe('a file without a header line', () => {
     ['A2', 'second subject', 'Jones', ''],
     ['A3', 'third subject', 'Smith', ''],
   ];
-  const mapping = {
+  const mapping = ImportRequest.shape.mapping.parse({
     header: false,
     columns: {
       'Column 1': { core: 'controlNumber' },
@@ -62,8 +65,7 @@ describe('a file without a header line', () => {
       'Column 3': { core: 'custodian' },
       'Column 4': { skip: true },
     },
-    dialect: {},
-  } as const;
+  });
 
   it('is imported from its first line when the mapping says so', async () => {
     const { job, problems, exhibits } = await bring(await write(dat(...rows)), { mapping });
@@ -95,7 +97,7 @@ describe('a file without a header line', () => {
 
   it('is not taken for one with a header by a mapping that names a value as a column', async () => {
     const { job } = await bring(await write(dat(...rows)), {
-      mapping: { columns: { 'Column 1': { core: 'controlNumber' } }, dialect: {} },
+      mapping: ImportRequest.shape.mapping.parse({ columns: { 'Column 1': { core: 'controlNumber' } } }),
     });
     expect(job).toMatchObject({ state: 'failed', error: { code: 'validation_failed' } });
   });
@@ -207,13 +209,13 @@ describe('control numbers that are taken', () => {
     expect(
       again.problems
         .filter(({ rejected }) => rejected)
-        .map(({ code, line }) => [code, line])
-        .toSorted(),
+        .map(told)
+        .toSorted(byText),
     ).toEqual([
-      ['control_number_exists', 2],
-      ['control_number_exists', 5],
-      ['duplicate_control_number', 3],
-      ['duplicate_control_number', 6],
+      'control_number_exists 2',
+      'control_number_exists 5',
+      'duplicate_control_number 3',
+      'duplicate_control_number 6',
     ]);
     expect(again.exhibits['A1']?.document).toMatchObject({ subject: 'old' });
     expect(again.exhibits['A3']?.document).toMatchObject({ subject: 'child' });
@@ -252,11 +254,11 @@ describe('control numbers that are taken', () => {
       { into: caseId, overlay: { mode: 'replace', key: 'controlNumber' } },
     );
     expect(laid.job.counts).toMatchObject({ rows: 6, imported: 0, overlaid: 2, rejected: 4 });
-    expect(laid.problems.map(({ code, line }) => [code, line]).toSorted()).toEqual([
-      ['overlay_key_missing', 5],
-      ['overlay_key_twice', 3],
-      ['overlay_unmatched', 4],
-      ['too_few_cells', 7],
+    expect(laid.problems.map(told).toSorted(byText)).toEqual([
+      'overlay_key_missing 5',
+      'overlay_key_twice 3',
+      'overlay_unmatched 4',
+      'too_few_cells 7',
     ]);
     expect(laid.exhibits['A1']?.document).toMatchObject({ subject: 'new' });
   });

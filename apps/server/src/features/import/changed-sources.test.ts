@@ -1,7 +1,7 @@
 /** Sources that change while they are imported are noticed, and nothing of them stays half in the case. */
 import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { ImportRequest } from '@casebound/contract';
+import type { ImportRequest } from '@casebound/contract';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildZip } from './sources/testing/build-zip.ts';

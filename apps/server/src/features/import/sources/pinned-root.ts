@@ -6,7 +6,7 @@
  * values to wrong numbers or lose rows. `FileBytes` sees a change within a reading; the pins see one between readings.
  */
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CaseboundError } from '@casebound/contract';
 import { z } from 'zod';
@@ -27,7 +27,7 @@ const nanosecondsPerMillisecond = 1_000_000n;
 
 const markOf = async (root: string, file: string): Promise<string> => {
   const found = await stat(root, { bigint: true });
-  const { size, mtimeNs } = found.isDirectory() ? await stat(path.join(root, file), { bigint: true }) : found;
+  const { size, mtimeNs } = found.isDirectory() ? await stat(join(root, file), { bigint: true }) : found;
   const time = new Date(Number(mtimeNs / nanosecondsPerMillisecond)).toISOString();
   return `${size} bytes of ${time.replace('Z', `${String(mtimeNs % nanosecondsPerMillisecond).padStart(6, '0')}Z`)}`;
 };

@@ -40,11 +40,15 @@ export const undoImport = async (
       if (exhibits.length === 0) return 0;
       await unlinkExhibits(tx, exhibits);
       await removeRecords(tx, exhibits);
+      await removeUnused(
+        tx,
+        rows.map((row) => Number(row.document_document_id)),
+      );
       return exhibits.length;
     });
     if (removed === 0) break;
   }
-  // Documents of the batch are those whose key names the job's rows; their objects lie below the batch.
+  // Documents that are left without an exhibit: theirs are the objects below the batch.
   for (;;) {
     const removed = await transact(async (tx) => {
       const { rows } = await tx.query<{ document_id: string }>(
@@ -113,6 +117,19 @@ const clearEngine = async (
     after = Number(last.exhibit_id);
   }
   await transact(async (tx) => tx.query('DELETE FROM import_processing WHERE job_id = $1', [job.job_id]));
+};
+
+/** Deletes those that nothing refers to any more. Children of a family go before its root, which they refer to. */
+const removeUnused = async (tx: Transaction, documentIds: readonly number[]): Promise<void> => {
+  const { rows } = await tx.query<{ document_id: string }>(
+    `SELECT document_id FROM source_document AS candidate WHERE document_id = ANY ($1::bigint[])
+       AND NOT EXISTS (SELECT FROM reference_edge WHERE child_document_id = candidate.document_id AND parent_document_id <> candidate.document_id)`,
+    [documentIds],
+  );
+  await removeRecords(
+    tx,
+    rows.map((row) => Number(row.document_id)),
+  );
 };
 
 /** Deletes records with what they refer by. */
