@@ -14,6 +14,7 @@ import {
   openSync,
   readSync,
   realpathSync,
+  unlinkSync,
   type Stats,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -101,9 +102,11 @@ const copy = ({ key, to, expected }: BulkObject, known: Map<string, boolean>): B
   if (size !== found.record.size || sha256 !== found.record.sha256) return undefined;
   linkSync(source, destination);
   const linked = lstatSync(destination);
-  // The source was replaced between the two; the call for one object compares what was linked.
-  const isSame = linked.ino === found.stats.ino && linked.dev === found.stats.dev;
-  return isSame ? { record: found.record, mtimeMs: linked.mtimeMs } : undefined;
+  if (linked.ino === found.stats.ino && linked.dev === found.stats.dev)
+    return { record: found.record, mtimeMs: linked.mtimeMs };
+  // The source was replaced between the two: nobody knows this file, and the call for one object begins anew.
+  unlinkSync(destination);
+  return undefined;
 };
 
 const answer = ({ name, objects, maxBytes = 0 }: BulkRequest): (BulkAnswer | undefined)[] => {

@@ -1,4 +1,5 @@
 /** What the file system adapter makes of crashes, full and closed disks, damaged files and links that lead elsewhere. */
+import { createHash } from 'node:crypto';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, linkSync } from 'node:fs';
 import {
@@ -314,6 +315,36 @@ describe('file system adapter when things go wrong', () => {
     await store.copy(key, objectKey('case_2/b'));
     expect((await stat(join(root, 'case_2', 'b%'))).nlink).toBe(1);
     expect(await text(store, objectKey('case_2/b'))).toBe('a');
+  });
+
+  it('copies many at once from a source that is replaced meanwhile, each whole and one of the two', async () => {
+    const store = await open(newRoot());
+    const versions = [Buffer.from('one'.repeat(100)), Buffer.from('two')];
+    const sums = versions.map((bytes) => createHash('sha256').update(bytes).digest('hex'));
+    await store.put(key, versions[0] ?? Buffer.alloc(0));
+    for (let round = 0; round < 10; round += 1) {
+      const requests = Array.from({ length: 256 }, (_, at) => {
+        return { source: key, destination: objectKey(`case_2/round/${round}/a/b/${at}`) };
+      });
+      let isDone = false;
+      const replacing = (async () => {
+        for (let at = 0; !isDone; at += 1) await store.put(key, versions[at % 2] ?? Buffer.alloc(0));
+      })();
+      const copied = await store.copyAll(requests, { ifAbsent: true });
+      isDone = true;
+      await replacing;
+      const read = await store.readAll(
+        requests.map(({ destination }) => destination),
+        { maxBytes: 1_000 },
+      );
+      for (const [at, answer] of copied.entries()) {
+        expect(answer).toMatchObject({ ok: true, value: { created: true } });
+        const sum = answer.ok ? answer.value.sha256 : '';
+        expect(sums).toContain(sum);
+        const bytes = read[at];
+        expect(bytes?.ok === true && createHash('sha256').update(bytes.value).digest('hex')).toBe(sum);
+      }
+    }
   });
 
   it('leaves no empty folder, and loses no put to the removal of one', async () => {
