@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CaseboundError, jobCatalogue, type Actor, type CaseId, type Handlers, type Status } from '@casebound/contract';
 import type { MigrationReport } from './cli/engine.ts';
-import { createCircuitBreaker, queueSettingsOf, type Messaging } from '@casebound/messaging';
+import { queueSettingsOf, type Messaging } from '@casebound/messaging';
 import type { EffectiveConfig } from './config/effective-config.ts';
 import type { Config } from './config/schema.ts';
 import { secretRequirements } from './config/secret-requirements.ts';
@@ -229,6 +229,7 @@ const openEngine = async (
   parts: Pick<System, 'clock' | 'secrets' | 'metrics' | 'objects'> & {
     readonly cases: Databases['cases'];
     readonly workers: PdfWorkers;
+    readonly breakers: () => Messaging['breakers'];
   },
 ): Promise<DocumentEngine> => {
   const config = effective.config.documentEngine;
@@ -243,12 +244,13 @@ const openEngine = async (
             secrets: parts.secrets,
             metrics: parts.metrics,
             workers: parts.workers,
-            breaker: createCircuitBreaker({
-              name: 'nutrient',
-              threshold: config.breakerThreshold,
-              openMs: config.breakerOpenMs,
-              clock: parts.clock,
-            }),
+            // Among those that operators see. Nothing is asked of the engine before messaging is open.
+            breaker: {
+              run: async (call) => {
+                const { breakerThreshold: threshold, breakerOpenMs: openMs } = config;
+                return parts.breakers().of('nutrient', { threshold, openMs }).run(call);
+              },
+            },
           }),
         }
       : {}),
@@ -374,7 +376,15 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
   const ocr = await createOcr(config.ocr);
   resources.defer(async () => ocr.close());
   const pageTexts = createPageTexts({ workers: pdf, ocr, config: config.ocr });
-  const engine = await openEngine(options, { clock, secrets, metrics, cases: databases.cases, objects, workers: pdf });
+  const engine = await openEngine(options, {
+    clock,
+    secrets,
+    metrics,
+    cases: databases.cases,
+    objects,
+    workers: pdf,
+    breakers: () => messaging.breakers,
+  });
   resources.defer(async () => engine.close());
   const importing = {
     sessions: databases.cases,
