@@ -89,7 +89,7 @@ class Flattener {
   }
 
   table(table: Table, value: JsonValue, path: string, ordinals: readonly number[]): boolean {
-    const cells = new Array<Cell>(table.columns.length).fill(null);
+    const cells: Cell[] = table.columns.map(() => null);
     const rowList = this.rows.get(table) ?? [];
     this.rows.set(table, rowList);
     const before = rowList.length;
