@@ -173,13 +173,26 @@ describe('other files of a production', () => {
 });
 
 describe('a folder of loose files', () => {
-  it('that loses a file between its readings is not imported', async () => {
-    const root = await write(
-      Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`d/f${at}.txt`, `words ${at}`])),
-    );
-    expectUndone(
-      await importWhile(root, 'import.staged', () => rmSync(path.join(root, 'd/f10.txt'))),
-      'Of 25 rows 1 did not come when the source was read again',
-    );
+  const files = Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`d/f${at}.txt`, `words ${at % 20}`]));
+
+  it.each([
+    ['gets', 'was not in this place', (root: string) => writeFileSync(path.join(root, 'd/a.txt'), 'early')],
+    ['gets at its end', 'was not in this place', (root: string) => writeFileSync(path.join(root, 'z.txt'), 'late')],
+    ['loses', 'was not in this place', (root: string) => rmSync(path.join(root, 'd/f10.txt'))],
+    ['loses at its end', 'Of 25 rows 1 did not come', (root: string) => rmSync(path.join(root, 'd/f9.txt'))],
+    [
+      'gets and loses',
+      'was not in this place',
+      (root: string) => renameSync(path.join(root, 'd/f10.txt'), path.join(root, 'd/f99.txt')),
+    ],
+  ] as const)('that %s a file between its readings is not imported', async (_, told, change) => {
+    const root = await write(files);
+    expectUndone(await importWhile(root, 'import.staged', () => change(root), { deduplicate: 'case' }), told);
+  });
+
+  it('that gets a file before it is read is imported with it', async () => {
+    const root = await write(files);
+    const { job } = await importWhile(root, 'import.planned', () => writeFileSync(path.join(root, 'z.txt'), 'late'));
+    expect(job).toMatchObject({ state: 'finished', counts: { rows: 26, imported: 26 } });
   });
 });

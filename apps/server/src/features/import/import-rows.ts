@@ -76,7 +76,8 @@ class RowImport {
       for await (const row of this.#source.rows(this.#held.job.row_done)) {
         this.#held.signal.throwIfAborted();
         if (this.#source.sequential) await this.#storeNow(row);
-        await this.#gather(row);
+        // Its text is stored, and a thousand texts need not fit into memory.
+        await this.#gather(this.#source.sequential ? { ...row, pageTexts: null } : row);
       }
       for (let after = this.#held.job.row_done; ;) {
         const documents = await this.#held.transaction(
@@ -158,7 +159,8 @@ class RowImport {
 
   async #storeNow(row: SourceRow): Promise<void> {
     const staged = await this.#stagedAhead(row.row);
-    if (staged?.fate === 'pending') this.#storedNow.set(row.row, await this.#store(row, staged, []));
+    requireSamePlace(row, staged);
+    if (staged.fate === 'pending') this.#storedNow.set(row.row, await this.#store(row, staged, []));
   }
 
   async #store(row: SourceRow, staged: StagedRow, listed: readonly ListedPage[]): Promise<StoredFiles> {
@@ -196,8 +198,7 @@ class RowImport {
     const work = async (): Promise<void> => {
       for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
         const place = staged.get(row.row);
-        if (place === undefined)
-          throw new CaseboundError('internal', `The stage of the import lacks the row ${row.row}.`);
+        requireSamePlace(row, place);
         if (place.fate === 'pending' && !row.rejected)
           prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
       }
@@ -300,6 +301,20 @@ class RowImport {
       if (isLast) await held.handOn(tx);
     });
   }
+}
+
+/**
+ * What the stage says of a row is of the row that stood in this place then. A file more or less in a folder moves all that follow it, and
+ * they would get the numbers, families and duplicates of others.
+ */
+function requireSamePlace(row: SourceRow, staged: StagedRow | undefined): asserts staged is StagedRow {
+  // As COPY into the stage has written it.
+  const path = row.path?.toWellFormed().replaceAll('\0', '\uFFFD') ?? null;
+  if (staged !== undefined && staged.path === path) return;
+  throw new CaseboundError(
+    'import_source_invalid',
+    `${row.path ?? `Row ${row.row}`} was not in this place when the source was first read: it changed after the import had begun. The import is undone; wait until whatever writes it has finished, then import it again.`,
+  );
 }
 
 const takenMeanwhile = ({ row }: ChunkRow): RowProblem =>

@@ -148,6 +148,8 @@ export const updateHeld = async (
 export interface StagedRow {
   readonly row: number;
   readonly fate: 'pending' | 'rejected' | 'duplicate';
+  /** Of a loose file. */
+  readonly path: string | null;
   readonly parentRow: number | null;
   readonly rootRow: number | null;
   readonly parentControl: string | null;
@@ -161,6 +163,7 @@ export interface StagedRow {
 interface RawStaged {
   readonly row_no: string;
   readonly fate: StagedRow['fate'];
+  readonly path: string | null;
   readonly parent_row: string | null;
   readonly root_row: string | null;
   readonly parent_control: string | null;
@@ -176,6 +179,7 @@ const numberOrNull = (text: string | null): number | null => (text === null ? nu
 const toStaged = (row: RawStaged): StagedRow => ({
   row: Number(row.row_no),
   fate: row.fate,
+  path: row.path,
   parentRow: numberOrNull(row.parent_row),
   rootRow: numberOrNull(row.root_row),
   parentControl: row.parent_control,
@@ -195,7 +199,7 @@ export const readStaged = async (
   last: number,
 ): Promise<Map<number, StagedRow>> => {
   const { rows } = await tx.query<RawStaged>(
-    `SELECT row.row_no, row.fate, row.parent_row, row.root_row, row.control_number,
+    `SELECT row.row_no, row.fate, row.path, row.parent_row, row.root_row, row.control_number,
             parent.control_number AS parent_control, root.control_number AS root_control,
             exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id
      FROM import_row AS row
