@@ -6,6 +6,7 @@ import {
   CaseboundError,
   type ImportJob,
   type ImportPreview,
+  type ImportProblem,
   ImportRequest,
   JobId,
 } from '@casebound/contract';
@@ -117,18 +118,25 @@ const watch = async (
   }
 };
 
+const readImportId = (given: string): JobId => {
+  const parsed = JobId.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw new CaseboundError(
+    'validation_failed',
+    `${given} is not the id of an import; \`casebound import list\` shows them.`,
+  );
+};
+
+/** Where a problem is: a line of a load file, a file, or a row by its number. */
+const placeOf = ({ line, path: file, row }: ImportProblem): string =>
+  line === null ? (file ?? (row === null ? '' : `row ${row}`)) : `line ${line}`;
+
 const reportEnd = async (connection: Connection, output: Output, caseId: CaseId, job: ImportJob): Promise<void> => {
   const { problems, counts } = await connection.client.listImportProblems({
     params: { caseId, jobId: job.jobId },
     query: { limit: SHOWN_PROBLEMS },
   });
-  const lines = problems.map((it) => [
-    it.severity,
-    it.code,
-    it.line === null ? (it.path ?? '') : `line ${it.line}`,
-    it.field ?? '',
-    it.reason,
-  ]);
+  const lines = problems.map((it) => [it.severity, it.code, placeOf(it), it.field ?? '', it.reason]);
   output.result(
     { ...job, problemCounts: counts, problems },
     [
@@ -173,7 +181,7 @@ const createShowCommand = (context: CliContext): Command => {
         connection,
         output,
         caseId,
-        await connection.client.getImport({ params: { caseId, jobId: JobId.parse(given) } }),
+        await connection.client.getImport({ params: { caseId, jobId: readImportId(given) } }),
       );
     }),
   );
@@ -191,7 +199,7 @@ const createWatchCommand = (context: CliContext): Command => {
           connection,
           output,
           caseId,
-          await watch(connection, context, output, caseId, JobId.parse(given)),
+          await watch(connection, context, output, caseId, readImportId(given)),
         );
       },
       { workers: true },
@@ -218,7 +226,7 @@ const createProblemsCommand = (context: CliContext): Command => {
     withConnection(command, context, async ({ connection, output }) => {
       const options = command.opts<{ case: string; code?: string; limit: string; csv?: boolean }>();
       const caseId = await findCaseId(connection, options.case);
-      const params = { caseId, jobId: JobId.parse(given) };
+      const params = { caseId, jobId: readImportId(given) };
       const code = options.code === undefined ? {} : { code: options.code };
       if (options.csv === true) {
         const header = ['severity', 'code', 'row', 'line', 'path', 'field', 'value', 'reason', 'rejected'] as const;
@@ -242,14 +250,14 @@ const createProblemsCommand = (context: CliContext): Command => {
       const rows = page.problems.map((it) => [
         it.severity,
         it.code,
-        it.line === null ? '' : String(it.line),
+        placeOf(it),
         it.field ?? '',
         it.value ?? '',
         it.reason,
       ]);
       output.result(
         page,
-        `${table(['severity', 'code', 'line', 'field', 'value', 'reason'], rows)}\n${page.counts.map((it) => `${it.count} ${it.code}`).join(', ')}`,
+        `${table(['severity', 'code', 'place', 'field', 'value', 'reason'], rows)}\n${page.counts.map((it) => `${it.count} ${it.code}`).join(', ')}`,
       );
     }),
   );
@@ -263,7 +271,7 @@ const createResumeCommand = (context: CliContext): Command => {
       context,
       async ({ connection, output }) => {
         const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
-        const jobId = JobId.parse(given);
+        const jobId = readImportId(given);
         await connection.client.resumeImport({ params: { caseId, jobId } });
         await reportEnd(connection, output, caseId, await watch(connection, context, output, caseId, jobId));
       },
@@ -282,7 +290,7 @@ const createCancelCommand = (context: CliContext): Command => {
       context,
       async ({ connection, output }) => {
         const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
-        const jobId = JobId.parse(given);
+        const jobId = readImportId(given);
         await connection.client.cancelImport({ params: { caseId, jobId } });
         const job = await watch(connection, context, output, caseId, jobId);
         output.result(job, describeImport(job));

@@ -65,15 +65,20 @@ const variantsOf = (document: StoredPair['document']): readonly Variant[] =>
   // Written by this feature, and checked by the record store.
   Array.isArray(document['variants']) ? (document['variants'] as unknown as readonly Variant[]) : [];
 
+interface ProcessableFile extends Processable {
+  /** Of a loose file; what a load file brought has its line. */
+  readonly path: string | null;
+}
+
 class DocumentRun {
   readonly problems: RowProblem[] = [];
   readonly #parts: ProcessParts;
   readonly #place: DocumentPlace;
-  readonly #it: Processable;
+  readonly #it: ProcessableFile;
   readonly #ocr: boolean;
   readonly #signal: AbortSignal;
 
-  constructor(parts: ProcessParts, place: DocumentPlace, it: Processable, ocr: boolean, signal: AbortSignal) {
+  constructor(parts: ProcessParts, place: DocumentPlace, it: ProcessableFile, ocr: boolean, signal: AbortSignal) {
     this.#parts = parts;
     this.#place = place;
     this.#it = it;
@@ -82,7 +87,8 @@ class DocumentRun {
   }
 
   #say(severity: RowProblem['severity'], code: string, reason: string, field: string): void {
-    this.problems.push(problem(severity, code, reason, { row: this.#it.row, line: this.#it.line, field }));
+    const { row, line, path } = this.#it;
+    this.problems.push(problem(severity, code, reason, { row, line, path, field }));
   }
 
   /** Runs work on content; what content does not allow becomes a problem. */
@@ -289,7 +295,9 @@ export const processDocument = async (
   signal: AbortSignal,
 ): Promise<Processed> => {
   const { batchId, documentKey } = it;
-  const run = new DocumentRun(parts, { caseId, batchId, documentKey }, it, ocr, signal);
+  const from = document['sourcePath'];
+  const path = it.line === null && typeof from === 'string' ? from : null;
+  const run = new DocumentRun(parts, { caseId, batchId, documentKey }, { ...it, path }, ocr, signal);
   const variants = variantsOf(document);
   const known = Array.isArray(exhibit['pages']) ? exhibit['pages'] : [];
   const listed = known.filter((page) => typeof page === 'object' && page !== null && 'batesNumber' in page).length;
