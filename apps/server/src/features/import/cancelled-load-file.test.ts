@@ -27,8 +27,9 @@ const rows = Array.from({ length: 45 }, (_, at) => {
   return [number(at), parent, at.toString(16).padStart(32, '0'), ''];
 });
 
+const load = dat(['BEGDOC', 'PARENTID', 'MD5HASH', 'NATIVELINK'], ...rows);
+
 it('and the same file is imported again as if it had not been', async () => {
-  const load = dat(['BEGDOC', 'PARENTID', 'MD5HASH', 'NATIVELINK'], ...rows);
   const root = await writeSource(path.join(folder.path, 'production'), { 'load.dat': load });
   const request = { path: root, ocr: 'off', deduplicate: 'case' } as const;
   const untouched = await test.makeCase('untouched');
@@ -50,4 +51,16 @@ it('and the same file is imported again as if it had not been', async () => {
   expect(again.counts).toMatchObject({ rows: 45, imported: 45, duplicates: 0 });
   const { exhibits } = await describeCase(test, caseId);
   expect(exhibits).toEqual((await describeCase(test, untouched)).exhibits);
+});
+
+it('and a document that lost its exhibit is the original of nothing', async () => {
+  const root = await writeSource(path.join(folder.path, 'again'), { 'load.dat': load });
+  const caseId = await test.makeCase('without exhibits');
+  await test.import(caseId, { path: root, ocr: 'off' });
+  await test.parts.sessions.withCase(caseId, testActor, async (tx) => {
+    await tx.query('DELETE FROM reference_edge WHERE parent_document_id IN (SELECT document_id FROM exhibit)');
+    await tx.query('DELETE FROM document WHERE document_id IN (SELECT document_id FROM exhibit)');
+  });
+  const again = await test.import(caseId, { path: root, ocr: 'off', deduplicate: 'case' });
+  expect(again.counts).toMatchObject({ rows: 45, imported: 45, duplicates: 0 });
 });

@@ -63,7 +63,10 @@ const importWhile = async (
 };
 
 /** The import has failed, says what changed, and left nothing. */
-const expectUndone = ({ job, described }: Awaited<ReturnType<typeof importWhile>>, told: string): void => {
+const expectUndone = (
+  { job, described }: Pick<Awaited<ReturnType<typeof importWhile>>, 'job' | 'described'>,
+  told: string,
+): void => {
   expect(job).toMatchObject({
     state: 'failed',
     error: { code: 'import_source_invalid', detail: expect.stringContaining(told) as string },
@@ -116,6 +119,39 @@ describe.each(changes)('a load file that %s', (_, change) => {
     expectUndone(stopped, 'load.dat changed after the import had begun');
   });
 });
+
+it('a load file that is still being written is imported as it was at some time, or not at all', async () => {
+  const root = await write({ 'load.dat': production('A', { count: 300, note: 20_000 }) });
+  const file = path.join(root, 'load.dat');
+  const caseId = await test.makeCase('being written');
+  const { jobId } = await test.accept(caseId, { path: root, ocr: 'off' });
+  let written = 300;
+  const writer = setInterval(() => {
+    written += 1;
+    appendFileSync(file, dat([`B${written}`, 'late', '', '']));
+    if (written === 400) clearInterval(writer);
+  }, 5);
+  try {
+    // Reading fails as long as the file grows, and is tried again.
+    let tries = 0;
+    const run = async (): Promise<Awaited<ReturnType<typeof test.run>>> =>
+      test.run(caseId, jobId).catch(async (error: unknown) => {
+        expect(error).toMatchObject({ code: 'source_changed' });
+        expect((tries += 1)).toBeLessThan(100);
+        return run();
+      });
+    const job = await run();
+    const described = await describeCase(test, caseId);
+    if (job.state === 'failed') expectUndone({ job, described }, 'load.dat changed after the import had begun');
+    else {
+      expect(job).toMatchObject({ state: 'finished', counts: { rejected: 0 } });
+      expect(job.counts.imported).toBe(job.counts.rows);
+      expect(Object.keys(described.exhibits)).toHaveLength(job.counts.rows);
+    }
+  } finally {
+    clearInterval(writer);
+  }
+}, 60_000);
 
 describe('other files of a production', () => {
   const load = dat(['BEGDOC', 'SUBJECT', 'NATIVELINK'], ['A1', 'one', ''], ['A2', 'two', 'nat/2.txt']);

@@ -192,7 +192,7 @@ const settleFamilies = async (tx: Transaction, jobId: string): Promise<void> => 
   }
 };
 
-/** Roots whose hash an earlier root or an exhibit of the case has, with their families. */
+/** Roots whose hash an earlier root or an exhibit of the case has, with their families. A document without an exhibit is none of the case's. */
 const settleDuplicates = async (
   tx: Transaction,
   jobId: string,
@@ -221,7 +221,8 @@ const settleDuplicates = async (
       `UPDATE import_row AS row SET fate = 'duplicate', same_as_document = known.document_id
        FROM source_document AS known
        WHERE row.job_id = $1 AND row.row_no > $2 AND row.fate = 'pending' AND row.parent_row IS NULL AND row.${hash} IS NOT NULL
-         AND known.${hash}_hash = row.${hash} AND known.family_root_document_id IS NULL ${custodianMatches}`,
+         AND known.${hash}_hash = row.${hash} AND known.family_root_document_id IS NULL
+         AND EXISTS (SELECT FROM exhibit WHERE exhibit.document_document_id = known.document_id) ${custodianMatches}`,
       [jobId, imported],
     );
   }
