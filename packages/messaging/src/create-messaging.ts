@@ -20,6 +20,7 @@ import { createPostgresFleet, followFleet } from './fleet/postgres-fleet.ts';
 import type { Random } from './full-jitter.ts';
 import { createMessagingMetrics, observeBacklog } from './metrics.ts';
 import type { MetricsRegistry } from './metrics.ts';
+import { createAppendSignal } from './outbox/append-signal.ts';
 import { createOutbox } from './outbox/outbox.ts';
 import type { Outbox } from './outbox/outbox.ts';
 import { createRelay } from './outbox/relay-outbox.ts';
@@ -46,6 +47,8 @@ export interface Transport {
   readonly transactional?: {
     readonly send: NonNullable<Parameters<typeof createRelay>[0]['inTransaction']>['send'];
     readonly publish: NonNullable<Parameters<typeof createRelay>[0]['inTransaction']>['publish'];
+    /** To be called after the commit: receivers of this process look at once. */
+    readonly committed: () => void;
   };
   /** In place of the fleet in process. */
   readonly fleet?: WorkerFleet;
@@ -114,7 +117,8 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
   const metrics = options.metrics === undefined ? undefined : createMessagingMetrics(options.metrics);
   const measured = metrics === undefined ? {} : { metrics };
   const jobs: readonly JobDeclaration[] = options.jobs ?? Object.values(jobCatalogue);
-  const outbox = createOutbox();
+  const appended = createAppendSignal();
+  const outbox = createOutbox(appended.notify);
   const eventLog = createEventLog(control);
 
   // Dead letters and the transport know each other: letters are added by one and put back into the other.
@@ -211,7 +215,10 @@ export const createMessaging = (options: MessagingOptions): Messaging => {
       log,
       random,
       crashPoint,
-      ...(sharesDatabase && transport.transactional !== undefined ? { inTransaction: transport.transactional } : {}),
+      appended,
+      ...(sharesDatabase && transport.transactional !== undefined
+        ? { inTransaction: transport.transactional, onCommitted: transport.transactional.committed }
+        : {}),
     });
 
   if (options.metrics !== undefined) {

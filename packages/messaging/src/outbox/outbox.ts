@@ -20,7 +20,8 @@ export interface Outbox {
 
 const append = 'SELECT messaging.append_outbox($1, $2, $3::bigint[], $4::bigint[], $5::text[])';
 
-export const createOutbox = (): Outbox => ({
+/** `onAppended`: called when something was written, before the commit of its transaction. */
+export const createOutbox = (onAppended: () => void = () => undefined): Outbox => ({
   async publish(tx, topic, events, { delayMs = 0 } = {}) {
     if (events.length === 0) return;
     const checked = events.map((event) => parseEvent(event));
@@ -31,6 +32,7 @@ export const createOutbox = (): Outbox => ({
       checked.map(() => delayMs),
       checked.map((event) => JSON.stringify(event)),
     ]);
+    onAppended();
   },
   async send(tx, queue, messages) {
     if (messages.length === 0) return;
@@ -43,5 +45,6 @@ export const createOutbox = (): Outbox => ({
       messages.map(({ delayMs }) => delayMs ?? 0),
       messages.map(({ body }) => body),
     ]);
+    onAppended();
   },
 });

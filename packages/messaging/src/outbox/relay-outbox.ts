@@ -16,6 +16,7 @@ import { integer, text } from '../postgres/rows.ts';
 import type { Row } from '../postgres/rows.ts';
 import { fullJitter } from '../full-jitter.ts';
 import type { Random } from '../full-jitter.ts';
+import type { AppendSignal } from './append-signal.ts';
 import { outgoingEventOf } from './outgoing-event.ts';
 
 export interface RelayOptions {
@@ -39,6 +40,10 @@ export interface RelayOptions {
   readonly batchSize?: number;
   /** How long an idle relay waits between looks. Default 200. */
   readonly pollMs?: number;
+  /** What this process writes into outboxes is looked for sooner. */
+  readonly appended?: Pick<AppendSignal, 'listen'>;
+  /** Called after the commit of what was delivered within the relay's transaction. */
+  readonly onCommitted?: () => void;
 }
 
 export interface Undeliverable {
@@ -85,6 +90,9 @@ export interface Relay {
   /** Relays until the signal aborts; then resolves. */
   run(signal: AbortSignal): Promise<void>;
 }
+
+/** First pause after something was written by this process. */
+const soonMs = 15;
 
 export const createRelay = (options: RelayOptions): Relay => {
   const {
@@ -146,7 +154,7 @@ export const createRelay = (options: RelayOptions): Relay => {
     }
   };
 
-  const relayOnce = async (): Promise<number> =>
+  const relayWaiting = async (): Promise<number> =>
     database.transaction(async (tx) => {
       const { rows: locked } = await tx.query('SELECT pg_try_advisory_xact_lock(1128350533, 1) AS mine');
       if (locked[0]?.['mine'] !== true) return 0;
@@ -165,15 +173,39 @@ export const createRelay = (options: RelayOptions): Relay => {
       return entries.length;
     });
 
+  const relayOnce = async (): Promise<number> => {
+    // Nearly always there is nothing: one round trip says so.
+    const { rows } = await database.query('SELECT EXISTS (SELECT FROM messaging.outbox) AS waits', []);
+    if (rows[0]?.['waits'] !== true) return 0;
+    const relayed = await relayWaiting();
+    if (relayed > 0) options.onCommitted?.();
+    return relayed;
+  };
+
   return {
     relayOnce,
     async run(signal) {
       let failures = 0;
+      let pauseMs = pollMs;
+      let turn = new AbortController();
+      const ignore = options.appended?.listen(() => {
+        // One that looks soon anyway goes on as it is, however much is written.
+        if (pauseMs < pollMs) return;
+        pauseMs = soonMs;
+        turn.abort();
+      });
+      const pause = async (): Promise<void> => {
+        turn = new AbortController();
+        const ms = pauseMs;
+        pauseMs = Math.min(pollMs, pauseMs * 2);
+        await clock.sleep(ms, AbortSignal.any([signal, turn.signal])).catch(() => undefined);
+      };
+      signal.addEventListener('abort', () => ignore?.(), { once: true });
       while (!signal.aborted) {
         try {
           const relayed = await relayOnce();
           failures = 0;
-          if (relayed === 0) await clock.sleep(pollMs, signal);
+          if (relayed === 0) await pause();
         } catch (error) {
           if (signal.aborted) return;
           failures += 1;

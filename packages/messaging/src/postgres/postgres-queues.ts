@@ -45,6 +45,7 @@ export interface PostgresQueues extends Queues {
 }
 
 const firstPollMs = 20;
+const longestNudgeMs = 5_000;
 const lookEveryMs = 250;
 const lanesPerQueue = 256;
 
@@ -61,6 +62,11 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
 
   const nudge = (): void => {
     for (const wake of waiting) wake();
+  };
+  /** What was sent by this process for later is looked for when it is due, if that is soon. */
+  const nudgeWhenDue = (messages: readonly OutgoingMessage[]): void => {
+    const delays = messages.flatMap(({ delayMs = 0 }) => (delayMs > 0 && delayMs <= longestNudgeMs ? [delayMs] : []));
+    if (delays.length > 0) setTimeout(nudge, Math.min(...delays) + 5).unref();
   };
 
   const bookOf = (names: readonly string[]): Book => {
@@ -145,15 +151,17 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
     }
   };
 
-  const pause = async (ms: number, signal: AbortSignal | undefined): Promise<void> => {
+  /** Whether it was ended by a nudge, or by the caller. */
+  const pause = async (ms: number, signal: AbortSignal | undefined): Promise<boolean> => {
     const woken = new AbortController();
     const wake = (): void => woken.abort();
     waiting.add(wake);
     signal?.addEventListener('abort', wake, { once: true });
     try {
       await clock.sleep(ms, woken.signal);
+      return false;
     } catch {
-      // Woken: by a nudge, or by the caller.
+      return true;
     } finally {
       waiting.delete(wake);
       signal?.removeEventListener('abort', wake);
@@ -179,6 +187,7 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
         ],
       ),
     );
+    nudgeWhenDue(messages);
     const ids = rows[0]?.['ids'];
     if (!Array.isArray(ids)) throw new TypeError('messaging.send did not return its ids.');
     return ids.map((id: unknown) => (typeof id === 'string' ? id : null));
@@ -252,8 +261,8 @@ export const createPostgresQueues = (options: PostgresQueuesOptions): PostgresQu
         const messages = await receiveNow(request);
         const leftMs = deadline - clock.monotonicMs();
         if (messages.length > 0 || leftMs <= 0 || request.signal?.aborted === true) return messages;
-        await pause(Math.min(waitMs, leftMs), request.signal);
-        waitMs = Math.min(waitMs * 2, pollMs);
+        const isNudged = await pause(Math.min(waitMs, leftMs), request.signal);
+        waitMs = isNudged ? firstPollMs : Math.min(waitMs * 2, pollMs);
       }
     },
     acknowledge: async (leases) =>

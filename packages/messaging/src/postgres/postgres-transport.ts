@@ -26,6 +26,7 @@ export const createPostgresTransport = (parts: {
         await queues.sendIn(tx, queue, messages);
       },
       publish: topics.publishIn,
+      committed: queues.nudge,
     },
   };
 };
