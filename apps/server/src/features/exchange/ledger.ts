@@ -7,6 +7,7 @@
  */
 import type { ExchangeStage, ExhibitId, JobId } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
+import { firstStages } from './stages.ts';
 
 export type ItemEnd = 'done' | 'failed' | 'skipped';
 
@@ -69,21 +70,23 @@ export const pendingExhibits = async (
 };
 
 /**
- * Ends items of a stage, and says of which exhibits it was this call that did. Locks the exhibits first: whoever ends another stage of
- * the same exhibit waits, and then sees this one's end.
+ * Ends items of a stage, and says of which exhibits it was this call that did. Where stages of one exhibit run side by side, it locks the exhibits
+ * first: whoever ends another stage of the same exhibit waits, and then sees this one's end. Where each stage begins with the end of the one
+ * before, there is nobody to wait for.
  */
 export const settleItems = async (
   tx: Queryable,
-  jobId: JobId,
+  { jobId, stages }: { readonly jobId: JobId; readonly stages: readonly ExchangeStage[] },
   stage: ExchangeStage,
   outcomes: readonly Outcome[],
 ): Promise<ReadonlySet<number>> => {
   if (outcomes.length === 0) return new Set();
   const ids = outcomes.map(({ exhibitId }) => exhibitId);
-  await tx.query(
-    'SELECT exhibit_id FROM exchange_exhibit WHERE job_id = $1 AND exhibit_id = ANY ($2::bigint[]) ORDER BY exhibit_id FOR NO KEY UPDATE',
-    [jobId, ids],
-  );
+  if (firstStages(stages).length > 1)
+    await tx.query(
+      'SELECT exhibit_id FROM exchange_exhibit WHERE job_id = $1 AND exhibit_id = ANY ($2::bigint[]) ORDER BY exhibit_id FOR NO KEY UPDATE',
+      [jobId, ids],
+    );
   const { rows } = await tx.query<{ exhibit_id: string }>(
     `UPDATE exchange_item i
      SET state = o.state, detail = o.detail::jsonb, code = o.code, reason = o.reason, dead_letter_id = o.dead_letter_id, attempts = attempts + 1, updated_at = clock_timestamp()

@@ -228,9 +228,11 @@ export const createObjectCopy =
           tx,
           arrived.filter(({ documentId }) => documents.has(documentId)),
         );
-        withheldLater = await withholdFromRedacted(tx, job, [...settled], (exhibitId) =>
-          copiedOf(exhibitId).some(({ kind }) => kind === 'page' || kind === 'text'),
-        );
+        // Where nobody burns anything in, there is nothing to take back.
+        if (job.stages.includes('pre_uploader'))
+          withheldLater = await withholdFromRedacted(tx, job, [...settled], (exhibitId) =>
+            copiedOf(exhibitId).some(({ kind }) => kind === 'page' || kind === 'text'),
+          );
       },
       afterCommit: async () => {
         await objects.delete(withheldLater.map(objectKey));

@@ -128,7 +128,7 @@ export const endItems = async (
   stage: ExchangeStage,
   result: Pick<Result, 'outcomes' | 'apply' | 'events'>,
 ): Promise<ReadonlySet<number>> => {
-  const settled = await settleItems(tx, job.jobId, stage, result.outcomes);
+  const settled = await settleItems(tx, job, stage, result.outcomes);
   if (settled.size === 0) return settled;
   const { outbox, topic } = dependencies.messaging();
   await result.apply?.(tx, settled);
