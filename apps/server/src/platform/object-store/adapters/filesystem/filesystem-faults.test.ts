@@ -326,12 +326,12 @@ describe('file system adapter when things go wrong', () => {
       const requests = Array.from({ length: 256 }, (_, at) => {
         return { source: key, destination: objectKey(`case_2/round/${round}/a/b/${at}`) };
       });
-      let isDone = false;
+      const done = new AbortController();
       const replacing = (async () => {
-        for (let at = 0; !isDone; at += 1) await store.put(key, versions[at % 2] ?? Buffer.alloc(0));
+        for (let at = 0; !done.signal.aborted; at += 1) await store.put(key, versions[at % 2] ?? Buffer.alloc(0));
       })();
       const copied = await store.copyAll(requests, { ifAbsent: true });
-      isDone = true;
+      done.abort();
       await replacing;
       const read = await store.readAll(
         requests.map(({ destination }) => destination),
