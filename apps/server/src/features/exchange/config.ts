@@ -12,8 +12,8 @@ export const exchangeConfigSchema = z
     messageDocuments: int(
       1,
       1_000,
-      250,
-      'Documents that one message carries; a fifth of it where annotations are worked into PDFs.',
+      500,
+      'Documents that one message carries; a tenth of it where annotations are worked into PDFs.',
     ),
     concurrency: int(1, 256, 4, 'Messages that one process works on at once, of each stage of an exchange.'),
     batchWindowMs: int(0, 60_000, 0, 'How long a receive may gather messages.'),

@@ -29,7 +29,7 @@ const queueOf = (job: RunningJob, stage: ExchangeStage): string => {
 
 /** Making a PDF anew takes a hundred times what handing one on takes. */
 const documentsPerMessage = ({ messageDocuments }: ExchangeDependencies['config'], stage: ExchangeStage): number =>
-  stage === 'pre_uploader' || stage === 're_ocr' ? Math.ceil(messageDocuments / 5) : messageDocuments;
+  stage === 'pre_uploader' || stage === 're_ocr' ? Math.ceil(messageDocuments / 10) : messageDocuments;
 
 /** Sends exhibits to a stage, `perMessage` documents at a time, as part of the transaction. Answers how many messages that were. */
 export const sendStage = async (
