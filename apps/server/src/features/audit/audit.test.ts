@@ -68,7 +68,7 @@ test('a transaction that is still open is sealed after it has ended, whatever it
 test('the role of a case can neither change nor remove entries or blocks', async () => {
   const caseId = await newCase();
   await write(caseId, 1);
-  await within(caseId, sealAudit);
+  expect(await sealRows(caseId, 1)).toBe(1);
   for (const sql of [
     `UPDATE model_audit SET actor = 'nobody'`,
     'DELETE FROM model_audit',

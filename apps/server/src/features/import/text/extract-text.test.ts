@@ -76,6 +76,7 @@ test('hostile HTML ends within bounds, and the next file is read', async () => {
   const texts = await textsOf(
     {
       'a-deep.html': `<html>${'<div>'.repeat(200_000)}deep`,
+      'a-less-deep.html': `<html><p>first</p>${'<div>'.repeat(300)}deep`,
       'b-table.html': `<html>${'<table><tr><td>'.repeat(3000)}x`,
       'c-fine.html': '<html><p>fine</p>',
     },
@@ -83,6 +84,7 @@ test('hostile HTML ends within bounds, and the next file is read', async () => {
   );
   expect(texts['c-fine.html']?.pages).toEqual(['fine']);
   expect(texts['a-deep.html']?.pages[0]?.trim()).toBe('deep');
+  expect(texts['a-less-deep.html']?.pages[0]?.split(/\s+/).filter(Boolean)).toEqual(['first', 'deep']);
   for (const { problems } of Object.values(texts)) {
     for (const { code } of problems) expect(code).toMatch(/^extraction_/u);
   }
