@@ -8,7 +8,7 @@ import { BatchId, CaseboundError, DocumentId, ExhibitId, hasCode, type CaseId } 
 import { kindOf, type InstantJson } from '@casebound/pdf';
 import type { Queryable } from '../../database/index.ts';
 import { formatDocumentId, type DocumentEngine, type EngineDocumentId } from '../../platform/document-engine/Port.ts';
-import type { ObjectStore } from '../../platform/object-store/Port.ts';
+import type { ObjectKey, ObjectStore } from '../../platform/object-store/Port.ts';
 import { importedAnnotationsKey } from './document-keys.ts';
 import type { LedgerExhibit } from './ledger.ts';
 
@@ -65,6 +65,9 @@ export const readAnnotations = async (
   }
 };
 
+const importedKeyOf = (caseId: CaseId, { sourceBatchId, sourceDocumentKey }: SourceExhibit): ObjectKey =>
+  importedAnnotationsKey({ caseId, batchId: sourceBatchId, documentKey: sourceDocumentKey });
+
 /**
  * Whether an import brought annotations of the exhibit that are not in the engine: it has not come to them yet, or could not read them.
  * Nobody knows then what they hide.
@@ -74,10 +77,7 @@ export const hasUnreadAnnotations = async (
   caseId: CaseId,
   exhibit: SourceExhibit,
   signal: AbortSignal,
-): Promise<boolean> => {
-  const place = { caseId, batchId: exhibit.sourceBatchId, documentKey: exhibit.sourceDocumentKey };
-  return (await objects.head(importedAnnotationsKey(place), { signal })) !== undefined;
-};
+): Promise<boolean> => (await objects.head(importedKeyOf(caseId, exhibit), { signal })) !== undefined;
 
 /** Source exhibits under whose redactions something may lie: the engine knows a redaction, or cannot know. */
 const redactedAmong = async (
@@ -90,15 +90,23 @@ const redactedAmong = async (
     exhibits.map((exhibit) => sourceEngineId(caseId, exhibit)),
     { signal },
   );
-  const answers = await Promise.all(
-    exhibits.map(async (exhibit) => {
-      const found = surveys.get(sourceEngineId(caseId, exhibit));
-      return found === undefined
-        ? hasUnreadAnnotations(objects, caseId, exhibit, signal)
-        : (found.annotations[redactionType] ?? 0) > 0;
-    }),
+  const redacted = new Set<number>();
+  const unknown: SourceExhibit[] = [];
+  for (const exhibit of exhibits) {
+    const found = surveys.get(sourceEngineId(caseId, exhibit));
+    if (found === undefined) unknown.push(exhibit);
+    else if ((found.annotations[redactionType] ?? 0) > 0) redacted.add(exhibit.sourceExhibitId);
+  }
+  const unread = await objects.headAll(
+    unknown.map((exhibit) => importedKeyOf(caseId, exhibit)),
+    { signal },
   );
-  return new Set(exhibits.filter((_, at) => answers[at] === true).map(({ sourceExhibitId }) => sourceExhibitId));
+  for (const [at, answer] of unread.entries()) {
+    if (!answer.ok) throw answer.error;
+    const exhibit = unknown[at];
+    if (answer.value !== undefined && exhibit !== undefined) redacted.add(exhibit.sourceExhibitId);
+  }
+  return redacted;
 };
 
 /**
