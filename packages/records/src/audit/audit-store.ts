@@ -123,6 +123,31 @@ const orphanEdges = async (
     return orphanDamages(rows);
   });
 
+/** Identities of documents that are gone: they would keep the natural identity from whoever comes after. */
+const orphanIdentities = async (
+  ctx: StoreContext,
+  after: number,
+  upTo: number,
+  repair: boolean,
+): Promise<readonly Damage[]> =>
+  ctx.database.transaction(async (tx) => {
+    const identity = ctx.writes.qualified('referential_identity');
+    const orphan = `i.document_id > $1 AND i.document_id <= $2 AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = i.document_id)`;
+    const { rows } = await tx.query(
+      repair
+        ? `DELETE FROM ${identity} i WHERE ${orphan} RETURNING document_id, referential_id`
+        : `SELECT document_id, referential_id FROM ${identity} i WHERE ${orphan}`,
+      [after, upTo],
+    );
+    return rows.map((row) => ({
+      kind: 'identity-extra' as const,
+      documentId: Number(row['document_id']),
+      resource: '',
+      detail: `identity ${String(row['referential_id'])} of a document that is gone`,
+      repairable: true,
+    }));
+  });
+
 /** Looks at edges from a random place on for some whose document is gone. */
 export const sampleOrphanEdges = async (
   ctx: StoreContext,
@@ -262,6 +287,7 @@ export const auditStore = async (ctx: StoreContext, options: AuditOptions = {}):
     const batch = await ctx.database.transaction((tx) => nextBatch(ctx, tx, last, options.batchSize ?? 2_000));
     const { end } = batch;
     report(await orphanEdges(ctx, last, end ?? Number(endOfIds), repair));
+    report(await orphanIdentities(ctx, last, end ?? Number(endOfIds), repair));
     if (end === null) break;
     report(await misplacedDocuments(ctx, last, end));
     report(await auditDocuments(ctx, batch.located, repair));

@@ -57,6 +57,10 @@ const damages = (): readonly (readonly [kind: string, sql: string])[] => [
     `INSERT INTO library.referential_identity VALUES (gen_random_uuid(), ${ids.copy}, (SELECT resource_key_id FROM library.document WHERE document_id = ${ids.work}))`,
   ],
   [
+    'identity-extra',
+    `INSERT INTO library.referential_identity SELECT gen_random_uuid(), 99999999, resource_key_id FROM library.document WHERE document_id = ${ids.work}`,
+  ],
+  [
     'identity-wrong',
     `UPDATE library.author SET author_key = 'behind the back' WHERE document_id = ${ids.author}; DELETE FROM library.document_cache`,
   ],

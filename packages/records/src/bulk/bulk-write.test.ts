@@ -121,7 +121,7 @@ test('bulk and one by one give the same store and the same answers', async () =>
       fc.constantFrom(1, 4, 100),
       async (rows, chunkSize) => {
         await library.database.pool.query(
-          'TRUNCATE single.document, single.reference_edge, bulk.document, bulk.reference_edge CASCADE',
+          'TRUNCATE single.document, single.referential_identity, single.reference_edge, bulk.document, bulk.referential_identity, bulk.reference_edge CASCADE',
         );
         const ours =
           (store: StoreContext) => async (endpoint: string, document: Parameters<typeof upsertDocument>[2]) =>

@@ -4,6 +4,8 @@
  * - `document` keeps room on its pages (fill factor), and no index holds etag or last_modified_at, so a bump is a HOT update.
  * - `document.resource_key_id` and `reference_edge` carry no foreign keys: the first would make one row a hub that every writer
  *   locks, the second would check twice what the reference columns check already. The audit compares both with their sources.
+ * - `referential_identity` carries none either: it is written by the statement group that writes its document. When documents go, a
+ *   trigger of the statement takes their identities along, whoever deletes them.
  */
 import { copyTablesDdl } from '../copy/copy-tables.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
@@ -17,6 +19,19 @@ export interface InfrastructureOptions {
 export const guardSqlState = 'CB001';
 /** SQLSTATE of `records_require`: the written row is outside of what the caller may write. */
 export const requireSqlState = 'CB002';
+
+/** By what identities go with their documents. The ids go to the index as an array: a plan for a table of unknown length might read all identities for one document. */
+export const identitiesFollowDocuments = (schema: string): readonly string[] => {
+  const s = quoteIdentifier(schema);
+  return [
+    `CREATE OR REPLACE FUNCTION ${s}.records_forget_identities() RETURNS trigger LANGUAGE plpgsql AS $forget$
+BEGIN
+  DELETE FROM ${s}.referential_identity WHERE document_id = ANY (ARRAY(SELECT g.document_id FROM gone g));
+  RETURN NULL;
+END $forget$`,
+    `CREATE TRIGGER document_identities AFTER DELETE ON ${s}.document REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ${s}.records_forget_identities()`,
+  ];
+};
 
 export const infrastructureDdl = (schema: string, options: InfrastructureOptions): readonly string[] => {
   const s = quoteIdentifier(schema);
@@ -39,11 +54,12 @@ export const infrastructureDdl = (schema: string, options: InfrastructureOptions
 ) WITH (fillfactor = 85)`,
     `CREATE TABLE ${s}.referential_identity (
   referential_id uuid NOT NULL,
-  document_id bigint NOT NULL REFERENCES ${s}.document ON DELETE CASCADE,
+  document_id bigint NOT NULL,
   resource_key_id smallint NOT NULL,
   CONSTRAINT referential_identity_pkey PRIMARY KEY (referential_id) WITH (fillfactor = 75)
 )`,
     `CREATE UNIQUE INDEX referential_identity_document ON ${s}.referential_identity (document_id, resource_key_id)`,
+    ...identitiesFollowDocuments(schema),
     `CREATE TABLE ${s}.descriptor (
   document_id bigint PRIMARY KEY REFERENCES ${s}.document ON DELETE CASCADE,
   resource_key_id smallint NOT NULL,

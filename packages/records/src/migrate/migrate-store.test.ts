@@ -86,6 +86,7 @@ const catalogue = async (schema: string): Promise<readonly string[]> => {
     `SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || coalesce(numeric_precision::text, '') AS line FROM information_schema.columns WHERE table_schema = $1
      UNION ALL SELECT 'index ' || indexname || ' ' || replace(indexdef, $1 || '.', '') FROM pg_indexes WHERE schemaname = $1
      UNION ALL SELECT 'constraint ' || conname || ' ' || convalidated || ' ' || replace(pg_get_constraintdef(oid), $1 || '.', '') FROM pg_constraint WHERE connamespace = $1::regnamespace AND contype <> 'n'
+     UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = $1::regnamespace)
      UNION ALL SELECT 'view ' || viewname || replace(definition, $1 || '.', '') FROM pg_views WHERE schemaname = $1 ORDER BY 1`,
     [schema],
   );
@@ -305,6 +306,27 @@ test('what records do not allow is refused in words, and the store stays as it i
   expect(await attempt(without, accept)).toEqual(expect.arrayContaining(accept));
   const left = await openStore({ model: without, database, schema: 'refusing' });
   expect(await auditStore(left)).toMatchObject({ checked: 1, damages: 0 });
+});
+
+test('identities of an older store go with their documents by a key, and by the trigger once it is migrated', async () => {
+  const target = model(base);
+  for (const schema of ['keyed', 'keyed_not']) await provisionStore(database, target, schema);
+  const wanted = await catalogue('keyed_not');
+  const { pool } = database;
+  await pool.query(
+    `DROP TRIGGER document_identities ON keyed.document; DROP FUNCTION keyed.records_forget_identities();
+     ALTER TABLE keyed.referential_identity ADD FOREIGN KEY (document_id) REFERENCES keyed.document ON DELETE CASCADE;
+     INSERT INTO keyed.document (document_id, document_uuid, resource_key_id) SELECT g, gen_random_uuid(), 1 FROM generate_series(1, 4) g;
+     INSERT INTO keyed.referential_identity SELECT gen_random_uuid(), document_id, resource_key_id FROM keyed.document`,
+  );
+  const words = ['lets identities go with their documents by a trigger'];
+  expect(await migrateStore(database, autocommit, target, 'keyed', { dryRun: true })).toEqual(words);
+  expect(await migrateStore(database, autocommit, target, 'keyed')).toEqual(words);
+  expect(await migrateStore(database, autocommit, target, 'keyed')).toEqual([]);
+  expect(await catalogue('keyed')).toEqual(wanted);
+  await pool.query('DELETE FROM keyed.document WHERE document_id IN (1, 3)');
+  const { rows } = await pool.query('SELECT document_id::int AS id FROM keyed.referential_identity ORDER BY 1');
+  expect(rows).toEqual([{ id: 2 }, { id: 4 }]);
 });
 
 test('an index of a reference that does not hold the id yet is renewed, also after a run that was interrupted', async () => {

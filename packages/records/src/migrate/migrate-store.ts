@@ -25,6 +25,7 @@ import { quoteIdentifier } from '../derive/naming.ts';
 import { type RecordDatabase, settleAll } from '../session.ts';
 import { dropResources, followChanges, refusedByRecords, updateKeys } from './follow-changes.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
+import { identityKeys, identityRenewal, renewIdentities } from './renew-identities.ts';
 import { describeRenewal, outdatedIndexes, renewIndexes } from './renew-indexes.ts';
 
 export interface MigrationPlan {
@@ -248,7 +249,9 @@ export const migrateStore = async (
         },
       );
     }
-    const done = { plan: planned, renewals: (await outdatedIndexes(tx, model, schema)).map(describeRenewal) };
+    const outdated = (await outdatedIndexes(tx, model, schema)).map(describeRenewal);
+    if ((await identityKeys(tx, schema)).length > 0) outdated.push(identityRenewal);
+    const done = { plan: planned, renewals: outdated };
     if (options.dryRun === true || current.fingerprint === model.fingerprint) return done;
     const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
@@ -284,6 +287,7 @@ export const migrateStore = async (
   if (options.dryRun !== true) {
     await finishOnline(database, autocommit, schema);
     await renewIndexes(database, async (text) => autocommit.execute(text), model, schema);
+    await renewIdentities(database, schema);
   }
   return [...plan.changes.map(describeChange), ...renewals];
 };
