@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { SNSClient } from '@aws-sdk/client-sns';
 import { SQSClient } from '@aws-sdk/client-sqs';
@@ -123,39 +124,41 @@ const received = (body: string) =>
   deliveries.filter((delivery) => delivery.body === body).map(({ receiveCount }) => receiveCount);
 
 test('a batch ends as each of its messages deserves: done, tried again, dead, or given back uncounted', async () => {
-  await newQueue('mixed');
+  const name = `mixed-${randomUUID()}`;
+  const bodies = ['good', 'once', 'poison', 'closed'].map((kind) => `${kind} ${name}`);
+  await newQueue(name);
   await queues.send(
-    'mixed',
-    ['good', 'once', 'poison', 'closed'].map((body) => ({ body, fairnessKey: 4 })),
+    name,
+    bodies.map((body) => ({ body, fairnessKey: 4 })),
   );
-  expect(await fleet.create(worker('mixed'))).toBe('arn:aws:lambda:us-east-1:000000000000:function:mixed');
+  expect(await fleet.create(worker(name))).toBe(`arn:aws:lambda:us-east-1:000000000000:function:${name}`);
+  await expect.poll(() => bodies.map(received), { timeout: 15_000 }).toEqual([[1], [1, 2], [1], [1, 1]]);
   await expect
-    .poll(() => [received('good'), received('once'), received('poison'), received('closed')], { timeout: 15_000 })
-    .toEqual([[1], [1, 2], [1], [1, 1]]);
-  await expect
-    .poll(async () => (await queues.depth(['mixed'])).get('mixed'), { timeout: 5000 })
+    .poll(async () => (await queues.depth([name])).get(name), { timeout: 5000 })
     .toMatchObject({ visible: 0, inFlight: 0, delayed: 0 });
-  const [letter] = await deadLetters.list({ queue: 'mixed' }, { limit: 5 });
+  const [letter] = await deadLetters.list({ queue: name }, { limit: 5 });
   expect(letter).toMatchObject({ code: 'object_corrupt', fairnessKey: 4, receiveCount: 1 });
 }, 40_000);
 
 test('a worker is made once, paused, resumed and deleted', async () => {
-  await newQueue('steered');
-  const [first, second] = [await fleet.create(worker('steered')), await fleet.create(worker('steered'))];
+  const name = `steered-${randomUUID()}`;
+  const body = `while paused ${name}`;
+  await newQueue(name);
+  const [first, second] = [await fleet.create(worker(name)), await fleet.create(worker(name))];
   expect(second).toBe(first);
-  expect([...lambda.mappings.values()].filter(({ FunctionName }) => FunctionName === 'steered')).toHaveLength(1);
-  expect(await fleet.list()).toContainEqual(worker('steered'));
-  await fleet.pause('steered');
-  await queues.send('steered', [{ body: 'while paused' }]);
+  expect([...lambda.mappings.values()].filter(({ FunctionName }) => FunctionName === name)).toHaveLength(1);
+  expect(await fleet.list()).toContainEqual(worker(name));
+  await fleet.pause(name);
+  await queues.send(name, [{ body }]);
   await realClock.sleep(300);
-  expect(received('while paused')).toEqual([]);
-  expect(await fleet.inFlight('steered')).toBe(0);
-  await fleet.resume('steered');
-  await expect.poll(() => received('while paused'), { timeout: 5000 }).toEqual([1]);
-  await fleet.delete('steered');
-  await fleet.delete('steered');
-  expect(lambda.functions.has('steered')).toBe(false);
-  expect(await queues.find('steered')).toBeDefined();
+  expect(received(body)).toEqual([]);
+  expect(await fleet.inFlight(name)).toBe(0);
+  await fleet.resume(name);
+  await expect.poll(() => received(body), { timeout: 10_000 }).toEqual([1]);
+  await fleet.delete(name);
+  await fleet.delete(name);
+  expect(lambda.functions.has(name)).toBe(false);
+  expect(await queues.find(name)).toBeDefined();
 }, 30_000);
 
 test.each([

@@ -157,14 +157,14 @@ test('a permanent failure dies at once; a poison message after five receives, wi
 });
 
 test('the heartbeat keeps the lease of a handler that runs longer than the visibility timeout', async () => {
-  const queue = await newQueue(300);
+  const queue = await newQueue(1000);
   let runs = 0;
   run().add(
     workerFor(
       queue,
       each(async () => {
         runs += 1;
-        await sleep(1200);
+        await sleep(3500);
       }),
     ),
   );
@@ -206,7 +206,8 @@ test('a handler that sleeps past its lease is told, is fenced off, and its effec
   await expect.poll(() => first, { timeout: 5000 }).toBe(false);
   run().add(workerFor(queue, handle));
   await expect.poll(() => results, { timeout: 5000 }).toEqual(['made 2']);
-  expect(told).toEqual([expect.objectContaining({ code: 'lease_lost' })]);
+  // The first process is told by its own clock, which the second does not wait for.
+  await expect.poll(() => told, { timeout: 5000 }).toEqual([expect.objectContaining({ code: 'lease_lost' })]);
   frozen.resolve();
   await expect.poll(() => results, { timeout: 5000 }).toEqual(['made 2', 'refused 1 lease_lost']);
   expect(await effects(`fenced/${queue}`)).toBe(1);
@@ -290,7 +291,7 @@ test('what is in flight of one case stays within the cap, over all processes', a
 test('an open circuit pauses the intake of its queue, gives back what is held without counting, and lets one trial through', async () => {
   const queue = await newQueue();
   const other = await newQueue();
-  const breaker = createCircuitBreaker({ name: 'engine', openMs: 1500, clock: realClock });
+  const breaker = createCircuitBreaker({ name: 'engine', openMs: 4000, clock: realClock });
   let [up, entered, calls, others] = [false, 0, 0, 0];
   const consumer = run();
   consumer.add(
@@ -319,7 +320,7 @@ test('an open circuit pauses the intake of its queue, gives back what is held wi
   const [callsThen, enteredThen] = [calls, entered];
   await queues.send(queue, texts(10));
   await queues.send(other, texts(5));
-  await expect.poll(() => others, { timeout: 2000 }).toBe(5);
+  await expect.poll(() => others, { timeout: 3000 }).toBe(5);
   expect(breaker.state).toBe('open');
   expect(calls).toBe(callsThen);
   // Nothing is even taken from the queue, though there is work in it.
@@ -335,7 +336,7 @@ test('an open circuit pauses the intake of its queue, gives back what is held wi
   );
   expect(Number(rows[0].most)).toBeLessThanOrEqual(1);
   up = true;
-  await expect.poll(() => breaker.state, { timeout: 5000 }).toBe('closed');
+  await expect.poll(() => breaker.state, { timeout: 15_000 }).toBe('closed');
 });
 
 test('a handler that runs out of time is aborted, and its message retried and said to have timed out', async () => {
@@ -387,11 +388,13 @@ test('a stop waits for handlers, then interrupts them, and gives back the rest w
 
 test('a payload that the transport cannot carry goes through the object store, and is gone when the message is done', async () => {
   const queue = await newQueue();
+  const checks = async () => (await messaging.pool.query('SELECT FROM messaging.claim_check')).rowCount;
+  const before = [objects.size, await checks()];
   const claimChecks = createClaimChecks({ store, sql: messaging.pool, log: silentLog, maxMessageBytes: 1000 });
   const body = JSON.stringify({ text: 'é'.repeat(5000) });
   const message = await claimChecks.check({ body, fairnessKey: 3 });
   expect(message.body.length).toBeLessThan(1000);
-  expect(objects.size).toBe(1);
+  expect(objects.size - Number(before[0])).toBe(1);
   await queues.send(queue, [message]);
   const got: string[] = [];
   run({ claimChecks }).add(
@@ -401,8 +404,7 @@ test('a payload that the transport cannot carry goes through the object store, a
     ),
   );
   await expect.poll(() => got, { timeout: 5000 }).toEqual([body]);
-  await expect.poll(() => objects.size).toBe(0);
-  await expect.poll(async () => (await messaging.pool.query('SELECT FROM messaging.claim_check')).rowCount).toBe(0);
+  await expect.poll(async () => [objects.size, await checks()], { timeout: 5000 }).toEqual(before);
 });
 
 test('a payload that is missing or altered is an error of the message, not of the consumer', async () => {
@@ -427,7 +429,7 @@ test('a payload that is missing or altered is an error of the message, not of th
   await expect
     .poll(async () => (await letters.list({ queue }, { limit: 5 })).map(({ code }) => code).sort(), { timeout: 5000 })
     .toEqual(['object_corrupt', 'object_not_found']);
-  expect(got).toEqual(['plain']);
+  await expect.poll(() => got, { timeout: 5000 }).toEqual(['plain']);
 });
 
 test('workers are added, paused, resumed and removed while others go on', async () => {

@@ -14,7 +14,7 @@ describeMessagingAdapter('PostgreSQL', async () => {
     other: queuesOf(`second-${randomUUID()}`),
     topics: createPostgresTopics({ sql: pool }),
     deadLetters: createPostgresDeadLetters({ database, putBack: putBackIntoPostgres }),
-    unitMs: 100,
+    unitMs: 250,
     maxMessageBytes: 64 * 1024,
     close,
   };

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { CaseboundError } from '@casebound/contract';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -132,8 +132,9 @@ test('a key starts one workflow, whatever the timing', async () => {
 
 test('a case has at most so many open; beyond it a start is refused with the time to try again', async () => {
   const definition = writing('admission', { steps: 1 });
+  const fairnessKey = randomInt(1000, 2 ** 31);
   const outcomes = await Promise.allSettled(
-    Array.from({ length: 6 }, async () => start(definition, {}, { fairnessKey: 77, maxOpenPerKey: 2 })),
+    Array.from({ length: 6 }, async () => start(definition, {}, { fairnessKey, maxOpenPerKey: 2 })),
   );
   expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
   for (const outcome of outcomes) {
