@@ -3,6 +3,7 @@
  *
  * - Rows have 50 custom fields. Ours plans, stages, judges, writes documents and exhibits with what they refer to, values in segments, audit
  *   and index. The other side copies the same rows, parsed beforehand, into one flat table of text and writes the same bytes to disk.
+ * - Beside it stands the limit (`same-tables.ts`): the rows that an import writes, ready made, by hand into the same tables of another case.
  * - Two figures: until all rows are in the case (`imported`), and until they are in the search index as well (`indexed`).
  * - Both run in turns on one embedded installation with the settings of a new one, which is a process of its own (`serve.ts`): memory and
  *   processor time are the server's, not those of what is compared with it. The cost of a row at each size is a row of its own.
@@ -20,6 +21,7 @@ import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { createSample } from '../../apps/server/src/features/samples/index.ts';
 import { median, round } from '../exchange/open-bench.ts';
+import { writeSameTables } from './same-tables.ts';
 import type { CasePlace, Measured, Question } from './serve.ts';
 
 const sizes = (process.argv[2] ?? '6250,25000,100000').split(',').map(Number);
@@ -130,6 +132,18 @@ const byHand = async ({ columns, chunks }: Flat): Promise<number> => {
   return ms;
 };
 
+/** The limit: what an import wrote, into the tables of a new case. Both cases are on one server, and may be in one database. */
+const intoSameTables = async (filled: string): Promise<number> => {
+  const { schema, connection } = (await server.ask({ ask: 'case' })) as CasePlace;
+  const client = new pg.Client(connection);
+  await client.connect();
+  try {
+    return await writeSameTables(client, filled, schema);
+  } finally {
+    await client.end();
+  }
+};
+
 const sampleOf = async (rows: number): Promise<string> => {
   const folder = path.join(dataDir, `sample-${rows}`);
   await createSample(folder, { documents: rows, fields: 50, seed: 'bench', loadFileOnly: true });
@@ -139,10 +153,13 @@ const sampleOf = async (rows: number): Promise<string> => {
 const measure = async (rows: number): Promise<Readonly<Record<string, unknown>>> => {
   const folder = await sampleOf(rows);
   const flat = await flatten(path.join(folder, 'MERIDIAN.dat'));
-  const [ours, theirs]: [Measured[], number[]] = [[], []];
+  const [ours, theirs, limits]: [Measured[], number[], number[]] = [[], [], []];
   for (let at = 0; at < rounds; at += 1) {
-    ours.push(await server.import(folder));
+    const measured = await server.import(folder);
+    ours.push(measured);
     theirs.push(await byHand(flat));
+    // What is still being indexed changes none of these rows, and takes the processor.
+    if (whole) limits.push(await intoSameTables(measured.schema));
   }
   const imported = median(ours.map((one) => one.importedMs));
   const indexed = median(ours.map((one) => one.ms));
@@ -152,7 +169,9 @@ const measure = async (rows: number): Promise<Readonly<Record<string, unknown>>>
     importedMs: Math.round(imported),
     indexedMs: Math.round(indexed),
     byHandMs: Math.round(hand),
+    sameTablesMs: whole ? Math.round(median(limits)) : null,
     ratioImported: round(imported / hand),
+    ratioLimit: whole ? round(imported / median(limits)) : null,
     ratioIndexed: round(indexed / hand),
     usPerRow: Math.round((imported / rows) * 1_000),
     cpuUsPerRow: Math.round((median(ours.map((one) => one.importedCpuMs)) / rows) * 1_000),

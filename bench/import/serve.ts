@@ -26,6 +26,8 @@ export type Question = z.infer<typeof Question>;
 
 /** One import. Figures named `imported` are those until all rows are in the case, the others those until the end. */
 export interface Measured {
+  /** Schema of the case. */
+  readonly schema: string;
   readonly counts: ImportCounts;
   readonly importedMs: number;
   readonly ms: number;
@@ -96,9 +98,11 @@ const importFolder = async (folder: string, whole: boolean): Promise<Measured> =
       marks[job.state] ??= ms;
       if (['failed', 'cancelled'].includes(job.state)) throw new Error(JSON.stringify(job.error));
       const isFinished = job.state.startsWith('finished');
-      if (isFinished || job.state === 'processing') imported ??= { ms, cpuMs: (await cpuOfAll()) - cpuBefore, peak };
+      if (isFinished || job.state === 'processing' || job.state === 'indexing')
+        imported ??= { ms, cpuMs: (await cpuOfAll()) - cpuBefore, peak };
       if (imported !== undefined && (isFinished || !whole)) {
         return {
+          schema: `case_${caseId}`,
           counts: job.counts,
           importedMs: imported.ms,
           ms,
