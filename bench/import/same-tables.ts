@@ -39,7 +39,7 @@ const tablesInOrder = async (client: pg.Client, filled: string, empty: string): 
     for (const { referring, referred } of keys) if (referring === name) place(referred);
     ordered.add(name);
   };
-  for (const name of [...wanted]) place(name);
+  for (const name of wanted) place(name);
   return [...ordered];
 };
 
