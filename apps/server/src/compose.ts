@@ -53,7 +53,7 @@ import {
   type Fields,
   type Publish,
 } from './features/fields/index.ts';
-import { createImportHandlers, importQueue } from './features/import/index.ts';
+import { createDeadRunFollower, createImportHandlers, importQueue } from './features/import/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
   caseSchemaFile,
@@ -430,6 +430,11 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     indexAnew: putIntoIndex,
     messaging: () => messaging,
   });
+  const deadRuns = createDeadRunFollower({
+    sessions: databases.cases,
+    log: log.with({ component: 'import' }),
+    messaging: () => messaging,
+  });
   const { messaging, close: closeMessaging }: OpenedMessaging = await openMessaging({
     config: config.messaging,
     databases,
@@ -443,6 +448,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     handlers: (parts) => ({
       ...exchanges.catalogue(parts),
       ...follower.catalogue(),
+      ...deadRuns.catalogue(),
       run_import: {
         handle: async (deliveries, signal) => {
           const { createRunImportHandler } = await import('./features/import/run-import.handler.ts');
@@ -534,6 +540,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     ...createImportHandlers({
       ...importing,
       clock,
+      queues: messaging.queues,
       outbox: messaging.outbox,
       topic: messaging.topic,
       roots: config.import.roots,
@@ -553,6 +560,7 @@ export const openSystem = async (options: SystemOptions): Promise<System> => {
     });
     await exchanges.start({ soleProcess });
     await follower.start();
+    await deadRuns.start();
     const listener = await follower.listen();
     opened.defer(async () => listener.close());
   };

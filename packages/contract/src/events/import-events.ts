@@ -28,9 +28,10 @@ export const importEvents = {
   }),
   IMPORT_FAILED: jobEvent({
     version: 1,
-    sentence: 'An import failed; what it had written was undone.',
+    sentence:
+      'An import failed, and what it had written was undone; or its message died (`deadLetterId`), and it waits to be resumed.',
     producer: 'import',
-    consumers: ['web', 'cli'],
+    consumers: ['import', 'web', 'cli'],
     detail: z.object({ stage: z.string().min(1) }),
   }),
 } as const;

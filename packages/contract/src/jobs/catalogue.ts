@@ -51,6 +51,7 @@ export const jobCatalogue = {
     handlerTimeoutSeconds: 1_800,
     batchWindowSeconds: 0,
     maxReceiveCount: 20,
+    failureEvent: 'IMPORT_FAILED',
   }),
 } as const satisfies Record<string, JobDeclaration>;
 

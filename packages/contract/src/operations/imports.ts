@@ -5,13 +5,14 @@ import { Progress } from '../events/declare-event.ts';
 import type { Operation } from '../operation.ts';
 import { wireInteger } from './parameters.ts';
 
-/** States of an import; the first six pass, the others are ends. */
+/** States of an import; the first seven pass, the others are ends. */
 export const ImportState = z.enum([
   'accepted',
   'planning',
   'staging',
   'importing',
   'processing',
+  'indexing',
   'cancelling',
   'finished',
   'finished_with_errors',
@@ -96,7 +97,7 @@ export type ImportRequest = z.infer<typeof ImportRequest>;
 
 const count = z.number().int().nonnegative();
 
-/** rows = imported + duplicates + overlaid + rejected, once the import has ended. */
+/** rows = imported + duplicates + overlaid + rejected, once the import has ended and is not resumable. */
 export const ImportCounts = z.object({
   rows: count.describe('Rows, or items of loose files, that were read.'),
   imported: count,
@@ -124,6 +125,10 @@ export const ImportJob = z
     startedAt: z.iso.datetime().nullable(),
     finishedAt: z.iso.datetime().nullable(),
     error: z.object({ code: z.string(), detail: z.string() }).nullable(),
+    resumable: z
+      .boolean()
+      .describe('It failed because its message died, and nothing is undone: it can be resumed, or cancelled.'),
+    stalled: z.string().nullable().describe('Why nothing carries it on, and what to do; null where something does.'),
   })
   .meta({ id: 'ImportJob' });
 export type ImportJob = z.infer<typeof ImportJob>;
@@ -248,7 +253,8 @@ export const importOperations = {
     method: 'POST',
     path: '/v1/cases/{caseId}/imports/{jobId}/resume',
     summary: 'Carry on an import that stands still',
-    description: 'For an import whose message died; one that a worker has is not disturbed for long.',
+    description:
+      'For an import that failed because its message died, or that nothing carries on; one that a worker has is not disturbed for long.',
     tag: 'imports',
     permission: 'case.write',
     params: importParams,

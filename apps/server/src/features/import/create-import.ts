@@ -18,7 +18,7 @@ import { upsertDocument } from '@casebound/records';
 import { v7 } from 'uuid';
 import { caseResource } from '../records/index.ts';
 import type { ImportDependencies } from './dependencies.ts';
-import type { RowProblem } from './import-problem.ts';
+import { emptySource, type RowProblem } from './import-problem.ts';
 import { createLooseSource } from './rows/loose-source.ts';
 import { openSource, planImport, type PlannedImport } from './plan/plan-import.ts';
 import { sendRun } from './send-run.ts';
@@ -128,6 +128,7 @@ export const previewImport = async (
         items += batch.length;
         signal?.throwIfAborted();
       }
+      if (items === 0) found.push(emptySource(request.path));
       const codes = Map.groupBy(found, ({ code }) => code);
       return {
         kind: plan.kind,

@@ -34,6 +34,10 @@ export const problem = (
   value: at.value === undefined || at.value === null ? null : at.value.slice(0, 200).replaceAll('\0', '\uFFFD'),
 });
 
+/** Of a folder, zip or load file that has nothing to import. */
+export const emptySource = (path: string): RowProblem =>
+  problem('error', 'source_empty', 'There is nothing in it to import: no files, or no rows.', { path });
+
 const perStatement = 5_000;
 
 /** Writes problems in the caller's transaction. */

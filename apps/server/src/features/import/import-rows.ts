@@ -19,6 +19,7 @@ import {
   type StagedImage,
   type StagedRow,
 } from './store.ts';
+import { insertLostDuplicates, isOverwritten, overwritten, overwrittenDuplicate } from './write/changed-files.ts';
 import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './write/import-chunk.ts';
 import { overlayChunk } from './write/overlay-chunk.ts';
 import { SharedRecords } from './write/shared-records.ts';
@@ -33,6 +34,8 @@ const defaultWriters = 3;
 
 interface Prepared {
   readonly rows: readonly ChunkRow[];
+  /** Of rows that are not written. */
+  readonly problems: readonly RowProblem[];
   readonly first: number;
   readonly last: number;
 }
@@ -194,6 +197,7 @@ class RowImport {
     await this.#share(rows.filter((row) => staged.get(row.row)?.fate === 'pending'));
     const byDocument = Map.groupBy(pages, (page) => page.docKey);
     const prepared: ChunkRow[] = [];
+    const problems: RowProblem[] = [];
     const waiting = rows.toReversed();
     const work = async (): Promise<void> => {
       for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
@@ -201,10 +205,12 @@ class RowImport {
         requireSamePlace(row, place);
         if (place.fate === 'pending' && !row.rejected)
           prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
+        const changed = overwrittenDuplicate(row, place);
+        if (changed !== undefined) problems.push(changed);
       }
     };
     await Promise.all(Array.from({ length: filesAtOnce }, work));
-    return { rows: prepared.sort((a, b) => a.row.row - b.row.row), first, last };
+    return { rows: prepared.sort((a, b) => a.row.row - b.row.row), problems, first, last };
   }
 
   async #prepareRow(row: SourceRow, staged: StagedRow, pages: readonly StagedImage[]): Promise<ChunkRow> {
@@ -250,7 +256,7 @@ class RowImport {
     }
   }
 
-  async #writeOnce({ rows, first, last }: Prepared, isLast: boolean, before: Promise<void>): Promise<void> {
+  async #writeOnce({ rows, problems, first, last }: Prepared, isLast: boolean, before: Promise<void>): Promise<void> {
     const held = this.#held;
     const { parts, caseId, job } = held;
     await held.transaction(async (tx) => {
@@ -265,7 +271,13 @@ class RowImport {
         );
         written = rows.filter((it) => !taken.has(it.row.controlNumber ?? ''));
         const clashes = rows.filter((it) => taken.has(it.row.controlNumber ?? '')).map(takenMeanwhile);
-        await insertProblems(tx, job.job_id, 'importing', clashes);
+        const changed = written.filter((it) => isOverwritten(it.row, it.staged, it.stored)).map((it) => it.row);
+        await insertProblems(tx, job.job_id, 'importing', [...clashes, ...problems, ...changed.map(overwritten)]);
+        await insertLostDuplicates(
+          tx,
+          job.job_id,
+          changed.map((it) => it.row),
+        );
         const { imported, rejected } = await importChunk(tx, store, this.#context, written, {
           chunkStart: first,
           committedTo: this.#committedTo,

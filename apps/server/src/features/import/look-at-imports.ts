@@ -10,7 +10,16 @@ import {
 import { z } from 'zod';
 import type { ImportDependencies } from './dependencies.ts';
 import { sendRun } from './send-run.ts';
-import { findImport, isEnded, listStoredImports, toImportJob } from './store.ts';
+import {
+  findImport,
+  isEnded,
+  listStoredImports,
+  markCancelling,
+  restartImport,
+  type StoredImport,
+  toImportJob,
+} from './store.ts';
+import { sayWhatStalls } from './stalled-imports.ts';
 
 const readOnly = { readOnly: true } as const;
 
@@ -18,23 +27,24 @@ const notFound = (jobId: string): CaseboundError =>
   new CaseboundError('import_not_found', `There is no import ${jobId} in the case.`);
 
 export const listImports = async (
-  { sessions }: Pick<ImportDependencies, 'sessions'>,
+  parts: Pick<ImportDependencies, 'sessions' | 'queues' | 'clock'>,
   actor: Actor,
   caseId: CaseId,
 ): Promise<{ imports: ImportJob[] }> => {
-  const stored = await sessions.withCase(caseId, actor, listStoredImports, readOnly);
-  return { imports: stored.map((row) => toImportJob(caseId, row)) };
+  const stored = await parts.sessions.withCase(caseId, actor, listStoredImports, readOnly);
+  return { imports: await sayWhatStalls(parts, caseId, stored) };
 };
 
 export const getImport = async (
-  { sessions }: Pick<ImportDependencies, 'sessions'>,
+  parts: Pick<ImportDependencies, 'sessions' | 'queues' | 'clock'>,
   actor: Actor,
   caseId: CaseId,
   jobId: JobId,
 ): Promise<ImportJob> => {
-  const stored = await sessions.withCase(caseId, actor, async (tx) => findImport(tx, jobId), readOnly);
-  if (stored === undefined) throw notFound(jobId);
-  return toImportJob(caseId, stored);
+  const stored = await parts.sessions.withCase(caseId, actor, async (tx) => findImport(tx, jobId), readOnly);
+  const [job] = stored === undefined ? [] : await sayWhatStalls(parts, caseId, [stored]);
+  if (job === undefined) throw notFound(jobId);
+  return job;
 };
 
 const ProblemRow = z.object({
@@ -84,7 +94,17 @@ export const listImportProblems = async (
     readOnly,
   );
 
-/** Sends the message that carries an import on once more: for one whose message died. Errors: as `cancelImport`. */
+/** Throws for an import that is at its end, with nothing left to carry on or to undo. */
+const requireOpen = (found: StoredImport | undefined, jobId: string): StoredImport => {
+  if (found === undefined) throw notFound(jobId);
+  if (isEnded(found.state) && found.stopped_in === null)
+    throw new CaseboundError('import_busy', `The import has ended (${found.state}).`);
+  return found;
+};
+
+/**
+ * Sends the message that carries an import on once more: for one whose message died, or is nowhere. Errors: as `cancelImport`.
+ */
 export const resumeImport = async (
   { sessions, outbox }: Pick<ImportDependencies, 'sessions' | 'outbox'>,
   actor: Actor,
@@ -92,11 +112,10 @@ export const resumeImport = async (
   jobId: JobId,
 ): Promise<ImportJob> =>
   sessions.withCase(caseId, actor, async (tx) => {
-    const found = await findImport(tx, jobId);
-    if (found === undefined) throw notFound(jobId);
-    if (isEnded(found.state)) throw new CaseboundError('import_busy', `The import has ended (${found.state}).`);
+    const found = requireOpen(await findImport(tx, jobId), jobId);
+    await restartImport(tx, jobId);
     await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });
-    return toImportJob(caseId, found);
+    return toImportJob(caseId, requireOpen(await findImport(tx, jobId), jobId));
   });
 
 /** Errors: `import_not_found`, `import_busy` for one that has ended. */
@@ -107,16 +126,9 @@ export const cancelImport = async (
   jobId: JobId,
 ): Promise<ImportJob> =>
   sessions.withCase(caseId, actor, async (tx) => {
-    const found = await findImport(tx, jobId);
-    if (found === undefined) throw notFound(jobId);
-    if (isEnded(found.state)) throw new CaseboundError('import_busy', `The import has ended (${found.state}).`);
-    if (found.state !== 'cancelling') {
-      // The fence moves on: what the present worker is about to commit fails.
-      await tx.query(
-        `UPDATE import_job SET state = 'cancelling', fence = fence + 1, updated_at = now() WHERE job_id = $1`,
-        [jobId],
-      );
-      await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });
-    }
-    return toImportJob(caseId, { ...found, state: 'cancelling' });
+    const found = requireOpen(await findImport(tx, jobId), jobId);
+    if (found.state === 'cancelling') return toImportJob(caseId, found);
+    await markCancelling(tx, jobId, actor);
+    await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });
+    return toImportJob(caseId, requireOpen(await findImport(tx, jobId), jobId));
   });

@@ -17,7 +17,7 @@ import type { SearchIndex } from '../../platform/search-index/Port.ts';
 import type { Fields } from '../fields/index.ts';
 import { type CaseRecords, caseResource } from '../records/index.ts';
 import { HandedOn, HeldImport, Overtaken } from './held-import.ts';
-import { insertProblems, problem } from './import-problem.ts';
+import { emptySource, insertProblems, problem } from './import-problem.ts';
 import { importRows } from './import-rows.ts';
 import { openSource, planImport } from './plan/plan-import.ts';
 import type { ProcessParts } from './process/process-document.ts';
@@ -29,7 +29,7 @@ import { stageRows } from './stage/stage-rows.ts';
 import { claimImport, dropStage, findImport, isStaged, type StoredImport } from './store.ts';
 import { addToOriginals } from './write/add-to-originals.ts';
 import { linkLateParents } from './write/link-late-parents.ts';
-import { undoImport } from './write/undo-import.ts';
+import { recordUndone, undoImport } from './write/undo-import.ts';
 import { undoOverlay } from './write/undo-overlay.ts';
 
 export interface RunImportDependencies extends ProcessParts {
@@ -52,6 +52,8 @@ export interface RunImportDependencies extends ProcessParts {
   readonly sliceMs?: number;
 }
 
+const system = { kind: 'system', reason: 'import' } as const;
+
 /** The stage is one transaction over the whole source. */
 const stageOptions: TransactionOptions = {
   statementTimeoutMs: 3_600_000,
@@ -69,7 +71,9 @@ const plan = async (held: HeldImport): Promise<void> => {
     const custom = await defineFields(held, tx, planned.plan);
     await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'planning'`, [job.job_id]);
     await insertProblems(tx, job.job_id, 'planning', planned.problems);
-    await held.advance(tx, ['planning'], `plan = $4, state = 'staging'`, [JSON.stringify(planned.plan)]);
+    await held.advance(tx, ['planning'], `plan = $4, state = 'staging', step_started_at = now()`, [
+      JSON.stringify(planned.plan),
+    ]);
     await held.publish(tx, {
       type: 'IMPORT_INITIATED',
       detail: {
@@ -135,12 +139,14 @@ const stage = async (held: HeldImport, source: RowSource): Promise<void> => {
       imported: restaging ? job.row_done : 0,
       fields: held.parts.fields,
     });
+    if (staged.rows === 0) await insertProblems(tx, job.job_id, 'staging', [emptySource(job.request.path)]);
     if (!restaging) {
-      await held.advance(tx, ['staging'], `rows = $4, rejected = $5, duplicates = $6, state = 'importing'`, [
-        staged.rows,
-        staged.rejected,
-        staged.duplicates,
-      ]);
+      await held.advance(
+        tx,
+        ['staging'],
+        `rows = $4, rejected = $5, duplicates = $6, state = 'importing', step_started_at = now()`,
+        [staged.rows, staged.rejected, staged.duplicates],
+      );
     }
     if (job.request.strict && staged.rejected > 0) {
       throw new CaseboundError(
@@ -179,7 +185,7 @@ const link = async (held: HeldImport): Promise<void> => {
     await held.advance(
       tx,
       ['importing'],
-      `state = 'processing', row_done = rows, to_process = (SELECT count(*) FROM import_processing WHERE import_processing.job_id = $1)`,
+      `state = 'processing', step_started_at = now(), row_done = rows, to_process = (SELECT count(*) FROM import_processing WHERE import_processing.job_id = $1)`,
     );
     await dropStage(tx, job.job_id);
   });
@@ -193,7 +199,7 @@ const finish = async (held: HeldImport): Promise<void> => {
   await held.transaction(async (tx) => {
     await held.advance(
       tx,
-      ['processing'],
+      ['indexing'],
       `state = CASE WHEN EXISTS (SELECT FROM import_problem WHERE job_id = $1 AND severity = 'error') THEN 'finished_with_errors' ELSE 'finished' END,
        finished_at = now()`,
     );
@@ -212,6 +218,8 @@ const finish = async (held: HeldImport): Promise<void> => {
   parts.log.info('import finished', { caseId, jobId: job.job_id });
 };
 
+const beforeItsEnd = ['planning', 'staging', 'importing', 'processing', 'indexing'] as const;
+
 /** What cannot end well by being tried again is undone; everything else is left for the next try. */
 const fail = async (held: HeldImport, error: unknown): Promise<void> => {
   const { job, parts, caseId } = held;
@@ -225,10 +233,7 @@ const fail = async (held: HeldImport, error: unknown): Promise<void> => {
   const failure = { code, detail: reason.slice(0, 2_000) };
   await held.transaction(async (tx) => {
     await insertProblems(tx, job.job_id, 'run', [problem('error', failure.code, failure.detail)]);
-    await held.advance(tx, ['planning', 'staging', 'importing', 'processing'], `error_code = $4, error_detail = $5`, [
-      failure.code,
-      failure.detail,
-    ]);
+    await held.advance(tx, beforeItsEnd, `error_code = $4, error_detail = $5`, [failure.code, failure.detail]);
   });
   await undo(held, 'failed', failure);
 };
@@ -240,17 +245,20 @@ const undo = async (
 ): Promise<void> => {
   const { job, parts, caseId } = held;
   const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.transaction(fn);
-  if (job.request.overlay === undefined) await undoImport(parts, caseId, job, transact);
+  /** What fails is undone by nobody's order. */
+  const actor = end === 'cancelled' && job.cancelled_by !== null ? job.cancelled_by : system;
+  if (job.request.overlay === undefined) await undoImport(parts, caseId, job, actor, transact);
   else {
     const { records, fields } = parts;
     const within = async (tx: Transaction) => records.within(caseId, tx);
-    await undoOverlay({ caseId, actor: job.actor, model: records.model, fields, within }, job, transact);
+    await undoOverlay({ caseId, actor, model: records.model, fields, within }, job, transact);
   }
   await removeFromIndex(held, caseId);
   await held.transaction(async (tx) => {
+    await recordUndone(tx, job, actor, failure.detail);
     await held.advance(
       tx,
-      ['planning', 'staging', 'importing', 'processing', 'cancelling'],
+      [...beforeItsEnd, 'cancelling'],
       `state = $4, finished_at = now(), imported = 0, overlaid = 0, duplicates = 0, rejected = rows`,
       [end],
     );
@@ -269,13 +277,19 @@ const undo = async (
 };
 
 const carryOn = async (held: HeldImport): Promise<void> => {
-  if (held.job.state === 'cancelling') {
+  const { state, error_code: code, error_detail: detail } = held.job;
+  if (state === 'cancelling') {
     await undo(held, 'cancelled', { code: 'cancelled', detail: 'The import was cancelled.' });
+    return;
+  }
+  // It had failed, and its undoing was interrupted: a part of it is gone, so it cannot end well any more.
+  if (code !== null) {
+    await undo(held, 'failed', { code, detail: detail ?? '' });
     return;
   }
   try {
     if (held.job.plan === null) await plan(held);
-    if (held.job.state !== 'processing') {
+    if (!['processing', 'indexing'].includes(held.job.state)) {
       const source = await openPlanned(held);
       try {
         await stage(held, source);
@@ -300,7 +314,6 @@ export const runImport = async (
   jobId: string,
   signal: AbortSignal,
 ): Promise<void> => {
-  const system = { kind: 'system', reason: 'import' } as const;
   let job: StoredImport | undefined;
   try {
     job = await dependencies.sessions.withCase(caseId, system, async (tx) => claimImport(tx, jobId), { signal });

@@ -38,6 +38,8 @@ export interface RowKeys {
   readonly parentKey: string | null;
   readonly familyKey: string | null;
   readonly hashes: RowHashes;
+  /** What its file is by size and time, where its content was read to decide about duplicates. */
+  readonly mark?: string;
   readonly custodian: string | null;
   /** What the row of an overlay is matched by. */
   readonly matchKey: string | null;

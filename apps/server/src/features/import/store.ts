@@ -34,6 +34,8 @@ const JobRow = z.object({
   processed: count,
   to_process: count,
   indexed_to: count,
+  indexed: count,
+  to_index: count,
   problems: count,
   created_by: z.string(),
   actor: Actor,
@@ -43,6 +45,11 @@ const JobRow = z.object({
   finished_at: z.date().nullable(),
   error_code: z.string().nullable(),
   error_detail: z.string().nullable(),
+  step_started_at: z.date().nullable(),
+  stopped_in: ImportState.nullable(),
+  stopped_code: z.string().nullable(),
+  stopped_reason: z.string().nullable(),
+  cancelled_by: Actor.nullable(),
 });
 export type StoredImport = z.infer<typeof JobRow>;
 
@@ -51,45 +58,74 @@ const columns = `import_job.*, (SELECT count(*) FROM import_problem WHERE import
 export const isEnded = (state: ImportState): boolean =>
   ['finished', 'finished_with_errors', 'failed', 'cancelled'].includes(state);
 
-export const toImportJob = (caseId: CaseId, row: StoredImport): ImportJob => {
-  const done = row.imported + row.overlaid + row.rejected + row.duplicates;
-  const seconds =
-    row.started_at === null ? 0 : ((row.finished_at ?? row.updated_at).getTime() - row.started_at.getTime()) / 1000;
-  const isProcessing = row.state === 'processing';
-  const [at, all] = isProcessing ? [row.processed, row.to_process] : [row.row_done, row.rows];
-  const perSecond = seconds > 0 ? at / seconds : 0;
-  const left = Math.max(0, all - at);
-  return {
-    jobId: row.job_id as JobId,
-    caseId,
-    batchId: row.batch_id as BatchId,
-    batch: row.batch_name,
-    state: row.state,
-    source: row.request.path,
-    counts: {
-      rows: row.rows,
-      imported: row.imported,
-      duplicates: row.duplicates,
-      overlaid: row.overlaid,
-      rejected: row.rejected,
-      problems: row.problems,
-      files: row.files,
-      bytes: row.bytes,
-    },
-    progress: {
-      done: isEnded(row.state) ? done : at,
-      failed: row.rejected,
-      total: row.rows === 0 && !isEnded(row.state) ? null : isEnded(row.state) ? row.rows : all,
-      perSecond: Math.round(perSecond * 10) / 10,
-      etaSeconds: perSecond > 0 && !isEnded(row.state) ? Math.round(left / perSecond) : null,
-    },
-    createdBy: row.created_by,
-    createdAt: row.created_at.toISOString(),
-    startedAt: row.started_at?.toISOString() ?? null,
-    finishedAt: row.finished_at?.toISOString() ?? null,
-    error: row.error_code === null ? null : { code: row.error_code, detail: row.error_detail ?? '' },
-  };
+/** How far the step is that an import is in, or stopped in. */
+const progressOf = (row: StoredImport): ImportJob['progress'] => {
+  const step = row.stopped_in ?? row.state;
+  const counted = { failed: row.rejected };
+  if (isEnded(step)) {
+    const done = row.imported + row.overlaid + row.rejected + row.duplicates;
+    return {
+      ...counted,
+      done,
+      total: row.rows,
+      perSecond: rateOf(done, row.started_at, row.finished_at),
+      etaSeconds: null,
+    };
+  }
+  const [done, all] = numbersOf(step, row);
+  const perSecond = rateOf(done, row.step_started_at ?? row.started_at, row.updated_at);
+  const etaSeconds = perSecond > 0 && row.stopped_in === null ? Math.round(Math.max(0, all - done) / perSecond) : null;
+  return { ...counted, done, total: row.rows === 0 ? null : all, perSecond, etaSeconds };
 };
+
+const numbersOf = (step: ImportState, row: StoredImport): readonly [done: number, total: number] => {
+  switch (step) {
+    case 'processing':
+      return [row.processed, row.to_process];
+    case 'indexing':
+      return [row.indexed, row.to_index];
+    default:
+      return [row.row_done, row.rows];
+  }
+};
+
+/** A second, to a tenth. */
+const rateOf = (done: number, from: Date | null, to: Date | null): number => {
+  const seconds = from === null || to === null ? 0 : (to.getTime() - from.getTime()) / 1000;
+  return seconds > 0 ? Math.round((done / seconds) * 10) / 10 : 0;
+};
+
+const errorOf = (row: StoredImport): ImportJob['error'] => {
+  if (row.stopped_in !== null) return { code: row.stopped_code ?? 'internal', detail: row.stopped_reason ?? '' };
+  return row.error_code === null ? null : { code: row.error_code, detail: row.error_detail ?? '' };
+};
+
+export const toImportJob = (caseId: CaseId, row: StoredImport): ImportJob => ({
+  jobId: row.job_id as JobId,
+  caseId,
+  batchId: row.batch_id as BatchId,
+  batch: row.batch_name,
+  state: row.state,
+  source: row.request.path,
+  counts: {
+    rows: row.rows,
+    imported: row.imported,
+    duplicates: row.duplicates,
+    overlaid: row.overlaid,
+    rejected: row.rejected,
+    problems: row.problems,
+    files: row.files,
+    bytes: row.bytes,
+  },
+  progress: progressOf(row),
+  createdBy: row.created_by,
+  createdAt: row.created_at.toISOString(),
+  startedAt: row.started_at?.toISOString() ?? null,
+  finishedAt: row.finished_at?.toISOString() ?? null,
+  error: errorOf(row),
+  resumable: row.stopped_in !== null,
+  stalled: null,
+});
 
 export const insertImport = async (
   tx: Queryable,
@@ -118,15 +154,50 @@ export const listStoredImports = async (tx: Queryable): Promise<StoredImport[]> 
   return rows.map((row) => JobRow.parse(row));
 };
 
+/** What an import that stopped forgets when it is taken up again. */
+const goesOn = 'stopped_in = NULL, stopped_code = NULL, stopped_reason = NULL, finished_at = NULL, updated_at = now()';
+
 /** Takes the import for this worker: from now on every other worker's commits fail. Undefined when there is nothing to do. */
 export const claimImport = async (tx: Queryable, jobId: string): Promise<StoredImport | undefined> => {
   const { rowCount } = await tx.query(
-    `UPDATE import_job SET fence = fence + 1, started_at = coalesce(started_at, now()), updated_at = now(),
-            state = CASE WHEN state = 'accepted' THEN 'planning' ELSE state END
-     WHERE job_id = $1 AND state IN ('accepted', 'planning', 'staging', 'importing', 'processing', 'cancelling')`,
+    `UPDATE import_job SET fence = fence + 1, started_at = coalesce(started_at, now()), step_started_at = coalesce(step_started_at, now()),
+            state = CASE coalesce(stopped_in, state) WHEN 'accepted' THEN 'planning' ELSE coalesce(stopped_in, state) END, ${goesOn}
+     WHERE job_id = $1 AND (stopped_in IS NOT NULL OR state IN ('accepted', 'planning', 'staging', 'importing', 'processing', 'indexing', 'cancelling'))`,
     [jobId],
   );
   return rowCount === 1 ? findImport(tx, jobId) : undefined;
+};
+
+/**
+ * Ends an import whose message died at `diedAt`; the fence moves on. One that was taken up or resumed since is carried on by another message.
+ * @returns whether it was ended
+ */
+export const stopImport = async (
+  tx: Queryable,
+  jobId: string,
+  death: { readonly code: string; readonly reason: string; readonly diedAt: Date },
+): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    `UPDATE import_job SET stopped_in = state, stopped_code = $2, stopped_reason = $3, state = 'failed', fence = fence + 1,
+            finished_at = now(), updated_at = now()
+     WHERE job_id = $1 AND state IN ('accepted', 'planning', 'staging', 'importing', 'processing', 'indexing', 'cancelling')
+       AND date_trunc('milliseconds', updated_at) <= $4`,
+    [jobId, death.code, death.reason, death.diedAt],
+  );
+  return rowCount === 1;
+};
+
+/** Puts an import that stopped back to where it stood; marks any other as looked after, so that no death from before ends it. */
+export const restartImport = async (tx: Queryable, jobId: string): Promise<void> => {
+  await tx.query(`UPDATE import_job SET state = coalesce(stopped_in, state), ${goesOn} WHERE job_id = $1`, [jobId]);
+};
+
+/** The fence moves on: what the present worker is about to commit fails. */
+export const markCancelling = async (tx: Queryable, jobId: string, by: Actor): Promise<void> => {
+  await tx.query(
+    `UPDATE import_job SET state = 'cancelling', fence = fence + 1, step_started_at = now(), cancelled_by = $2, ${goesOn} WHERE job_id = $1`,
+    [jobId, JSON.stringify(by)],
+  );
 };
 
 /** Sets columns of an import that is still this worker's. @returns whether it was. */
@@ -155,6 +226,10 @@ export interface StagedRow {
   readonly parentControl: string | null;
   readonly rootControl: string | null;
   readonly controlNumber: string | null;
+  /** As the row was judged by; of a load file, as it states it. */
+  readonly sha256: string | null;
+  /** What the file of a loose document was then. */
+  readonly mark: string | null;
   /** The exhibit that the row of an overlay changes, with where its document's files lie. */
   readonly match: { readonly exhibitId: number; readonly documentKey: string; readonly batchId: number } | null;
 }
@@ -169,6 +244,8 @@ interface RawStaged {
   readonly parent_control: string | null;
   readonly root_control: string | null;
   readonly control_number: string | null;
+  readonly sha256: string | null;
+  readonly source_mark: string | null;
   readonly match_exhibit: string | null;
   readonly document_key: string | null;
   readonly batch_id: string | null;
@@ -185,6 +262,8 @@ const toStaged = (row: RawStaged): StagedRow => ({
   parentControl: row.parent_control,
   rootControl: row.root_control,
   controlNumber: row.control_number,
+  sha256: row.sha256,
+  mark: row.source_mark,
   match:
     row.match_exhibit === null || row.document_key === null || row.batch_id === null
       ? null
@@ -199,7 +278,7 @@ export const readStaged = async (
   last: number,
 ): Promise<Map<number, StagedRow>> => {
   const { rows } = await tx.query<RawStaged>(
-    `SELECT row.row_no, row.fate, row.path, row.parent_row, row.root_row, row.control_number,
+    `SELECT row.row_no, row.fate, row.path, row.parent_row, row.root_row, row.control_number, row.sha256, row.source_mark,
             parent.control_number AS parent_control, root.control_number AS root_control,
             exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id
      FROM import_row AS row

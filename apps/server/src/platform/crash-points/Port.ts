@@ -31,6 +31,7 @@ export const crashPointNames = [
   'import.linked',
   'import.set.processed',
   'import.set.indexed',
+  'import.set.undone',
   'import.finishing',
   'exchange.initiating.begin',
   'exchange.initiating.done',

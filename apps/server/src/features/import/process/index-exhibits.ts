@@ -86,11 +86,11 @@ async function* buildParts(
 }
 
 /** When a set is in the index. Throws `HandedOn` when the slice is over. */
-const checkpoint = async (held: HeldImport, put: Promise<void>, last: number): Promise<void> => {
+const checkpoint = async (held: HeldImport, put: Promise<void>, exhibits: number, last: number): Promise<void> => {
   await put;
   const isLast = held.isSliceOver;
   await held.transaction(async (tx) => {
-    await held.advance(tx, ['processing'], 'indexed_to = $4', [last]);
+    await held.advance(tx, ['indexing'], 'indexed_to = $4, indexed = indexed + $5', [last, exhibits]);
     await held.publishProgress(tx);
     if (isLast) await held.handOn(tx);
   });
@@ -98,9 +98,30 @@ const checkpoint = async (held: HeldImport, put: Promise<void>, last: number): P
   held.parts.crashPoint('import.set.indexed');
 };
 
+/** Begins the step, with the number of exhibits that it has to put. */
+const begin = async (held: HeldImport): Promise<void> => {
+  const { job } = held;
+  if (job.state === 'indexing') return;
+  const [counted, of] =
+    job.request.overlay === undefined
+      ? ['exhibit WHERE batch_document_id = $4 AND document_id > indexed_to', [job.batch_id]]
+      : ['import_overlaid AS it WHERE it.job_id = $1 AND exhibit_id > indexed_to', []];
+  await held.transaction(async (tx) => {
+    await held.advance(
+      tx,
+      ['processing'],
+      `state = 'indexing', step_started_at = now(), indexed = 0, to_index = (SELECT count(*) FROM ${counted})`,
+      of,
+    );
+    await held.publishProgress(tx);
+  });
+  held.became({ state: 'indexing' });
+};
+
 /** Indexes what is left. Throws `HandedOn` when the slice is over first. */
 export const indexExhibits = async (held: HeldImport): Promise<void> => {
   const { index } = held.parts;
+  await begin(held);
   let writing = Promise.resolve();
   /** It is waited for before the next write and at the end; until then its failure is nobody's. */
   const write = (next: Promise<void>): void => {
@@ -116,7 +137,7 @@ export const indexExhibits = async (held: HeldImport): Promise<void> => {
         await writing;
         write(index.put(held.caseId, part));
       }
-      write(checkpoint(held, writing, last.exhibitId));
+      write(checkpoint(held, writing, set.exhibits.length, last.exhibitId));
       after = last.exhibitId;
     }
   } finally {

@@ -24,8 +24,11 @@ const keysPerBatch = 500;
 const digits = 8;
 const noHashes: RowHashes = { md5: null, sha1: null, sha256: null };
 
+/** The document is taken whole: what is told of it is what the case cannot show of it. */
+const warnings = new Set<SourceProblem['code']>(['empty', 'content_mismatch', 'no_extractor']);
+
 const fromSource = ({ path, code, reason }: SourceProblem, row: number | null): RowProblem =>
-  problem(code === 'empty' || code === 'content_mismatch' ? 'warning' : 'error', code, reason, { path, row });
+  problem(warnings.has(code) ? 'warning' : 'error', code, reason, { path, row });
 
 const people = (addresses: readonly MailAddress[]): string =>
   addresses
@@ -71,6 +74,8 @@ const documentOf = (item: ContentItem): Record<string, JsonValue> => {
 interface Numbered {
   readonly row: number;
   readonly item: ContentItem;
+  /** Of the file that the item is in. */
+  readonly mark: string;
   readonly controlNumber: string;
   readonly parentControl: string | null;
   readonly problems: readonly RowProblem[];
@@ -83,6 +88,7 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
   const items = async function* (onProblem: (found: RowProblem) => void): AsyncGenerator<Numbered> {
     let row = 0;
     for await (const entry of root.list({ onProblem: (found) => onProblem(fromSource(found, null)) })) {
+      const mark = `${entry.size} bytes of ${entry.modifiedAt?.toISOString() ?? 'no time'}`;
       /** Control numbers of the family that is being read. */
       const family = new Map<string, string>();
       for await (const expansion of expandEntry(root, entry)) {
@@ -101,6 +107,7 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
         yield {
           row,
           item: expansion,
+          mark,
           controlNumber,
           parentControl: expansion.parentPath === null ? null : (family.get(expansion.parentPath) ?? null),
           problems: expansion.problems.map((found) => fromSource(found, row)),
@@ -130,6 +137,7 @@ export const createLooseSource = ({ root, request }: LooseSourceOptions): RowSou
     familyKey: null,
     matchKey: null,
     hashes,
+    ...(request.deduplicate === 'none' ? {} : { mark: numbered.mark }),
     custodian: request.custodian ?? null,
     rejected: false,
   });

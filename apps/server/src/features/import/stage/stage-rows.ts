@@ -50,13 +50,13 @@ export const stageRows = async (
       onProgress(rows);
       yield batch.map(
         (it) =>
-          `${[jobId, it.row, it.line, it.path, keyOf(it.controlNumber), keyOf(it.parentKey), keyOf(it.familyKey), it.hashes.md5, it.hashes.sha1, it.hashes.sha256, it.custodian, keyOf(it.matchKey), it.rejected ? 'rejected' : 'pending'].map(copyText).join('\t')}\n`,
+          `${[jobId, it.row, it.line, it.path, keyOf(it.controlNumber), keyOf(it.parentKey), keyOf(it.familyKey), it.hashes.md5, it.hashes.sha1, it.hashes.sha256, it.custodian, keyOf(it.matchKey), it.mark ?? null, it.rejected ? 'rejected' : 'pending'].map(copyText).join('\t')}\n`,
       );
     }
   };
   await writeAll(
     tx,
-    'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, match_key, fate) FROM STDIN',
+    'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, match_key, source_mark, fate) FROM STDIN',
     lines(),
     problems,
   );

@@ -142,6 +142,8 @@ export const openTestImport = async (options: TestImportOptions = {}): Promise<T
     pdf,
     pageTexts: createPageTexts({ workers: pdf, ocr, config: ocrConfig }),
     clock,
+    // Workers stand still, and no queue is made.
+    queues: { depth: async () => Promise.resolve(new Map()) },
     outbox: createOutbox(),
     topic: 'test-events',
     index,
