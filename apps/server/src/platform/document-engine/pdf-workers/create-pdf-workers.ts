@@ -225,8 +225,10 @@ class Pool {
               ),
             );
         },
-        // The worker has ended.
-        () => undefined,
+        // It has not begun to run, or has ended, which is told otherwise.
+        () => {
+          if (thread.job === job) this.#watch(thread, job, 0);
+        },
       );
     }, WATCH_MS);
     thread.watch.unref();
