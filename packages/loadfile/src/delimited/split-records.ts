@@ -394,7 +394,11 @@ export class RecordSplitter {
     const { newline } = this.#dialect;
     if (newline !== null) {
       if (this.#next.newline < begin) this.#next.newline = indexOrEnd(text, newline, begin);
-      if (this.#next.newline < this.#end) this.#cells = this.#cells.map((cell) => cell.replaceAll(newline, '\n'));
+      if (this.#next.newline < this.#end) {
+        this.#cells.forEach((cell, index) => {
+          if (cell.includes(newline)) this.#cells[index] = cell.replaceAll(newline, '\n');
+        });
+      }
     }
     if (this.#next.nul < begin) this.#next.nul = indexOrEnd(text, '\0', begin);
     if (this.#next.nul < this.#end) {

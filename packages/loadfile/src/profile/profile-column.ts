@@ -8,7 +8,7 @@
 import { excerpt } from '../problems.ts';
 import type { Column } from '../delimited/open-delimited.ts';
 import type { Row } from '../delimited/split-records.ts';
-import type { Classified, ValueType } from './classify-value.ts';
+import type { ValueType } from './classify-value.ts';
 import { classifyValue } from './classify-value.ts';
 import type { ParsedDate } from './parse-date.ts';
 
@@ -132,17 +132,32 @@ class DateTally {
   }
 }
 
+/** Values of one type. */
+interface TypeTally {
+  count: number;
+  readonly line: number;
+  readonly value: string;
+}
+
+/** What a value adds to its column, whenever it comes. */
+interface Meaning {
+  readonly tally: TypeTally;
+  readonly date: ParsedDate | undefined;
+  /** Values in the cell, by the multi-value separator. */
+  readonly parts: number;
+}
+
 class ColumnTally {
   readonly #column: Column;
   readonly #separator: string;
-  readonly #types = new Map<ValueType, { count: number; line: number; value: string }>();
+  readonly #types = new Map<ValueType, TypeTally>();
   readonly #samples = new Set<string>();
   #filled = 0;
   #maxLength = 0;
   #multiCells = 0;
   #multiMost = 0;
   #dates: DateTally | undefined;
-  #known: Map<string, Classified> | undefined = new Map();
+  #known: Map<string, Meaning> | undefined = new Map();
 
   constructor(column: Column, separator: string) {
     this.#column = column;
@@ -154,28 +169,35 @@ class ColumnTally {
     if (value === '') return;
     this.#filled++;
     if (cell.length > this.#maxLength) this.#maxLength = cell.length;
-    if (this.#samples.size < maxSamples) this.#samples.add(excerpt(value, sampleLength));
-    const { type, date } = this.#classify(value);
-    const tally = this.#types.get(type);
-    if (tally === undefined) this.#types.set(type, { count: 1, line, value: excerpt(value) });
-    else tally.count++;
+    const { tally, date, parts } = this.#meaningOf(value, line);
+    tally.count++;
     if (date !== undefined) (this.#dates ??= new DateTally()).add(date, line);
-    if (value.includes(this.#separator)) {
+    if (parts > 1) {
       this.#multiCells++;
-      const most = value.split(this.#separator).length;
-      if (most > this.#multiMost) this.#multiMost = most;
+      if (parts > this.#multiMost) this.#multiMost = parts;
     }
   }
 
-  /** Columns of few different values (custodian, extension, yes/no) are classified once a value. */
-  #classify(value: string): Classified {
-    if (this.#known === undefined || value.length > sampleLength) return classifyValue(value);
+  /** Columns of few different values (custodian, extension, yes/no) are looked at once a value. */
+  #meaningOf(value: string, line: number): Meaning {
+    if (this.#known === undefined || value.length > sampleLength) return this.#lookAt(value, line);
     const known = this.#known.get(value);
     if (known !== undefined) return known;
-    const classified = classifyValue(value);
-    if (this.#known.size < maxKnown) this.#known.set(excerpt(value), classified);
+    const meaning = this.#lookAt(value, line);
+    if (this.#known.size < maxKnown) this.#known.set(excerpt(value), meaning);
     else this.#known = undefined;
-    return classified;
+    return meaning;
+  }
+
+  #lookAt(value: string, line: number): Meaning {
+    if (this.#samples.size < maxSamples) this.#samples.add(excerpt(value, sampleLength));
+    const { type, date } = classifyValue(value);
+    let tally = this.#types.get(type);
+    if (tally === undefined) {
+      tally = { count: 0, line, value: excerpt(value) };
+      this.#types.set(type, tally);
+    }
+    return { tally, date, parts: value.includes(this.#separator) ? value.split(this.#separator).length : 1 };
   }
 
   profile(rows: number): ColumnProfile {
@@ -247,7 +269,11 @@ export class ColumnProfiler {
   add(row: Row): void {
     this.#rows++;
     const { cells, line } = row;
-    for (let index = 0; index < this.#tallies.length; index++) this.#tallies[index]?.add(cells[index] ?? '', line);
+    for (let index = 0; index < this.#tallies.length; index++) {
+      const cell = cells[index] ?? '';
+      // Most cells of most files are empty.
+      if (cell !== '') this.#tallies[index]?.add(cell, line);
+    }
   }
 
   profiles(): ColumnProfile[] {
