@@ -15,7 +15,7 @@ import { recordChanges } from '../audit/index.ts';
 import { applyChanges, checkChanges, differences, newValues, type ValueChanges } from './change-values.ts';
 import type { FieldDefinition } from './check-value.ts';
 import { createExhibitsChanged, type Publish } from './exhibits-changed.ts';
-import type { ExhibitValues, FieldType, FieldValues } from './field-values.ts';
+import { type ExhibitValues, type FieldType, type FieldValues, valuesOf, type WritableValues } from './field-values.ts';
 import { type OverlayOutcome, overlayValues, type ValueOverlay } from './overlay-values.ts';
 import { type StoredValues, ValueCache } from './read-values.ts';
 import { segmentKey, writeEdit, writeSegment } from './segments.ts';
@@ -57,7 +57,7 @@ export interface NewValues {
   /** Unique in the case, `{job}/{chunk}`; a repetition writes the same object. */
   readonly name: string;
   /** At most `exhibitsPerSegment`. */
-  readonly exhibits: readonly ExhibitValues[];
+  readonly exhibits: readonly WritableValues[];
   readonly by: string;
 }
 
@@ -147,7 +147,7 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     return checkChanges(definitions, values);
   };
 
-  const write = async (tx: Transaction, { caseId, name, exhibits, by }: ReplacedValues) => {
+  const write = async (tx: Transaction, { caseId, name, exhibits, by }: Written) => {
     if (exhibits.length === 0) return new Map<number, number>();
     const legacy = await readLegacy(tx);
     const segment = writesObjects(legacy) ? await writeSegment(objects, segmentKey(caseId, name), exhibits) : null;
@@ -156,7 +156,7 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
       exhibitId,
       version,
       // Only tables keep values one by one.
-      changed: legacy === null ? {} : newValues(differences(before, values)),
+      changed: legacy === null ? {} : newValues(differences(before, valuesOf(values))),
     }));
     return swapValues(tx, legacy, segment, swaps, by);
   };
@@ -246,6 +246,11 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     },
     overlayValues: async (tx, overlay) => overlayValues(tx, { ...source, changed }, overlay),
   };
+};
+
+/** Values with what they take the place of. */
+type Written = Omit<NewValues, 'exhibits'> & {
+  readonly exhibits: readonly (WritableValues & { readonly version: number; readonly before: FieldValues })[];
 };
 
 const publicState = ({ exhibitId, values, metadata, version }: ExhibitState): StoredValues => ({

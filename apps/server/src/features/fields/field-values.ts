@@ -29,16 +29,28 @@ export interface ExhibitValues {
   readonly metadata: { readonly importedAt: string; readonly batchId: number };
 }
 
+/** As they are written: values may be the text of their JSON object already, which is empty for no values. */
+export interface WritableValues extends Omit<ExhibitValues, 'values'> {
+  readonly values: FieldValues | string;
+}
+
+/** Values as an object. */
+export const valuesOf = (values: FieldValues | string): FieldValues =>
+  typeof values !== 'string' ? values : values === '' ? {} : (JSON.parse(values) as FieldValues);
+
+export const hasValues = (values: FieldValues | string): boolean =>
+  typeof values === 'string' ? values !== '' : Object.keys(values).length > 0;
+
 export const isEmptyValue = (value: FieldValue | null): boolean =>
   value === null || value === '' || (Array.isArray(value) && value.length === 0);
 
 /** The line of an exhibit, without the line feed. */
-export const encodeValues = ({ exhibitId, values, metadata }: ExhibitValues): string =>
-  JSON.stringify({
-    exhibit_id: exhibitId,
-    custom_fields: values,
-    metadata: { imported_at: metadata.importedAt, batch_id: metadata.batchId },
-  });
+export const encodeValues = ({ exhibitId, values, metadata }: WritableValues): string => {
+  const origin = { imported_at: metadata.importedAt, batch_id: metadata.batchId };
+  return typeof values === 'string'
+    ? `{"exhibit_id":${exhibitId},"custom_fields":${values || '{}'},"metadata":${JSON.stringify(origin)}}`
+    : JSON.stringify({ exhibit_id: exhibitId, custom_fields: values, metadata: origin });
+};
 
 /** Reads a line that must be of the given exhibit. Throws `object_corrupt`. */
 export const decodeValues = (line: string, exhibitId: number): ExhibitValues => {

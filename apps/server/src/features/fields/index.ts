@@ -14,7 +14,10 @@ export {
   fieldTypes,
   FieldValue,
   type FieldValues,
+  hasValues,
   isEmptyValue,
+  valuesOf,
+  type WritableValues,
 } from './field-values.ts';
 export { type StoredValues } from './read-values.ts';
 export { exhibitsPerSegment, segmentKey, type WrittenSegment, writeSegment } from './segments.ts';

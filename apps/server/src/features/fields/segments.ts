@@ -8,7 +8,7 @@
  */
 import { hasCode, type CaseId } from '@casebound/contract';
 import { objectKey, type ObjectKey, type ObjectStore } from '../../platform/object-store/Port.ts';
-import { encodeValues, type ExhibitValues } from './field-values.ts';
+import { encodeValues, type ExhibitValues, type WritableValues } from './field-values.ts';
 
 export const exhibitsPerSegment = 1_000;
 
@@ -58,20 +58,21 @@ const putNew = async (
 export const writeSegment = async (
   objects: ObjectStore,
   key: ObjectKey,
-  exhibits: readonly ExhibitValues[],
+  exhibits: readonly WritableValues[],
 ): Promise<WrittenSegment> => {
   const entries: SegmentEntry[] = [];
   const lines: string[] = [];
   let offset = 0;
   for (const exhibit of exhibits) {
-    const line = encodeValues(exhibit);
-    const length = Buffer.byteLength(line);
+    const line = `${encodeValues(exhibit)}\n`;
+    const length = Buffer.byteLength(line) - 1;
     entries.push({ exhibitId: exhibit.exhibitId, offset, length });
-    lines.push(line, '\n');
+    lines.push(line);
     offset += length + 1;
   }
-  const written = await putNew(objects, key, Buffer.from(lines.join(''), 'utf8'), 'application/x-ndjson');
-  return { ...written, entries };
+  const bytes = Buffer.allocUnsafe(offset);
+  for (const [index, { offset: start }] of entries.entries()) bytes.write(lines[index] ?? '', start);
+  return { ...(await putNew(objects, key, bytes, 'application/x-ndjson')), entries };
 };
 
 /** Writes the values of one exhibit as an object of its own. */

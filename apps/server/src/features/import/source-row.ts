@@ -58,7 +58,8 @@ export interface SourceRow extends RowKeys {
   /** Members of a Document and of an Exhibit of the case model, without references and collections. */
   readonly document: Readonly<Record<string, JsonValue>>;
   readonly exhibit: Readonly<Record<string, JsonValue>>;
-  readonly values: FieldValues;
+  /** Values of custom fields: an object for a row that is laid over others, else the text of its JSON, empty for none. */
+  readonly values: FieldValues | string;
   readonly emptied: EmptiedMembers;
   readonly custodians: readonly string[];
   readonly labels: readonly RowLabel[];

@@ -6,7 +6,7 @@
  */
 import { isCoreField, parseRange, type CoreField } from '@casebound/loadfile';
 import type { JsonValue } from '@casebound/records';
-import { type FieldDefinition, type FieldValue, isEmptyValue, readCell } from '../../fields/index.ts';
+import { type FieldDefinition, type FieldValue, type FieldValues, isEmptyValue, readCell } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import { documentDates, documentIntegers, documentTexts, exhibitTexts } from '../plan/core-targets.ts';
 import type { PlannedColumn } from '../plan/import-plan.ts';
@@ -27,7 +27,8 @@ export interface MappedRow {
   readonly hashes: RowHashes;
   readonly document: Readonly<Record<string, JsonValue>>;
   readonly exhibit: Readonly<Record<string, JsonValue>>;
-  readonly values: Readonly<Record<string, FieldValue>>;
+  /** As `SourceRow` has them. */
+  readonly values: FieldValues | string;
   readonly emptied: EmptiedMembers;
   readonly custodians: readonly string[];
   readonly labels: readonly RowLabel[];
@@ -52,7 +53,15 @@ export interface MapOptions {
 }
 
 type Core = Extract<PlannedColumn, { target: 'core' }>;
-type Custom = Extract<PlannedColumn, { target: 'custom' }> & { readonly definition: FieldDefinition };
+type Custom = Extract<PlannedColumn, { target: 'custom' }> & {
+  readonly definition: FieldDefinition;
+  /** `"title":` */
+  readonly member: string;
+};
+
+/** Whether JSON has a value for each of the titles, in their order. An object has one for each title, and numbers come first. */
+const keepsOrder = (titles: readonly string[]): boolean =>
+  new Set(titles).size === titles.length && !titles.some((title) => String(Number(title) >>> 0) === title);
 
 const noneEmptied: EmptiedMembers = { document: [], exhibit: [], values: [] };
 
@@ -107,6 +116,7 @@ export class RowMapper {
   readonly #options: MapOptions;
   readonly #core: ReadonlyMap<CoreField, Core>;
   readonly #custom: readonly Custom[];
+  readonly #keepsOrder: boolean;
   readonly #readers: readonly { readonly index: number; readonly read: ReadCore }[];
   readonly #foldersOf = remembering((text: string) => this.#splitFolders(text));
   readonly #labelsOf = remembering((text: string) => this.#splitLabels(text));
@@ -118,20 +128,13 @@ export class RowMapper {
         column.target === 'core' && isCoreField(column.field) ? [[column.field, column] as const] : [],
       ),
     );
-    this.#custom = options.columns.flatMap((column) =>
-      column.target === 'custom'
-        ? [
-            {
-              ...column,
-              definition: options.definitions.get(column.title) ?? {
-                title: column.title,
-                inputType: column.type,
-                choices: [],
-              },
-            },
-          ]
-        : [],
-    );
+    this.#custom = options.columns.flatMap((column) => {
+      if (column.target !== 'custom') return [];
+      const { title, type } = column;
+      const definition = options.definitions.get(title) ?? { title, inputType: type, choices: [] };
+      return [{ ...column, definition, member: `${JSON.stringify(definition.title)}:` }];
+    });
+    this.#keepsOrder = keepsOrder(this.#custom.map(({ definition }) => definition.title));
     this.#readers = [...this.#core].flatMap(([field, column]) =>
       this.#readersOf(field, column).map((read) => ({ index: column.index, read })),
     );
@@ -222,7 +225,7 @@ export class RowMapper {
     return {
       ...keys,
       ...target,
-      values: this.#values(row, report),
+      values: this.#options.overlayKey === undefined ? this.#valueText(row, report) : this.#values(row, report),
       emptied: this.#emptied(row),
       custodians: this.#custodians(row, custodian),
       labels: this.#labels(row),
@@ -358,6 +361,21 @@ export class RowMapper {
       if (instant.ok) document[member] = instant.iso;
       else report(column.column, instant.code, instant.reason, text);
     };
+  }
+
+  /** The JSON of the values, in the form of `JSON.stringify`: all that is written of them, and one text to hold in their place. */
+  #valueText(row: Cells, report: Report): string {
+    if (!this.#keepsOrder) {
+      const text = JSON.stringify(this.#values(row, report));
+      return text === '{}' ? '' : text;
+    }
+    const parts: string[] = [];
+    for (const column of this.#custom) {
+      if ((row.cells[column.index] ?? '') === '') continue;
+      const value = this.#valueOf(row, column, report);
+      if (value !== undefined) parts.push(parts.length === 0 ? '{' : ',', column.member, JSON.stringify(value));
+    }
+    return parts.length === 0 ? '' : `${parts.join('')}}`;
   }
 
   #values(row: Cells, report: Report): Record<string, FieldValue> {

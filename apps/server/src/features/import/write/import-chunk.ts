@@ -10,7 +10,7 @@ import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext,
 import type { Transaction } from '../../../database/index.ts';
 import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { recordChanges } from '../../audit/index.ts';
-import type { Fields } from '../../fields/index.ts';
+import { type Fields, hasValues } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import { insertProcessing } from '../process/processing-store.ts';
@@ -272,11 +272,12 @@ const writeValues = async (
   ids: ReadonlyMap<number, number>,
   chunkStart: number,
 ): Promise<void> => {
+  const metadata = { importedAt: context.importedAt, batchId: context.batchId };
   const exhibits = rows.flatMap((it) => {
     const exhibitId = ids.get(it.row.row);
-    if (exhibitId === undefined || Object.keys(it.row.values).length === 0) return [];
-    const metadata = { importedAt: context.importedAt, batchId: context.batchId };
-    return [{ exhibitId, values: it.row.values, metadata }];
+    const { values } = it.row;
+    if (exhibitId === undefined || !hasValues(values)) return [];
+    return [{ exhibitId, values, metadata }];
   });
   if (exhibits.length === 0) return;
   await context.fields.add(tx, {

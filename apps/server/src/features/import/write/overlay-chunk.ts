@@ -8,6 +8,7 @@
  */
 import type { JsonValue, StoreContext } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
+import { valuesOf } from '../../fields/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import { insertProcessing } from '../process/processing-store.ts';
 import { changeExhibits, type Body, type ExhibitState } from './change-exhibits.ts';
@@ -140,7 +141,7 @@ const apply = (mode: OverlayMode, it: ChunkRow, context: ChunkContext, state: Ex
         : {}),
     },
     exhibit,
-    values: overlayMembers(mode, state.values, row.values, row.emptied.values) as ExhibitState['values'],
+    values: overlayMembers(mode, state.values, valuesOf(row.values), row.emptied.values) as ExhibitState['values'],
   };
 };
 
