@@ -452,6 +452,13 @@ export const errorTable = {
     'The import is in a state that does not allow this.',
     'Look at its state with `casebound import show`.',
   ),
+  import_stalled: entry(
+    503,
+    'recoverable',
+    6,
+    'Nothing carries the import on.',
+    'Do what the message says; the import goes on where it stands.',
+  ),
   record_not_found: entry(
     404,
     'permanent',

@@ -1,24 +1,12 @@
 /** `casebound import PATH --case CASE`, and looking at imports. */
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type CaseId,
-  CaseboundError,
-  type ImportJob,
-  type ImportPreview,
-  type ImportProblem,
-  ImportRequest,
-  JobId,
-} from '@casebound/contract';
+import { CaseboundError, type ImportPreview, ImportRequest, JobId } from '@casebound/contract';
 import type { Command } from 'commander';
 import { type CliContext, createCommand, parseWholeNumber, type RegisterCommand, withConnection } from '../command.ts';
-import type { Connection } from '../engine.ts';
 import { findCaseId } from '../find-case.ts';
 import { readMapping } from '../import-mapping.ts';
-import { type Output, table } from '../output.ts';
-
-const LOOK_EVERY_MS = 500;
-const SHOWN_PROBLEMS = 20;
+import { table } from '../output.ts';
+import { describeImport, exitForImport, placeOf, reportImport, SHOWN_PROBLEMS, watchImport } from '../watch-import.ts';
 
 interface ImportOptions {
   readonly case?: string;
@@ -80,72 +68,12 @@ const describePreview = (preview: ImportPreview): string => {
   ].join('\n');
 };
 
-const describeImport = (job: ImportJob): string => {
-  const { counts } = job;
-  const lines = [
-    `Import ${job.jobId} into case ${job.caseId}, batch "${job.batch}": ${job.state}`,
-    `${counts.rows} rows = ${counts.imported} imported + ${counts.duplicates} duplicates + ${counts.overlaid} overlaid + ${counts.rejected} rejected; ${counts.files} files, ${counts.bytes} bytes, ${counts.problems} problems`,
-  ];
-  if (job.error !== null) lines.push(`Error: ${job.error.detail} (${job.error.code})`);
-  return lines.join('\n');
-};
-
-const isEnded = (job: ImportJob): boolean =>
-  ['finished', 'finished_with_errors', 'failed', 'cancelled'].includes(job.state);
-
-const progressLine = ({ state, progress, counts }: ImportJob): string => {
-  const total = progress.total === null ? '?' : String(progress.total);
-  const eta = progress.etaSeconds === null ? '' : `, ${progress.etaSeconds} s left`;
-  return `${state}: ${progress.done} of ${total} rows, ${progress.perSecond}/s${eta}${counts.rejected === 0 ? '' : `, ${counts.rejected} rejected`}`;
-};
-
-/** Follows an import to its end, a line of progress for each change. Ctrl-C leaves it running. */
-const watch = async (
-  connection: Connection,
-  context: CliContext,
-  output: Output,
-  caseId: CaseId,
-  jobId: JobId,
-): Promise<ImportJob> => {
-  let last = '';
-  for (;;) {
-    const job = await connection.client.getImport({ params: { caseId, jobId } });
-    const line = progressLine(job);
-    if (line !== last) output.note(line);
-    last = line;
-    if (isEnded(job) || context.interrupted.aborted) return job;
-    await sleep(LOOK_EVERY_MS, undefined, { signal: context.interrupted }).catch(() => undefined);
-  }
-};
-
 const readImportId = (given: string): JobId => {
   const parsed = JobId.safeParse(given);
   if (parsed.success) return parsed.data;
   throw new CaseboundError(
     'validation_failed',
     `${given} is not the id of an import; \`casebound import list\` shows them.`,
-  );
-};
-
-/** Where a problem is: a line of a load file, a file, or a row by its number. */
-const placeOf = ({ line, path: file, row }: ImportProblem): string =>
-  line === null ? (file ?? (row === null ? '' : `row ${row}`)) : `line ${line}`;
-
-const reportEnd = async (connection: Connection, output: Output, caseId: CaseId, job: ImportJob): Promise<void> => {
-  const { problems, counts } = await connection.client.listImportProblems({
-    params: { caseId, jobId: job.jobId },
-    query: { limit: SHOWN_PROBLEMS },
-  });
-  const lines = problems.map((it) => [it.severity, it.code, placeOf(it), it.field ?? '', it.reason]);
-  output.result(
-    { ...job, problemCounts: counts, problems },
-    [
-      describeImport(job),
-      ...(lines.length === 0 ? [] : [table(['severity', 'code', 'place', 'field', 'reason'], lines)]),
-      ...(job.counts.problems > problems.length
-        ? [`All ${job.counts.problems}: casebound import problems ${job.jobId} --case ${caseId}`]
-        : []),
-    ].join('\n'),
   );
 };
 
@@ -177,7 +105,7 @@ const createShowCommand = (context: CliContext): Command => {
   return command.action((given: string) =>
     withConnection(command, context, async ({ connection, output }) => {
       const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
-      await reportEnd(
+      await reportImport(
         connection,
         output,
         caseId,
@@ -195,12 +123,9 @@ const createWatchCommand = (context: CliContext): Command => {
       context,
       async ({ connection, output }) => {
         const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
-        await reportEnd(
-          connection,
-          output,
-          caseId,
-          await watch(connection, context, output, caseId, readImportId(given)),
-        );
+        const job = await watchImport(connection, context, output, caseId, readImportId(given));
+        await reportImport(connection, output, caseId, job);
+        exitForImport(context, job);
       },
       { workers: true },
     ),
@@ -273,7 +198,9 @@ const createResumeCommand = (context: CliContext): Command => {
         const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
         const jobId = readImportId(given);
         await connection.client.resumeImport({ params: { caseId, jobId } });
-        await reportEnd(connection, output, caseId, await watch(connection, context, output, caseId, jobId));
+        const job = await watchImport(connection, context, output, caseId, jobId);
+        await reportImport(connection, output, caseId, job);
+        exitForImport(context, job);
       },
       { workers: true },
     ),
@@ -292,15 +219,14 @@ const createCancelCommand = (context: CliContext): Command => {
         const caseId = await findCaseId(connection, command.opts<{ case: string }>().case);
         const jobId = readImportId(given);
         await connection.client.cancelImport({ params: { caseId, jobId } });
-        const job = await watch(connection, context, output, caseId, jobId);
+        const job = await watchImport(connection, context, output, caseId, jobId);
         output.result(job, describeImport(job));
+        exitForImport(context, job);
       },
       { workers: true },
     ),
   );
 };
-
-const EXIT_WITH_ERRORS = 1;
 
 export const registerImport: RegisterCommand = (program, context) => {
   // Not required here: what the command asks for would be asked of its subcommands, too.
@@ -341,9 +267,9 @@ export const registerImport: RegisterCommand = (program, context) => {
           output.result(started, describeImport(started));
           return;
         }
-        const job = await watch(connection, context, output, caseId, started.jobId);
-        await reportEnd(connection, output, caseId, job);
-        if (job.state === 'failed') context.setExitCode(EXIT_WITH_ERRORS);
+        const job = await watchImport(connection, context, output, caseId, started.jobId);
+        await reportImport(connection, output, caseId, job);
+        exitForImport(context, job);
       },
       { workers: true },
     ),
