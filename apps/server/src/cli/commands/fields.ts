@@ -140,10 +140,21 @@ const createSetCommand = (context: CliContext): Command => {
   );
 };
 
-const describeStorage = ({ storage, switches }: FieldStorage): string =>
-  storage === 'segments'
-    ? 'The case keeps its custom fields in segments.'
-    : `The case keeps its custom fields in tables:\n${switches.map((it) => `  ${it.on ? 'on ' : 'off'} ${it.name}`).join('\n')}`;
+/** Where a case keeps its custom fields, with its switches when it had them in tables. */
+export const describeStorage = ({ storage, switches }: Pick<FieldStorage, 'storage' | 'switches'>): string => {
+  if (storage === 'segments') return 'The case keeps its custom fields in segments.';
+  const on = switches.filter((it) => it.on).map((it) => it.name);
+  const lines = switches.map((it) => `  ${it.on ? 'on ' : 'off'} ${it.name}`);
+  return [`${whereOf(on, switches.length)}:`, ...lines].join('\n');
+};
+
+const whereOf = (on: readonly SwitchName[], all: number): string => {
+  if (on.length === 0) return 'The case keeps its custom fields in tables';
+  if (on.length === all)
+    return 'The case keeps its custom fields in segments; its tables are written no more, and stay for a way back';
+  const from = on.includes('read-from-objects') ? 'segments' : 'tables';
+  return `The case is on its way from tables to segments, ${on.length} of ${all} switches are on; values are read from ${from}`;
+};
 
 const findSwitch = (given: string): SwitchName => {
   const found = storageSwitchNames.find((name) => name === given);

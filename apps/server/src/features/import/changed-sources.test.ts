@@ -1,4 +1,5 @@
 /** Sources that change while they are imported are noticed, and nothing of them stays half in the case. */
+import { createHash } from 'node:crypto';
 import { appendFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ImportRequest } from '@casebound/contract';
@@ -231,4 +232,60 @@ describe('a folder of loose files', () => {
     const { job } = await importWhile(root, 'import.planned', () => writeFileSync(path.join(root, 'z.txt'), 'late'));
     expect(job).toMatchObject({ state: 'finished', counts: { rows: 26, imported: 26 } });
   });
+
+  /** Two files of one content, and one of its own; the second of the two is left out. */
+  const twins = { 'a.txt': 'the same', 'b.txt': 'the same', 'c.txt': 'another' };
+  const changedFiles = async (change: (root: string) => void, deduplicate: ImportRequest['deduplicate'] = 'case') => {
+    const root = await write(twins);
+    const { job, described } = await importWhile(root, 'import.staged', () => change(root), { deduplicate });
+    const told = (await test.problems(job.caseId, job.jobId)).filter((it) => it.code === 'source_changed');
+    return { job, described, told: told.map(({ path: place, row, severity }) => ({ place, row, severity })) };
+  };
+  const textOf = async ({ job, described }: Awaited<ReturnType<typeof changedFiles>>, number: string) => {
+    const { document } = described.exhibits[number] as { document: { sha256Hash: string } };
+    expect(job.counts.rows).toBe(3);
+    return document.sha256Hash;
+  };
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+  it('tells of a file that is overwritten after its duplicates were left out, and of each of those', async () => {
+    const found = await changedFiles((root) => writeFileSync(path.join(root, 'a.txt'), 'THE SAME'));
+    expect(found.job).toMatchObject({ state: 'finished_with_errors', counts: { imported: 2, duplicates: 1 } });
+    expect(found.told).toEqual([
+      { place: 'a.txt', row: 1, severity: 'error' },
+      { place: 'b.txt', row: 2, severity: 'error' },
+    ]);
+    // The exhibit is of one reading: its hash is that of its file.
+    expect(await textOf(found, 'DOC-00000001')).toBe(sha256('THE SAME'));
+  });
+
+  it('tells of a file that is overwritten after it was left out as a duplicate', async () => {
+    const found = await changedFiles((root) => writeFileSync(path.join(root, 'b.txt'), 'no more the same'));
+    expect(found.job).toMatchObject({ state: 'finished_with_errors', counts: { imported: 2, duplicates: 1 } });
+    expect(found.told).toEqual([{ place: 'b.txt', row: 2, severity: 'error' }]);
+  });
+
+  it('tells of a file that was no duplicate and is overwritten', async () => {
+    const found = await changedFiles((root) => writeFileSync(path.join(root, 'c.txt'), 'the same'));
+    expect(found.told).toEqual([{ place: 'c.txt', row: 3, severity: 'error' }]);
+    expect(await textOf(found, 'DOC-00000003')).toBe(sha256('the same'));
+  });
+
+  it('tells of nothing where nothing was decided by what is in a file', async () => {
+    const found = await changedFiles((root) => writeFileSync(path.join(root, 'a.txt'), 'THE SAME'), 'none');
+    expect(found.job).toMatchObject({ state: 'finished', counts: { imported: 3 } });
+    expect(await textOf(found, 'DOC-00000001')).toBe(sha256('THE SAME'));
+  });
+});
+
+it('a native that is overwritten is of one reading, and told when its hash is not the stated one', async () => {
+  const hash = createHash('sha256').update('as it was').digest('hex');
+  const load = dat(['BEGDOC', 'NATIVELINK', 'SHA256'], ['A1', 'n/1.txt', hash]);
+  const root = await write({ 'load.dat': load, 'n/1.txt': 'as it was' });
+  const { job, described } = await importWhile(root, 'import.staged', () =>
+    writeFileSync(path.join(root, 'n/1.txt'), 'as it is'),
+  );
+  expect((await test.problems(job.caseId, job.jobId)).map((it) => it.code)).toEqual(['hash_mismatch']);
+  const { document } = described.exhibits['A1'] as { document: { sha256Hash: string } };
+  expect(document.sha256Hash).toBe(createHash('sha256').update('as it is').digest('hex'));
 });
