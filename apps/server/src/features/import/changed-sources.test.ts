@@ -238,7 +238,7 @@ describe('a folder of loose files', () => {
   const changedFiles = async (change: (root: string) => void, deduplicate: ImportRequest['deduplicate'] = 'case') => {
     const root = await write(twins);
     const { job, described } = await importWhile(root, 'import.staged', () => change(root), { deduplicate });
-    const told = (await test.problems(job.caseId, job.jobId)).filter((it) => it.code === 'source_changed');
+    const told = (await test.problems(job.caseId, job.jobId)).filter((one) => one.code === 'source_changed');
     return { job, described, told: told.map(({ path: place, row, severity }) => ({ place, row, severity })) };
   };
   const textOf = async ({ job, described }: Awaited<ReturnType<typeof changedFiles>>, number: string) => {
@@ -285,7 +285,7 @@ it('a native that is overwritten is of one reading, and told when its hash is no
   const { job, described } = await importWhile(root, 'import.staged', () =>
     writeFileSync(path.join(root, 'n/1.txt'), 'as it is'),
   );
-  expect((await test.problems(job.caseId, job.jobId)).map((it) => it.code)).toEqual(['hash_mismatch']);
+  expect((await test.problems(job.caseId, job.jobId)).map((one) => one.code)).toEqual(['hash_mismatch']);
   const { document } = described.exhibits['A1'] as { document: { sha256Hash: string } };
   expect(document.sha256Hash).toBe(createHash('sha256').update('as it is').digest('hex'));
 });

@@ -47,7 +47,7 @@ describe('a source with nothing in it', () => {
     const told = await test.problems(job.caseId, job.jobId);
     expect(told).toContainEqual(expect.objectContaining({ code: 'source_empty', severity: 'error', path: at }));
     const preview = await previewImport(test.parts, testActor, request(at));
-    expect(preview.problems.map((it) => it.code)).toContain('source_empty');
+    expect(preview.problems.map((one) => one.code)).toContain('source_empty');
   });
 });
 
@@ -86,7 +86,7 @@ it('the step that indexes has numbers of its own, in the job and in its events',
     ),
   );
   const told = events.map(
-    (it) => (JSON.parse(it.body) as { eventDetail: { stage: string; progress: { total: number } } }).eventDetail,
+    (one) => (JSON.parse(one.body) as { eventDetail: { stage: string; progress: { total: number } } }).eventDetail,
   );
   for (const { stage, progress } of told) if (stage === 'indexing') expect(progress.total).toBe(count);
   expect((await getImport(test.parts, testActor, caseId, jobId)).progress).toMatchObject({ done: count, total: count });

@@ -98,12 +98,12 @@ describe('the audit trail of an import that was cancelled', () => {
     const { caseId, jobId, batch } = await cancelled(interrupt);
     const entries = await entriesOf(caseId);
     const of = (origin: string, resource: string) =>
-      entries.filter((it) => it.origin === origin && it.resource === resource);
+      entries.filter((one) => one.origin === origin && one.resource === resource);
     const brought = of(`import ${jobId}`, 'exhibits');
     const undone = of(`import ${jobId} undone`, 'exhibits');
-    expect(brought.map((it) => it.record_key).toSorted()).toEqual(numbers);
-    expect(undone.map((it) => it.record_key).toSorted()).toEqual(numbers);
-    expect(undone.every((it) => it.actor === accountId)).toBe(true);
+    expect(brought.map((one) => one.record_key).toSorted()).toEqual(numbers);
+    expect(undone.map((one) => one.record_key).toSorted()).toEqual(numbers);
+    expect(undone.every((one) => one.actor === accountId)).toBe(true);
     expect(of(`import ${jobId} undone`, 'batches')).toMatchObject([
       {
         actor: accountId,
@@ -113,7 +113,7 @@ describe('the audit trail of an import that was cancelled', () => {
     ]);
     expect(entries).toHaveLength(2 * numbers.length + 1);
     for (const { record_id: id, record_key: number } of brought) {
-      const changes = (await historyOf(caseId, Number(id))).map((it) => it.changes);
+      const changes = (await historyOf(caseId, Number(id))).map((one) => one.changes);
       expect(changes).toEqual([{ imported: [null, number] }, { imported: [number, null] }]);
     }
   });
@@ -137,9 +137,9 @@ describe('the audit trail of an import that was cancelled', () => {
     await stopAt(caseId, jobId, 'import.chunk.committed', 3);
     await cancelImport(test.parts, someone, caseId, jobId);
     await test.run(caseId, jobId);
-    const undone = (await entriesOf(caseId)).filter((it) => it.origin === `overlay ${jobId} undone`);
-    expect(undone.every((it) => it.actor === accountId)).toBe(true);
-    expect(undone.filter((it) => it.resource === 'exhibits')).toHaveLength(12);
+    const undone = (await entriesOf(caseId)).filter((one) => one.origin === `overlay ${jobId} undone`);
+    expect(undone.every((one) => one.actor === accountId)).toBe(true);
+    expect(undone.filter((one) => one.resource === 'exhibits')).toHaveLength(12);
     expect(undone.at(-1)).toMatchObject({ resource: 'batches', changes: { overlaid: [12, 0] } });
   });
 });
@@ -158,6 +158,6 @@ it('an import that failed is undone to its end, though what failed it is gone wh
   utimesSync(file, atime, new Date(Math.floor(mtime.getTime() / 1000) * 1000));
   expect(await test.run(caseId, jobId)).toMatchObject({ state: 'failed', resumable: false, counts: { imported: 0 } });
   expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
-  const undone = (await entriesOf(caseId)).filter((it) => it.origin === `import ${jobId} undone`);
+  const undone = (await entriesOf(caseId)).filter((one) => one.origin === `import ${jobId} undone`);
   expect(undone.at(-1)).toMatchObject({ actor: 'system', resource: 'batches', changes: { exhibits: [8, 0] } });
 });
