@@ -81,8 +81,11 @@ export class RecordSplitter {
   /** Within a line longer than the limit: text is dropped up to the next line break. */
   #dropping = false;
 
-  // Result of the last attempt.
+  // Result of the last attempt: the first `#count` of `#cells`.
   #cells: string[] = [];
+  #count = 0;
+  /** As many empty cells as the last row had: a copy of it is filled without growing. */
+  #blank: readonly string[] = [];
   #problems: LoadFileProblem[] | undefined;
   #end = 0;
   #damageAt = 0;
@@ -230,8 +233,9 @@ export class RecordSplitter {
   /** Reads the row of `text` that begins at `begin`: sets `#cells`, `#end` (just past the line break) and `#problems`. */
   #readRow(text: string, begin: number, final: boolean): Outcome {
     const maxEnd = begin + this.#limits.maxRecordChars;
-    const cells: string[] = [];
+    const cells = this.#blank.slice();
     this.#cells = cells;
+    this.#count = 0;
     this.#problems = undefined;
     this.#overflow = false;
     const qualifierCode = this.#qualifierCode;
@@ -267,10 +271,11 @@ export class RecordSplitter {
           lineEnd > at && this.#breakCode !== carriageReturn && text.charCodeAt(lineEnd - 1) === carriageReturn;
         contentEnd = crlf ? lineEnd - 1 : lineEnd;
       }
-      if (cells.length === 0 && this.#qualifierBeyond(text, at, contentEnd)) {
+      if (this.#count === 0 && this.#qualifierBeyond(text, at, contentEnd)) {
         this.#cells = text.slice(at, contentEnd).split(this.#column, this.#limits.maxCells + 1);
         this.#overflow = this.#cells.length > this.#limits.maxCells;
         if (this.#overflow) this.#cells.pop();
+        this.#count = this.#cells.length;
         this.#end = Math.min(lineEnd + 1, text.length);
         break;
       }
@@ -279,7 +284,7 @@ export class RecordSplitter {
       const cellEnd = last ? contentEnd : nextColumn;
       this.#addCell(text.slice(at, cellEnd));
       if (cellEnd > at && text.charCodeAt(cellEnd - 1) === this.#qualifierCode) {
-        const message = `Cell ${cells.length} ends with a qualifier and does not start with one; it is taken as part of the value.`;
+        const message = `Cell ${this.#count} ends with a qualifier and does not start with one; it is taken as part of the value.`;
         this.#addProblem('stray_qualifier', message, text.slice(at, cellEnd));
       }
       if (last) {
@@ -303,22 +308,29 @@ export class RecordSplitter {
     const columnCode = this.#columnCode;
     const { maxCells } = this.#limits;
     let at = begin;
-    while (text.charCodeAt(at) === qualifierCode && cells.length < maxCells) {
+    let count = this.#count;
+    while (text.charCodeAt(at) === qualifierCode && count < maxCells) {
       const close = text.indexOf(qualifier, at + 1);
-      if (close < 0 || close >= maxEnd - 1 || text.charCodeAt(close + 1) !== columnCode) return at;
-      cells.push(text.slice(at + 1, close));
+      if (close < 0 || close >= maxEnd - 1 || text.charCodeAt(close + 1) !== columnCode) break;
+      cells[count] = text.slice(at + 1, close);
+      count += 1;
       at = close + 2;
     }
+    this.#count = count;
     return at;
   }
 
   #addCell(cell: string): void {
-    if (this.#cells.length < this.#limits.maxCells) this.#cells.push(cell);
-    else this.#overflow = true;
+    if (this.#count === this.#limits.maxCells) {
+      this.#overflow = true;
+      return;
+    }
+    this.#cells[this.#count] = cell;
+    this.#count += 1;
   }
 
   #addProblem(code: LoadFileProblem['code'], message: string, value?: string): void {
-    const at = value === undefined ? { cell: this.#cells.length } : { cell: this.#cells.length, value };
+    const at = value === undefined ? { cell: this.#count } : { cell: this.#count, value };
     (this.#problems ??= []).push(problemAt(code, this.#line, message, at));
   }
 
@@ -367,7 +379,7 @@ export class RecordSplitter {
         this.#end = at + 1;
         this.#addCell(whole === '' ? text.slice(open + 1, at) : whole + text.slice(from, at));
         if (stray) {
-          const message = `A qualifier stands within the value of cell ${this.#cells.length} without being doubled.`;
+          const message = `A qualifier stands within the value of cell ${this.#count} without being doubled.`;
           this.#addProblem('stray_qualifier', message, text.slice(open, at + 1));
         }
         return 'done';
@@ -391,6 +403,8 @@ export class RecordSplitter {
 
   /** Puts line breaks back in place of the in-field newline, and looks for what databases refuse. */
   #finishCells(text: string, begin: number): void {
+    if (this.#count < this.#cells.length) this.#cells.length = this.#count;
+    if (this.#count !== this.#blank.length) this.#blank = this.#cells.map(() => '');
     const { newline } = this.#dialect;
     if (newline !== null) {
       if (this.#next.newline < begin) this.#next.newline = indexOrEnd(text, newline, begin);
@@ -453,7 +467,7 @@ export class RecordSplitter {
     if (lineBreak < 0 && !final && text.length - start <= maxRecordChars) return false;
     const end = lineBreak < 0 ? text.length : lineBreak + 1;
     const fits = end - start <= maxRecordChars;
-    const cell = this.#cells.length + 1;
+    const cell = this.#count + 1;
     const message = `The qualifier opened in cell ${cell} is not closed before the next cell or row begins.`;
     const value = text.slice(openedAt, Math.min(end, start + maxRecordChars));
     const line = this.#line + this.#breaksBetween(start, openedAt);
