@@ -14,14 +14,16 @@ export interface Judgement {
   readonly severity: 'error' | 'warning';
 }
 
-export const judge = async (tx: Transaction, jobId: string, found: Judgement): Promise<void> => {
+/** @returns how many rows it found */
+export const judge = async (tx: Transaction, jobId: string, found: Judgement): Promise<number> => {
   const select = `SELECT row.job_id, 'staging', '${found.severity}', '${found.code}', row.row_no, row.line, row.path, $2::text, left(${found.value}, 200), ${found.reason}, ${String(found.reject)}`;
   const insert = `INSERT INTO import_problem (job_id, stage, severity, code, row_no, line, path, field, value, reason, rejected)`;
-  await tx.query(
+  const { rowCount } = await tx.query(
     found.reject
       ? `WITH row AS (UPDATE import_row AS row SET fate = 'rejected' WHERE row.job_id = $1 AND row.fate = 'pending' AND ${found.where} RETURNING row.*)
          ${insert} ${select} FROM row ORDER BY row.row_no`
       : `${insert} ${select} FROM import_row AS row WHERE row.job_id = $1 AND row.fate = 'pending' AND ${found.where} ORDER BY row.row_no`,
     [jobId, found.field],
   );
+  return rowCount;
 };

@@ -20,6 +20,17 @@ export class KeySet {
     return added;
   }
 
+  has(key: string): boolean {
+    const places = this.#places;
+    const hash = hashOf(key) || 1;
+    let at = hash % places.length;
+    for (let found = places[at]; found !== 0; found = places[at]) {
+      if (found === hash) return true;
+      at = at + 1 === places.length ? 0 : at + 1;
+    }
+    return false;
+  }
+
   #put(hash: number): boolean {
     const places = this.#places;
     let at = hash % places.length;

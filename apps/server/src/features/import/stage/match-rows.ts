@@ -70,7 +70,9 @@ const stageValues = async (tx: Transaction, jobId: string, fields: Fields, title
   }
 };
 
-export const matchRows = async (tx: Transaction, jobId: string, key: string, fields: Fields): Promise<void> => {
+/** @returns how many rows are rejected */
+export const matchRows = async (tx: Transaction, jobId: string, key: string, fields: Fields): Promise<number> => {
+  let rejected = 0;
   const column = Object.hasOwn(keyColumns, key) ? keyColumns[key] : undefined;
   if (column === undefined) await stageValues(tx, jobId, fields, key);
   const found =
@@ -78,13 +80,13 @@ export const matchRows = async (tx: Transaction, jobId: string, key: string, fie
       ? 'SELECT m.exhibit_id AS document_id, m.value AS key FROM import_match AS m WHERE m.job_id = $1'
       : `SELECT e.document_id, ${column} AS key FROM exhibit AS e JOIN source_document AS d ON d.document_id = e.document_document_id`;
   const about = { field: key, value: `coalesce(row.match_key, '')`, reject: true, severity: 'error' } as const;
-  await judge(tx, jobId, {
+  rejected += await judge(tx, jobId, {
     ...about,
     where: 'row.match_key IS NULL',
     code: 'overlay_key_missing',
     reason: `'The row has no value to be matched by.'`,
   });
-  await judge(tx, jobId, {
+  rejected += await judge(tx, jobId, {
     ...about,
     where: `row.row_no IN (SELECT row_no FROM (SELECT row_no, row_number() OVER (PARTITION BY match_key ORDER BY row_no) AS nth
             FROM import_row WHERE job_id = $1 AND fate = 'pending') AS numbered WHERE nth > 1)`,
@@ -98,17 +100,18 @@ export const matchRows = async (tx: Transaction, jobId: string, key: string, fie
      WHERE row.job_id = $1 AND row.fate = 'pending' AND row.match_key = found.key`,
     [jobId],
   );
-  await judge(tx, jobId, {
+  rejected += await judge(tx, jobId, {
     ...about,
     where: 'row.match_exhibit IS NULL',
     code: 'overlay_unmatched',
     reason: `'No exhibit of the case has this value.'`,
   });
-  await judge(tx, jobId, {
+  rejected += await judge(tx, jobId, {
     ...about,
     where: 'row.match_exhibit = 0',
     code: 'overlay_ambiguous',
     reason: `'Several exhibits of the case have this value.'`,
   });
   if (column === undefined) await tx.query('DELETE FROM import_match WHERE job_id = $1', [jobId]);
+  return rejected;
 };

@@ -8,10 +8,12 @@
 import type { ImportRequest } from '@casebound/contract';
 import type { Transaction } from '../../../database/index.ts';
 import type { Fields } from '../../fields/index.ts';
-import type { RowSource } from '../source-row.ts';
+import type { RowKeys, RowSource } from '../source-row.ts';
 import { copyText, writeAll } from './copy-rows.ts';
 import { judge } from './judge-rows.ts';
+import { KeyFacts } from './key-facts.ts';
 import { matchRows } from './match-rows.ts';
+import { settleFamilies } from './settle-families.ts';
 import { stagePages } from './stage-pages.ts';
 import { StageProblems } from './stage-problems.ts';
 
@@ -22,6 +24,24 @@ export interface StageCounts {
 }
 
 const keyOf = (text: string | null): string | null => (text === null ? null : text.trim());
+
+const withKeys = (row: RowKeys): RowKeys => ({
+  ...row,
+  controlNumber: keyOf(row.controlNumber),
+  parentKey: keyOf(row.parentKey),
+  familyKey: keyOf(row.familyKey),
+  matchKey: keyOf(row.matchKey),
+});
+
+/** A row as a line of COPY. */
+const lineOf = (job: string, it: RowKeys): string => {
+  const { hashes } = it;
+  const keys = `${copyText(it.controlNumber)}\t${copyText(it.parentKey)}\t${copyText(it.familyKey)}`;
+  const content = `${copyText(hashes.md5)}\t${copyText(hashes.sha1)}\t${copyText(hashes.sha256)}\t${copyText(it.custodian)}`;
+  const place = `${job}\t${it.row}\t${copyText(it.line)}\t${copyText(it.path)}`;
+  const rest = `${copyText(it.matchKey)}\t${copyText(it.mark ?? null)}\t${it.rejected ? 'rejected' : 'pending'}`;
+  return `${place}\t${keys}\t${content}\t${rest}\n`;
+};
 
 export interface StageOptions {
   readonly jobId: string;
@@ -43,15 +63,17 @@ export const stageRows = async (
   await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
   await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'staging'`, [jobId]);
   const problems = new StageProblems(tx, jobId);
+  const facts = new KeyFacts();
   let rows = 0;
   const lines = async function* (): AsyncIterable<readonly string[]> {
     for await (const batch of source.keys((found) => problems.add(found))) {
       rows += batch.length;
       onProgress(rows);
-      yield batch.map(
-        (it) =>
-          `${[jobId, it.row, it.line, it.path, keyOf(it.controlNumber), keyOf(it.parentKey), keyOf(it.familyKey), it.hashes.md5, it.hashes.sha1, it.hashes.sha256, it.custodian, keyOf(it.matchKey), it.mark ?? null, it.rejected ? 'rejected' : 'pending'].map(copyText).join('\t')}\n`,
-      );
+      yield batch.map((given) => {
+        const row = withKeys(given);
+        facts.add(row);
+        return lineOf(jobId, row);
+      });
     }
   };
   await writeAll(
@@ -64,24 +86,24 @@ export const stageRows = async (
   await tx.query('SET LOCAL enable_nestloop = off');
   await stagePages(tx, jobId, source, problems);
   if (request.overlay === undefined) {
-    rows += await addImageDocuments(tx, jobId, rows, source.imageList);
+    const added = await addImageDocuments(tx, jobId, rows, source.imageList);
+    facts.addImageDocuments(added);
+    rows += added;
     for await (const found of source.unreferenced()) {
       problems.add(found);
       if (problems.isDue) await problems.write();
     }
   }
   await problems.write();
-  if (request.overlay === undefined) {
-    await settleControlNumbers(tx, jobId, imported);
-    await settleFamilies(tx, jobId);
-    if (request.deduplicate !== 'none') await settleDuplicates(tx, jobId, request.deduplicate, imported);
-  } else await matchRows(tx, jobId, request.overlay.key, fields);
-  const { rows: counted } = await tx.query<{ rejected: string; duplicates: string }>(
-    `SELECT count(*) FILTER (WHERE fate = 'rejected') AS rejected, count(*) FILTER (WHERE fate = 'duplicate') AS duplicates
-     FROM import_row WHERE job_id = $1`,
-    [jobId],
-  );
-  return { rows, rejected: Number(counted[0]?.rejected ?? 0), duplicates: Number(counted[0]?.duplicates ?? 0) };
+  if (request.overlay !== undefined) {
+    const unmatched = await matchRows(tx, jobId, request.overlay.key, fields);
+    return { rows, rejected: facts.rejected + unmatched, duplicates: 0 };
+  }
+  const refused = await settleControlNumbers(tx, jobId, imported, facts);
+  await settleFamilies(tx, jobId, facts);
+  const { deduplicate } = request;
+  const duplicates = deduplicate === 'none' ? 0 : await settleDuplicates(tx, jobId, deduplicate, imported);
+  return { rows, rejected: facts.rejected + refused, duplicates };
 };
 
 /** Documents of the image list that no row names become rows after those of the load file. @returns how many */
@@ -107,100 +129,70 @@ const addImageDocuments = async (
   return rowCount;
 };
 
-const settleControlNumbers = async (tx: Transaction, jobId: string, imported: number): Promise<void> => {
+/** @returns how many rows are rejected */
+const settleControlNumbers = async (
+  tx: Transaction,
+  jobId: string,
+  imported: number,
+  facts: KeyFacts,
+): Promise<number> => {
+  let rejected = 0;
   const found = {
     field: 'controlNumber',
     value: `coalesce(row.control_number, '')`,
     reject: true,
     severity: 'error',
   } as const;
-  await judge(tx, jobId, {
-    ...found,
-    where: 'row.control_number IS NULL',
-    code: 'control_number_missing',
-    reason: `'The row has no control number.'`,
-  });
-  await judge(tx, jobId, {
-    ...found,
-    where: 'length(row.control_number) > 255',
-    code: 'control_number_invalid',
-    reason: `'The control number is longer than 255 characters.'`,
-  });
-  await judge(tx, jobId, {
-    ...found,
-    where: `row.row_no IN (SELECT row_no FROM (SELECT row_no, row_number() OVER (PARTITION BY control_number ORDER BY row_no) AS nth
+  if (facts.hasUnnumbered) {
+    rejected += await judge(tx, jobId, {
+      ...found,
+      where: 'row.control_number IS NULL',
+      code: 'control_number_missing',
+      reason: `'The row has no control number.'`,
+    });
+  }
+  if (facts.hasLongNumbers) {
+    rejected += await judge(tx, jobId, {
+      ...found,
+      where: 'length(row.control_number) > 255',
+      code: 'control_number_invalid',
+      reason: `'The control number is longer than 255 characters.'`,
+    });
+  }
+  if (facts.hasRepeatedNumbers) {
+    rejected += await judge(tx, jobId, {
+      ...found,
+      where: `row.row_no IN (SELECT row_no FROM (SELECT row_no, row_number() OVER (PARTITION BY control_number ORDER BY row_no) AS nth
             FROM import_row WHERE job_id = $1 AND fate = 'pending') AS numbered WHERE nth > 1)`,
-    code: 'duplicate_control_number',
-    reason: `'The control number stands in an earlier row of the file; the earlier row is taken.'`,
-  });
-  await judge(tx, jobId, {
+      code: 'duplicate_control_number',
+      reason: `'The control number stands in an earlier row of the file; the earlier row is taken.'`,
+    });
+  }
+  rejected += await judge(tx, jobId, {
     ...found,
     where: `row.row_no > ${imported} AND EXISTS (SELECT FROM exhibit WHERE exhibit.control_number = row.control_number)`,
     code: 'control_number_exists',
     reason: `'An exhibit of the case has this control number; import it as an overlay, or number it anew.'`,
   });
+  return rejected;
 };
 
-const settleFamilies = async (tx: Transaction, jobId: string): Promise<void> => {
-  await tx.query(
-    `UPDATE import_row AS child SET parent_row = parent.row_no
-     FROM import_row AS parent
-     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.parent_key IS NOT NULL AND child.parent_key <> child.control_number
-       AND parent.job_id = $1 AND parent.fate = 'pending' AND parent.control_number = child.parent_key AND parent.row_no <> child.row_no`,
-    [jobId],
-  );
-  await tx.query(
-    `UPDATE import_row AS child SET parent_row = family.first_row
-     FROM (SELECT family_key, min(row_no) AS first_row FROM import_row WHERE job_id = $1 AND fate = 'pending' AND family_key IS NOT NULL GROUP BY family_key) AS family
-     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.parent_row IS NULL AND child.parent_key IS NULL
-       AND child.family_key = family.family_key AND child.row_no <> family.first_row`,
-    [jobId],
-  );
-  await judge(tx, jobId, {
-    where: `row.parent_key IS NOT NULL AND row.parent_key <> coalesce(row.control_number, '') AND row.parent_row IS NULL`,
-    code: 'parent_missing',
-    reason: `'The parent that the row names is not among the rows that are imported; the document is taken as a root.'`,
-    field: 'parentId',
-    value: 'row.parent_key',
-    reject: false,
-    severity: 'warning',
-  });
-  const { rows } = await tx.query<{ left: string }>(
-    `WITH RECURSIVE tree AS (
-       SELECT row_no, row_no AS root_row, 0 AS depth FROM import_row WHERE job_id = $1 AND fate = 'pending' AND parent_row IS NULL
-       UNION ALL
-       SELECT child.row_no, tree.root_row, tree.depth + 1 FROM tree JOIN import_row AS child ON child.job_id = $1 AND child.parent_row = tree.row_no
-       WHERE tree.depth < 100
-     ), settled AS (
-       UPDATE import_row AS row SET root_row = tree.root_row FROM tree WHERE row.job_id = $1 AND row.row_no = tree.row_no AND tree.depth > 0 RETURNING 1
-     )
-     SELECT (SELECT count(*) FROM import_row WHERE job_id = $1 AND fate = 'pending') - (SELECT count(*) FROM tree) AS left`,
-    [jobId],
-  );
-  if (Number(rows[0]?.left ?? 0) > 0) {
-    const cyclic = `row.parent_row IS NOT NULL AND row.root_row IS NULL`;
-    await judge(tx, jobId, {
-      where: cyclic,
-      code: 'parent_cycle',
-      reason: `'The parents of the row lead back to itself; it is taken as a root.'`,
-      field: 'parentId',
-      value: 'row.parent_key',
-      reject: false,
-      severity: 'warning',
-    });
-    await tx.query(`UPDATE import_row AS row SET parent_row = NULL WHERE job_id = $1 AND ${cyclic}`, [jobId]);
-  }
-};
-
-/** Roots whose hash an earlier root or an exhibit of the case has, with their families. A document without an exhibit is none of the case's. */
+/**
+ * Roots whose hash an earlier root or an exhibit of the case has, with their families. A document without an exhibit is none of the case's.
+ * @returns how many rows
+ */
 const settleDuplicates = async (
   tx: Transaction,
   jobId: string,
   scope: 'custodian' | 'case',
   imported: number,
-): Promise<void> => {
+): Promise<number> => {
+  let duplicates = 0;
+  const set = async (text: string, values: readonly unknown[]): Promise<void> => {
+    duplicates += (await tx.query(text, values)).rowCount;
+  };
   const sameCustodian = scope === 'custodian';
-  await tx.query(
+  await set(
     `WITH root AS (
        SELECT row_no, custodian, coalesce(sha256, sha1, md5) AS hash FROM import_row
        WHERE job_id = $1 AND fate = 'pending' AND parent_row IS NULL AND coalesce(sha256, sha1, md5) IS NOT NULL
@@ -217,7 +209,7 @@ const settleDuplicates = async (
          WHERE exhibit.document_document_id = known.document_id AND custodian.name = row.custodian)`
     : '';
   for (const hash of ['sha256', 'sha1', 'md5'] as const) {
-    await tx.query(
+    await set(
       `UPDATE import_row AS row SET fate = 'duplicate', same_as_document = known.document_id
        FROM source_document AS known
        WHERE row.job_id = $1 AND row.row_no > $2 AND row.fate = 'pending' AND row.parent_row IS NULL AND row.${hash} IS NOT NULL
@@ -226,9 +218,10 @@ const settleDuplicates = async (
       [jobId, imported],
     );
   }
-  await tx.query(
+  await set(
     `UPDATE import_row AS child SET fate = 'duplicate' FROM import_row AS root
      WHERE child.job_id = $1 AND child.fate = 'pending' AND root.job_id = $1 AND root.row_no = child.root_row AND root.fate = 'duplicate'`,
     [jobId],
   );
+  return duplicates;
 };
