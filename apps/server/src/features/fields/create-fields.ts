@@ -19,7 +19,7 @@ import { type ExhibitValues, type FieldType, type FieldValues, valuesOf, type Wr
 import { type OverlayOutcome, overlayValues, type ValueOverlay } from './overlay-values.ts';
 import { type StoredValues, ValueCache } from './read-values.ts';
 import { segmentKey, writeEdit, writeSegment } from './segments.ts';
-import { readLegacy } from './store.ts';
+import { linkNewExhibits, readLegacy } from './store.ts';
 import {
   type ExhibitState,
   locateValues,
@@ -58,11 +58,13 @@ export interface NewValues {
   readonly name: string;
   /** At most `exhibitsPerSegment`. */
   readonly exhibits: readonly WritableValues[];
+  /** The caller's transaction made the exhibits, so that none of them can have values. */
+  readonly madeNow?: boolean;
   readonly by: string;
 }
 
 /** Values that take the place of what exhibits have. */
-export interface ReplacedValues extends Omit<NewValues, 'exhibits'> {
+export interface ReplacedValues extends Omit<NewValues, 'exhibits' | 'madeNow'> {
   readonly exhibits: readonly (ExhibitValues & {
     /** That was read; 0 for none. */
     readonly version: number;
@@ -147,11 +149,15 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     return checkChanges(definitions, values);
   };
 
-  const write = async (tx: Transaction, { caseId, name, exhibits, by }: Written) => {
+  const write = async (tx: Transaction, { caseId, name, exhibits, madeNow, by }: Written) => {
     if (exhibits.length === 0) return new Map<number, number>();
     const legacy = await readLegacy(tx);
     const segment = writesObjects(legacy) ? await writeSegment(objects, segmentKey(caseId, name), exhibits) : null;
     await objects.flush();
+    if (madeNow === true && legacy === null && segment !== null) {
+      await linkNewExhibits(tx, segment);
+      return new Map(exhibits.map(({ exhibitId }) => [exhibitId, 1]));
+    }
     const swaps = exhibits.map(({ exhibitId, version, before, values }) => ({
       exhibitId,
       version,

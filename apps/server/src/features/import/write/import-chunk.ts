@@ -284,6 +284,7 @@ const writeValues = async (
     caseId: context.caseId,
     name: `${context.jobId}/${chunkStart}`,
     exhibits,
+    madeNow: true,
     by: actorName(context.actor),
   });
 };
