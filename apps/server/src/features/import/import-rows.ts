@@ -31,6 +31,8 @@ const defaultChunkRows = 1_000;
 const writeAttempts = 5;
 /** Chunks that are written at once. */
 const defaultWriters = 3;
+/** Rows without their parents that are remembered; of more, all rows are asked. */
+const maxLate = 10_000;
 
 interface Prepared {
   readonly rows: readonly ChunkRow[];
@@ -48,6 +50,8 @@ class RowImport {
   /** Resolves when the last chunk so far is committed. */
   #committed: Promise<void> = Promise.resolve();
   #committedTo: number;
+  /** Rows that were written without their parents. Null: more than are remembered, or written by whoever had the import before. */
+  #late: readonly number[] | null;
   readonly #writing = new Set<Promise<void>>();
   #gathered: SourceRow[] = [];
   readonly #storedNow = new Map<number, StoredFiles>();
@@ -59,6 +63,7 @@ class RowImport {
     this.#source = source;
     this.#size = held.parts.chunkRows ?? defaultChunkRows;
     this.#committedTo = held.job.row_done;
+    this.#late = held.job.row_done === 0 ? [] : null;
     const { job, parts, caseId } = held;
     this.#context = {
       caseId,
@@ -74,7 +79,8 @@ class RowImport {
     };
   }
 
-  async run(): Promise<void> {
+  /** @returns the rows whose parents are not linked yet; null when that is not known */
+  async run(): Promise<readonly number[] | null> {
     try {
       for await (const row of this.#source.rows(this.#held.job.row_done)) {
         this.#held.signal.throwIfAborted();
@@ -94,6 +100,7 @@ class RowImport {
       }
       await this.#flush();
       await this.#committed;
+      return this.#late;
     } finally {
       await Promise.allSettled(this.#writing);
     }
@@ -245,8 +252,9 @@ class RowImport {
     const { parts, caseId } = this.#held;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#writeOnce(prepared, isLast, before);
+        const late = await this.#writeOnce(prepared, isLast, before);
         this.#committedTo = prepared.last;
+        this.#late = this.#late === null || this.#late.length > maxLate ? null : [...this.#late, ...late];
         parts.onAudited?.(caseId);
         parts.crashPoint('import.chunk.committed');
         return;
@@ -256,13 +264,18 @@ class RowImport {
     }
   }
 
-  async #writeOnce({ rows, problems, first, last }: Prepared, isLast: boolean, before: Promise<void>): Promise<void> {
+  async #writeOnce(
+    { rows, problems, first, last }: Prepared,
+    isLast: boolean,
+    before: Promise<void>,
+  ): Promise<readonly number[]> {
     const held = this.#held;
     const { parts, caseId, job } = held;
-    await held.transaction(async (tx) => {
+    return held.transaction(async (tx) => {
       const store = await parts.records.within(caseId, tx);
       const { overlay, strict } = job.request;
       let counts = { imported: 0, overlaid: 0, rejected: 0 };
+      let late: readonly number[] = [];
       let written = rows;
       if (overlay === undefined) {
         const taken = await readTaken(
@@ -278,11 +291,12 @@ class RowImport {
           job.job_id,
           changed.map((it) => it.row),
         );
-        const { imported, rejected } = await importChunk(tx, store, this.#context, written, {
+        const result = await importChunk(tx, store, this.#context, written, {
           chunkStart: first,
           committedTo: this.#committedTo,
         });
-        counts = { imported, overlaid: 0, rejected: rejected + clashes.length };
+        late = result.late;
+        counts = { imported: result.imported, overlaid: 0, rejected: result.rejected + clashes.length };
       } else {
         const result = await overlayChunk(tx, store, this.#context, rows, { mode: overlay.mode, chunkStart: first });
         counts = { imported: 0, ...result };
@@ -311,6 +325,7 @@ class RowImport {
       );
       await held.publishProgress(tx);
       if (isLast) await held.handOn(tx);
+      return late;
     });
   }
 }
@@ -339,6 +354,9 @@ const takenMeanwhile = ({ row }: ChunkRow): RowProblem =>
     rejected: true,
   });
 
-/** Imports the rows that are left. Throws `HandedOn` when the slice is over first. */
-export const importRows = async (held: HeldImport, source: RowSource): Promise<void> =>
+/**
+ * Imports the rows that are left. Throws `HandedOn` when the slice is over first.
+ * @returns the rows whose parents are not linked yet; null when that is not known
+ */
+export const importRows = async (held: HeldImport, source: RowSource): Promise<readonly number[] | null> =>
   new RowImport(held, source).run();

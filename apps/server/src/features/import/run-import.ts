@@ -173,11 +173,11 @@ const requireAllRows = async (tx: Transaction, jobId: string): Promise<void> => 
 };
 
 /** What only the whole source says: parents that came after their children, and what duplicates add. */
-const link = async (held: HeldImport): Promise<void> => {
+const link = async (held: HeldImport, late: readonly number[] | null): Promise<void> => {
   const { job, parts, caseId } = held;
   const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.transaction(fn);
   if (job.request.overlay === undefined) {
-    await linkLateParents(parts.records, caseId, job, transact);
+    await linkLateParents(parts.records, caseId, job, late, transact);
     await addToOriginals(parts.records, caseId, job, transact);
   }
   await held.transaction(async (tx) => {
@@ -291,13 +291,14 @@ const carryOn = async (held: HeldImport): Promise<void> => {
     if (held.job.plan === null) await plan(held);
     if (!['processing', 'indexing'].includes(held.job.state)) {
       const source = await openPlanned(held);
+      let late: readonly number[] | null;
       try {
         await stage(held, source);
-        await importRows(held, source);
+        late = await importRows(held, source);
       } finally {
         await source.close();
       }
-      await link(held);
+      await link(held, late);
     }
     await processDocuments(held);
     await indexExhibits(held);

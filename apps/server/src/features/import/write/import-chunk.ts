@@ -51,6 +51,8 @@ export interface ChunkContext {
 export interface ChunkResult {
   readonly imported: number;
   readonly rejected: number;
+  /** Rows with a parent that were written without it, or without their root. */
+  readonly late: readonly number[];
 }
 
 /** Parents before children, else in the order of the source. */
@@ -176,6 +178,7 @@ export const importChunk = async (
   const problems: RowProblem[] = [];
   const refused = new Map<number, CaseboundError>();
   const ids = new Map<number, number>();
+  const late = new Set<number>();
   /** Documents whose exhibit was refused. */
   const orphans: number[] = [];
   /** Writes rows; without their families when `alone`. */
@@ -185,6 +188,7 @@ export const importChunk = async (
     const records = function* (): Generator<BulkRow> {
       for (const it of some) {
         const family = alone ? noFamily : familyOf(it, written, committedTo);
+        if (it.staged.parentRow !== null && (family.parent === null || family.root === null)) late.add(it.row.row);
         const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
         yield { resource: documents, document: documentOf(it, rootKey) };
         yield { resource: exhibits, document: exhibitOf(it, context, family) };
@@ -258,7 +262,7 @@ export const importChunk = async (
     'importing',
     problems.toSorted((a, b) => (a.row ?? 0) - (b.row ?? 0)),
   );
-  return { imported: imported.length, rejected: refused.size };
+  return { imported: imported.length, rejected: refused.size, late: [...late] };
 };
 
 /** Page images, PDFs and annotations are looked into once the rows are in. */

@@ -25,7 +25,12 @@ interface Late {
   readonly rootRow: number;
 }
 
-const readLate = async (tx: Transaction, jobId: string, after: number): Promise<Late[]> => {
+const readLate = async (
+  tx: Transaction,
+  jobId: string,
+  after: number,
+  among: readonly number[] | null,
+): Promise<Late[]> => {
   const { rows } = await tx.query<{
     row_no: string;
     exhibit_id: string;
@@ -40,13 +45,13 @@ const readLate = async (tx: Transaction, jobId: string, after: number): Promise<
      JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = child.parent_row
      JOIN import_row AS root ON root.job_id = $1 AND root.row_no = child.root_row
      JOIN exhibit ON exhibit.control_number = child.control_number
-     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2
+     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2 ${among === null ? '' : 'AND child.row_no = ANY ($4::bigint[])'}
        AND child.parent_row IS NOT NULL
        AND (exhibit.parent_exhibit_document_id IS NULL OR exhibit.family_document_id IS NULL)
        AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = parent.control_number)
        AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = root.control_number)
      ORDER BY child.row_no LIMIT $3`,
-    [jobId, after, setSize],
+    [jobId, after, setSize, ...(among === null ? [] : [among])],
   );
   return rows.map((row) => ({
     row: Number(row.row_no),
@@ -63,17 +68,20 @@ const parse = (body: string): Body => {
   return document;
 };
 
+/** `among`: the rows that may be late; null when that is not known. */
 export const linkLateParents = async (
   records: CaseRecords,
   caseId: CaseId,
   job: Pick<StoredImport, 'job_id'>,
+  among: readonly number[] | null,
   transact: Transact,
 ): Promise<void> => {
+  if (among?.length === 0) return;
   const exhibits = caseResource(records.model, 'exhibits');
   const documents = caseResource(records.model, 'documents');
   for (let after = 0; ;) {
     const last = await transact(async (tx) => {
-      const late = await readLate(tx, job.job_id, after);
+      const late = await readLate(tx, job.job_id, after, among);
       if (late.length === 0) return null;
       const store = await records.within(caseId, tx);
       const exhibitBodies = await readMany(
