@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { execFile, spawn } from 'node:child_process';
 import { access, chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import net from 'node:net';
@@ -50,19 +51,21 @@ describe('a server that cannot be used', () => {
   });
 
   it('does not answer', async () => {
-    const silent = net.createServer(() => undefined);
+    let connections = 0;
+    const silent = net.createServer(() => {
+      connections += 1;
+    });
     const port = await findFreePort(undefined);
     await new Promise<void>((resolve) => {
       silent.listen(port, '127.0.0.1', resolve);
     });
-    const started = performance.now();
     await expect(startOn({ ...test.target, port }, { retryPolicy: defaultRetryPolicy })).rejects.toMatchObject({
       code: 'database_unreachable',
       message: expect.stringContaining(
         `127.0.0.1:${port} did not answer within database.timeouts.connectTimeoutMs (300 ms)`,
       ),
     });
-    expect(performance.now() - started).toBeLessThan(2000); // One attempt, not eight.
+    expect(connections).toBe(1); // One attempt, not eight.
     silent.close();
   });
 
@@ -82,7 +85,7 @@ describe('a server that cannot be used', () => {
   it('does not let the role make roles', async () => {
     const client = new pg.Client({ ...test.superuserTarget });
     await client.connect();
-    const role = `${test.target.database}_weak`;
+    const role = `${test.target.database}_weak_${randomBytes(4).toString('hex')}`;
     await client.query(`CREATE ROLE ${role} LOGIN PASSWORD 'weak'`);
     await client.end();
     await expect(startOn({ ...test.target, user: role, password: 'weak' })).rejects.toMatchObject({

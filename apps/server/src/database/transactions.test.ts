@@ -114,12 +114,15 @@ describe('transaction', () => {
     });
     // Sessions of the test before are gone a moment after they are closed.
     await expect
-      .poll(async () => {
-        const sessions = await admin.query(
-          `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'casebound'`,
-        );
-        return sessions.rows;
-      })
+      .poll(
+        async () => {
+          const sessions = await admin.query(
+            `SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'casebound'`,
+          );
+          return sessions.rows;
+        },
+        { timeout: 10_000 },
+      )
       .toEqual([{ n: 1 }]);
   });
 
@@ -239,11 +242,15 @@ describe('transaction', () => {
 
   it('runs again, as a whole, after a deadlock', async () => {
     let attempts = 0;
+    let locked = 0;
+    const bothLocked = Promise.withResolvers<void>();
     const both = async (first: number, second: number): Promise<void> =>
       db.transaction({}, async (tx) => {
         attempts += 1;
         await tx.query('UPDATE public.account SET balance = balance + 1 WHERE id = $1', [first]);
-        await sleep(100);
+        locked += 1;
+        if (locked === 2) bothLocked.resolve();
+        await bothLocked.promise;
         await tx.query('UPDATE public.account SET balance = balance + 1 WHERE id = $1', [second]);
       });
     await Promise.all([both(1, 2), both(2, 1)]);
@@ -287,7 +294,7 @@ describe('transaction', () => {
       await set(tx, 1, attempts);
       if (attempts === 1) {
         await admin.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'casebound'`,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'casebound'`,
         );
       }
       await set(tx, 2, attempts);
@@ -450,7 +457,7 @@ describe('transaction', () => {
 });
 
 describe('the pool', () => {
-  const small = { ...config.pool, maxConnections: 4, acquireTimeoutMs: 300 };
+  const small = { ...config.pool, maxConnections: 4, acquireTimeoutMs: 2000 };
 
   it('never opens more than its bound, and keeps a quarter for those who hold one', async () => {
     const bounded = await open({ pool: { ...small, acquireTimeoutMs: 5000 } });
@@ -471,14 +478,14 @@ describe('the pool', () => {
 
   it('refuses as overloaded when none gets free in time', async () => {
     const bounded = await open({ pool: small });
-    const hold = Array.from({ length: 3 }, async () =>
-      bounded.control.transaction({}, async (tx) => tx.query('SELECT pg_sleep(1)')),
-    );
-    await sleep(100);
+    const free = Promise.withResolvers<void>();
+    const hold = Array.from({ length: 3 }, async () => bounded.control.transaction({}, async () => free.promise));
+    await expect.poll(() => bounded.statistics().inUse, { timeout: 5000 }).toBe(3);
     await expect(bounded.control.transaction({}, async (tx) => tx.query('SELECT 1'))).rejects.toMatchObject({
       code: 'overloaded',
       retryAfterSeconds: 2,
     });
+    free.resolve();
     await Promise.all(hold);
     await bounded.close();
   });
@@ -515,11 +522,13 @@ describe('the pool', () => {
   it('waits for work in progress when it is closed, and takes no more', async () => {
     const closing = await open();
     let finished = false;
+    const begun = Promise.withResolvers<void>();
     const work = closing.control.transaction({}, async (tx) => {
+      begun.resolve();
       await tx.query('SELECT pg_sleep(0.2)');
       finished = true;
     });
-    await sleep(100);
+    await begun.promise;
     await closing.close();
     expect(finished).toBe(true);
     await work;
@@ -530,13 +539,15 @@ describe('the pool', () => {
 
   it('closes at its deadline though a server vanished under a statement', async () => {
     const closing = await open();
+    const vanished = Promise.withResolvers<void>();
     const work = closing.control.transaction({}, async (tx) => {
       await tx.query('SELECT 1');
       proxy.vanish();
+      vanished.resolve();
       await tx.query('SELECT 2');
     });
     const failure = work.catch((error: unknown) => error);
-    await sleep(100);
+    await vanished.promise;
     await closing.close(50);
     expect(await failure).toMatchObject({ code: 'shutting_down' });
     expect(closing.statistics()).toMatchObject({ open: 0, inUse: 0 });
@@ -556,7 +567,9 @@ describe('listen', () => {
     );
     await admin.query(`SELECT pg_notify('work "quoted"', 'one')`);
     await expect.poll(() => heard, { timeout: 5000 }).toEqual(['one']);
-    await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'`);
+    await admin.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`,
+    );
     await expect.poll(() => connected, { timeout: 10_000 }).toBe(2);
     await admin.query(`SELECT pg_notify('work "quoted"', 'two')`);
     await expect.poll(() => heard, { timeout: 5000 }).toEqual(['one', 'two']);

@@ -186,7 +186,7 @@ describe('one process a data folder', () => {
     const server = await start();
     const died = server.pid();
     process.kill(died, 'SIGKILL');
-    await expect.poll(() => isAlive(died), { interval: 1 }).toBe(false);
+    await expect.poll(() => isAlive(died), { interval: 1, timeout: 10_000 }).toBe(false);
     await sleep(afterMs);
     await server.stop();
     const last = server.pid();
