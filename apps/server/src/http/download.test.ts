@@ -104,7 +104,7 @@ test('a client that leaves closes the file', async () => {
   const answer = await fetch(`${url}/v1/file`, { headers: { authorization: 'Bearer x' }, signal: controller.signal });
   controller.abort();
   await answer.arrayBuffer().catch(() => undefined);
-  await expect.poll(() => destroyed).toBeGreaterThan(before);
+  await expect.poll(() => destroyed, { timeout: 10_000 }).toBeGreaterThan(before);
 });
 
 test('the client reads a file part by part', async () => {

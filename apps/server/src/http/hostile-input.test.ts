@@ -119,7 +119,7 @@ describe('bodies', () => {
     const answer = await rawRequest(t.port, bytes);
     expectProblem(answer, 408, 'request_timeout');
     expect(answer.milliseconds).toBeGreaterThan(800);
-    expect(answer.milliseconds).toBeLessThan(4000);
+    expect(answer.milliseconds).toBeLessThan(8000);
   });
 
   it('whose sender hangs up in the middle is 400', async () => {
@@ -250,7 +250,7 @@ describe('requests', () => {
     });
     expect(text).toContain('408 Request Timeout');
     expect(text).toContain('request_timeout');
-    expect(performance.now() - started).toBeLessThan(3000);
+    expect(performance.now() - started).toBeLessThan(8000);
   });
 
   it('garbage after a request that is being answered is never taken for its answer', async () => {

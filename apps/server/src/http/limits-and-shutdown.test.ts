@@ -66,8 +66,7 @@ describe('time', () => {
       expect(await codeOf(await call(t, 'deaf'))).toBe('operation_timeout');
       expect(await t.metrics()).toContain('casebound_http_requests_in_flight 1');
       finish({ done: true });
-      await wait(20);
-      expect(await t.metrics()).toContain('casebound_http_requests_in_flight 0');
+      await expect.poll(async () => t.metrics(), { timeout: 5000 }).toContain('casebound_http_requests_in_flight 0');
     });
   });
 
@@ -89,7 +88,7 @@ describe('time', () => {
   it('a silent connection ends, with a word when a request was begun', async () => {
     await withServer({ config: { headersTimeoutMs: 150, keepAliveTimeoutMs: 100 } }, async (t) => {
       const silent = await rawRequest(t.port, '');
-      expect(silent.milliseconds).toBeLessThan(3000);
+      expect(silent.milliseconds).toBeLessThan(8000);
       const begun = await rawRequest(t.port, 'GET /ping HT');
       expect(begun.status).toBe(408);
     });
@@ -133,7 +132,7 @@ describe('numbers', () => {
 describe('closing', () => {
   it('says not ready first, then lets what runs finish, then is gone', async () => {
     const gate = createGate();
-    const t = await startTestServer({ config: { drainDelayMs: 300 }, scenarios: { gate: gate.run } });
+    const t = await startTestServer({ config: { drainDelayMs: 1500 }, scenarios: { gate: gate.run } });
     const running = call(t, 'gate');
     await until(() => gate.state.started === 1);
     const closed = t.server.close();
@@ -141,8 +140,9 @@ describe('closing', () => {
     expect([ready.status, await codeOf(ready)]).toEqual([503, 'not_ready']);
     // While it drains it still serves.
     expect((await t.fetch('/v1/text')).status).toBe(200);
-    await wait(350);
-    await expect(t.fetch('/v1/text')).rejects.toThrow('fetch failed');
+    await expect
+      .poll(async () => t.fetch('/v1/text').then(() => 'served', String), { timeout: 10_000 })
+      .toMatch(/fetch failed/);
     gate.state.release();
     const answer = await running;
     expect([answer.status, await answer.json()]).toEqual([200, { done: true }]);
@@ -162,9 +162,10 @@ describe('closing', () => {
     socket.write(pipelined);
     await until(() => gate.state.started === 1);
     const closed = t.server.close();
-    await wait(20);
+    await wait(200);
     socket.write(`GET /v1/text HTTP/1.1\r\n${head}\r\n`);
-    await wait(20);
+    // Nothing tells when it has come: the answer waits for the one before.
+    await wait(500);
     gate.state.release();
     await closed;
     await until(() => socket.closed);
@@ -180,7 +181,7 @@ describe('closing', () => {
     await until(() => gate.state.started === 1);
     const started = performance.now();
     await t.server.close(100);
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(8000);
     const answer = await running;
     expect([answer.status, await codeOf(answer)]).toEqual([503, 'shutting_down']);
     expect(gate.state.aborted).toMatchObject([{ code: 'shutting_down' }]);
@@ -194,7 +195,7 @@ describe('closing', () => {
     await wait(50);
     const started = performance.now();
     await t.server.close(50);
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(8000);
     await Promise.all([running, silent]);
   });
 

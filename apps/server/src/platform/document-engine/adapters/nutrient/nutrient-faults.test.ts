@@ -152,7 +152,7 @@ describe('closing', () => {
     const { engine } = openNutrient(server);
     server.fault = () => ({ kind: 'hang' });
     const running = errorOf(engine.probe());
-    await expect.poll(() => server.requests.length).toBe(1);
+    await expect.poll(() => server.requests.length, { timeout: 10_000 }).toBe(1);
     await engine.close();
     expect((await running).family).toBe('recoverable');
     expect((await errorOf(engine.probe())).code).toBe('shutting_down');
