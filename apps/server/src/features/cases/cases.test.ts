@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { CaseId, hasCode } from '@casebound/contract';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,6 +17,8 @@ import { caseDependencies, systemActor } from './testing/case-dependencies.ts';
 
 let test: TestDatabases;
 let cases: CasesDependencies;
+/** A name that no other try of the test has. */
+const ownName = (name: string): string => `${name} ${randomUUID()}`;
 const removedObjects: string[] = [];
 const endedQueues: number[] = [];
 
@@ -72,10 +75,9 @@ describe('a case', () => {
   it('is made once when two ask at once for one name', async () => {
     const other = await test.openAnother();
     const there = caseDependencies(other);
+    const name = ownName('Contested');
     const results = await Promise.allSettled(
-      Array.from({ length: 8 }, async (_, index) =>
-        createCase(index % 2 === 0 ? cases : there, systemActor, { name: 'Contested' }),
-      ),
+      Array.from({ length: 8 }, async (_, index) => createCase(index % 2 === 0 ? cases : there, systemActor, { name })),
     );
     await other.close();
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
@@ -106,7 +108,7 @@ describe('a case', () => {
   });
 
   it('can be read and not be changed while it is archived, and the database sees to that', async () => {
-    const made = await createCase(cases, systemActor, { name: 'To the archive' });
+    const made = await createCase(cases, systemActor, { name: ownName('To the archive') });
     const { withCase, forget } = test.databases.cases;
     const write = async (): Promise<unknown> =>
       withCase(made.caseId, systemActor, async (tx) => tx.query(`INSERT INTO exhibit (title) VALUES ('x')`));
@@ -136,13 +138,14 @@ describe('a case', () => {
   });
 
   it('leaves nothing when it is deleted, though a session in it is open', async () => {
-    const made = await createCase(cases, systemActor, { name: 'To be deleted' });
+    const name = ownName('To be deleted');
+    const made = await createCase(cases, systemActor, { name });
     const other = await test.openAnother();
     await other.cases.withCase(made.caseId, systemActor, async (tx) => {
       await tx.query(`SELECT lo_from_bytea(0, 'left outside of the schema')`);
       await tx.query(`CREATE TEMPORARY TABLE mine AS SELECT 1`);
     });
-    const target = await createCase(cases, systemActor, { name: 'Its partner' });
+    const target = await createCase(cases, systemActor, { name: ownName('Its partner') });
     await other.cases.withTwoCases(made.caseId, target.caseId, systemActor, async (tx) => tx.query('SELECT 1'));
     const client = new pg.Client({ ...test.database.superuserTarget, database: made.database });
     await client.connect();
@@ -160,11 +163,11 @@ describe('a case', () => {
     ).rejects.toMatchObject({ code: 'case_not_found' });
     await other.close();
     await expect(deleteCase(cases, systemActor, made.caseId)).rejects.toMatchObject({ code: 'case_not_found' });
-    expect((await createCase(cases, systemActor, { name: 'To be deleted' })).caseId).toBeGreaterThan(made.caseId);
+    expect((await createCase(cases, systemActor, { name })).caseId).toBeGreaterThan(made.caseId);
   });
 
   it('stays marked when its objects cannot be removed, and a later reconciliation finishes', async () => {
-    const made = await createCase(cases, systemActor, { name: 'Stuck' });
+    const made = await createCase(cases, systemActor, { name: ownName('Stuck') });
     const broken = { ...cases, removeObjects: async () => Promise.reject(new Error('the store is away')) };
     await expect(deleteCase(broken, systemActor, made.caseId)).rejects.toThrow('the store is away');
     expect((await getCase(cases, systemActor, made.caseId)).state).toBe('deleting');
@@ -194,8 +197,8 @@ describe('a case', () => {
 
 describe('reconcileCases', () => {
   it('removes orphans and reports what is lost, and leaves the rest alone', async () => {
-    const healthy = await createCase(cases, systemActor, { name: 'Healthy' });
-    const damaged = await createCase(cases, systemActor, { name: 'Damaged' });
+    const healthy = await createCase(cases, systemActor, { name: ownName('Healthy') });
+    const damaged = await createCase(cases, systemActor, { name: ownName('Damaged') });
     const client = new pg.Client({ ...test.database.superuserTarget, database: healthy.database });
     await client.connect();
     const control = test.database.target.database;
@@ -223,8 +226,8 @@ describe('reconcileCases', () => {
 
   it('mends what a crash between the two commits of an archiving or a restoring left', async () => {
     const [active, archived] = [
-      await createCase(cases, systemActor, { name: 'Role archived, row active' }),
-      await createCase(cases, systemActor, { name: 'Role active, row archived' }),
+      await createCase(cases, systemActor, { name: ownName('Role archived, row active') }),
+      await createCase(cases, systemActor, { name: ownName('Role active, row archived') }),
     ];
     await archiveCase(cases, systemActor, archived.caseId);
     const control = test.database.target.database;
@@ -244,7 +247,7 @@ describe('reconcileCases', () => {
   });
 
   it('lets a case in whose roles a restore did not bring', async () => {
-    const restored = await createCase(cases, systemActor, { name: 'Restored' });
+    const restored = await createCase(cases, systemActor, { name: ownName('Restored') });
     const { withCase } = test.databases.cases;
     await withCase(restored.caseId, systemActor, async (tx) => tx.query(`INSERT INTO exhibit (title) VALUES ('kept')`));
     const login = `${test.database.target.database}_case_${restored.caseId}`;
@@ -274,7 +277,7 @@ describe('reconcileCases', () => {
         },
       ],
     });
-    const made = await createCase(slow, systemActor, { name: 'Slow to make' });
+    const made = await createCase(slow, systemActor, { name: ownName('Slow to make') });
     expect(reconciled).toMatchObject({ undone: 0 });
     expect((await getCase(cases, systemActor, made.caseId)).state).toBe('active');
   });
