@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CaseId } from '@casebound/contract';
 import {
@@ -92,10 +93,11 @@ describe('the records of a case', () => {
   });
 
   it('repeats a write that another overtook, and says which race it lost', async () => {
-    const { uuid } = await upsertDocument(store, resource('authors'), { authorKey: 'raced' });
+    const authorKey = `raced ${randomUUID()}`;
+    const { uuid } = await upsertDocument(store, resource('authors'), { authorKey });
     await Promise.all(
       Array.from({ length: 8 }, async (_, index) =>
-        putDocument(store, resource('authors'), uuid, { authorKey: 'raced', born: `2000-01-0${index + 1}` }),
+        putDocument(store, resource('authors'), uuid, { authorKey, born: `2000-01-0${index + 1}` }),
       ),
     );
     expect(retries).toContain('changed_meanwhile');

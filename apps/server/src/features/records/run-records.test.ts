@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -77,7 +78,7 @@ test.each([
 ])(
   'killed at %s of a bulk write, the store holds all of the chunk or none of it, and the audit is clean',
   async (crashAt, kept) => {
-    const store = kept === 0 ? 'crash_before' : 'crash_after';
+    const store = `${kept === 0 ? 'crash_before' : 'crash_after'}_${randomBytes(4).toString('hex')}`;
     const { child, address } = await startProcess(store, crashAt);
     const ended = once(child, 'exit');
     const lines = Array.from({ length: 50 }, (_, n) =>
@@ -184,7 +185,7 @@ test('all stores of a database are migrated by one command, which says which fai
 test('figures: what a store did is shown under the names of its table', async () => {
   const metrics = createMetrics();
   const running = await runRecordsServe({
-    ...source('figures'),
+    ...source(`figures_${randomBytes(4).toString('hex')}`),
     port: 0,
     host: '127.0.0.1',
     prefix: '/data',
@@ -216,8 +217,11 @@ test('figures: what a store did is shown under the names of its table', async ()
   });
   expect(renamed.status).toBe(204);
   expect((await fetch(`${running.address}${author.headers.get('location')}`, { method: 'DELETE' })).status).toBe(204);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const text = await (await fetch(`${running.address}/metrics`)).text();
+  const shown = async (): Promise<string> => (await fetch(`${running.address}/metrics`)).text();
+  await expect
+    .poll(shown, { timeout: 10_000 })
+    .toMatch(/casebound_records_watchdog_checked_total\{origin="sample"\} [1-9]/);
+  const text = await shown();
   for (const line of [
     'casebound_records_writes_total{resource="authors",outcome="created"} 3',
     'casebound_records_writes_total{resource="authors",outcome="updated"} 1',
@@ -239,7 +243,6 @@ test('figures: what a store did is shown under the names of its table', async ()
   for (const name of [...Object.keys(recordCounters), ...Object.keys(recordHistograms)])
     expect(text).toMatch(new RegExp(`^# HELP casebound_${name}(_total)? `, 'm'));
   expect(text).toMatch(/casebound_records_lock_seconds_count\{mode="shared"\} 1/);
-  expect(text).toMatch(/casebound_records_watchdog_checked_total\{origin="sample"\} [1-9]/);
   await running.stop();
 });
 
@@ -266,8 +269,7 @@ test('a store whose watchdog found damage and may not repair it answers 503 unti
   await client.connect();
   await client.query('DELETE FROM unsound.referential_identity');
   await client.end();
-  for (let n = 0; n < 200 && incidents.length === 0; n += 1) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(incidents[0]).toBe('identity-missing false');
+  await expect.poll(() => incidents[0], { timeout: 10_000 }).toBe('identity-missing false');
   const answer = await list();
   expect([answer.status, answer.headers.get('retry-after'), await answer.json()]).toMatchObject([
     503,
