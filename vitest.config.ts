@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['{packages,apps,tests,tools}/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'tools/import-law/fixture/**'],
     globalSetup: ['tests/global-setup.ts'],
+    setupFiles: ['tests/note-failed-tries.ts'],
     // Tests wait more than they compute: two files at once on two cores, where one would be the default.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,

@@ -5,6 +5,7 @@ export {
   type TestDatabase,
   type TestDatabaseOptions,
 } from './create-test-database.ts';
+export { noteFailedTry } from './failed-tries.ts';
 export { createFakeClock, type FakeClock } from './fake-clock.ts';
 export { watchForLeaks, type LeakWatch } from './leak-check.ts';
 export { othersCanEnter } from './others-can-enter.ts';

