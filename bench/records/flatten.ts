@@ -180,7 +180,7 @@ await runBench('records-flatten', 2, async ({ database, resource, store: open })
         flats.flatMap((flat) =>
           flat.references.map((item): [string, number] => [
             item.referentialId,
-            item.kind === 'descriptor' ? language : author,
+            item.column.kind === 'descriptor' ? language : author,
           ]),
         ),
       );

@@ -9,6 +9,7 @@ import { WriteSql } from './plan/write-sql.ts';
 import type { RecordMetrics } from './metrics.ts';
 import type { RetryObserver, RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
+import { compileFlatPlan, type FlatPlan } from './write/flat-plan.ts';
 import type { JsonLimits } from './write/parse-json.ts';
 import { type Coercions, coercionsOf } from './write/shape-document.ts';
 import { compileValidator, type ResourceValidator } from './write/validate-document.ts';
@@ -62,6 +63,7 @@ export interface StoreContext {
   readonly resourceKey: (name: ResourceName) => number;
   readonly validator: (resource: Resource) => ResourceValidator;
   readonly coercions: (resource: Resource) => Coercions;
+  readonly flatPlan: (resource: Resource) => FlatPlan;
   readonly memo: <T>(key: string, make: () => T) => T;
 }
 
@@ -94,6 +96,7 @@ export interface ContextInput extends Pick<
 export const createContext = (input: ContextInput): StoreContext => {
   const validators = new Map<Resource, ResourceValidator>();
   const coercions = new Map<Resource, Coercions>();
+  const flatPlans = new Map<Resource, FlatPlan>();
   const memos = new Map<string, unknown>();
   const lazily = <K, V>(map: Map<K, V>, key: K, make: (key: K) => V): V => {
     const known = map.get(key);
@@ -131,6 +134,7 @@ export const createContext = (input: ContextInput): StoreContext => {
     },
     validator: (resource) => lazily(validators, resource, compileValidator),
     coercions: (resource) => lazily(coercions, resource, coercionsOf),
+    flatPlan: (resource) => lazily(flatPlans, resource, compileFlatPlan),
     memo: <T>(key: string, make: () => T): T => {
       if (!memos.has(key)) memos.set(key, make());
       return memos.get(key) as T;

@@ -6,31 +6,25 @@
  *   stand alone. With `allOrNothing` the whole stream is one transaction.
  * - While the database works on a chunk, the next is parsed and validated. Memory is two chunks.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CaseboundError } from '@casebound/contract';
 import type { Claims } from '../auth/claim-set.ts';
 import { maintainHierarchy } from '../auth/maintain-closure.ts';
-import { rowPredicate } from '../auth/row-predicate.ts';
-import type { Resource } from '../derive/model.ts';
 import { sendStatements } from '../plan/send-statements.ts';
 import type { Statement } from '../plan/write-sql.ts';
 import { fillCacheStatement } from '../read/document-cache.ts';
 import { retryReason, transactionWithRetry } from '../retry.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
-import { ReferentialIds } from '../write/flatten-document.ts';
-import { type LookUp, lookUp } from '../write/look-up.ts';
 import { mapWriteFailure } from '../write/map-failure.ts';
-import { type JsonValue, parseJson } from '../write/parse-json.ts';
-import { invalidDocument, tryPrepare } from '../write/prepare-document.ts';
+import type { ReferentialIds } from '../write/referential-ids.ts';
 import { requireAllowed } from '../write/write-document.ts';
 import { buildStatements } from '../write/write-statements.ts';
-import { type BatchPlan, planBatch, type PreparedRow, type RowOutcome } from './plan-batch.ts';
+import { lookUpBatch } from './look-up-batch.ts';
+import { newDocumentsOf } from './new-documents.ts';
+import { type BatchGroup, type BatchPlan, planBatch, type PreparedRow, type RowOutcome } from './plan-batch.ts';
+import { type BulkRow, type Chunk, chunksOf, cutAtRepeats } from './prepare-chunks.ts';
 
-/** One row of a bulk write: a document, or its JSON text; or what is wrong with a row that could not be read. */
-export type BulkRow =
-  | { readonly resource: Resource; readonly document: JsonValue | { readonly text: string } }
-  | { readonly unreadable: CaseboundError };
+export type { BulkRow } from './prepare-chunks.ts';
 
 export interface BulkOptions {
   readonly claims?: Claims | null;
@@ -49,111 +43,33 @@ export interface BulkSummary {
   readonly failed: number;
 }
 
-const isText = (document: JsonValue | { readonly text: string }): document is { readonly text: string } =>
-  typeof document === 'object' &&
-  document !== null &&
-  !Array.isArray(document) &&
-  typeof document['text'] === 'string' &&
-  Object.keys(document).length === 1;
-
-const prepareRow = (ctx: StoreContext, row: BulkRow, index: number, ids: ReferentialIds): PreparedRow | RowOutcome => {
-  if ('unreadable' in row) return { index, outcome: 'failed', error: row.unreadable };
-  try {
-    const value = isText(row.document) ? parseJson(row.document.text, ctx.limits.json) : row.document;
-    const prepared = tryPrepare(ctx, row.resource, value, ids);
-    if (prepared.ok) return { index, flat: prepared.flat };
-    return { index, outcome: 'failed', error: invalidDocument(row.resource, prepared.errors) };
-  } catch (error) {
-    if (error instanceof CaseboundError) return { index, outcome: 'failed', error };
-    throw error;
-  }
-};
-
-/** Cuts rows where an identity repeats: each batch then names every identity once, and batches follow each other in order. */
-const cutAtRepeats = (rows: readonly PreparedRow[]): readonly (readonly PreparedRow[])[] => {
-  const batches: PreparedRow[][] = [[]];
-  let taken = new Set<string>();
-  for (const row of rows) {
-    const own = [row.flat.referentialId, ...(row.flat.aliasId === null ? [] : [row.flat.aliasId])];
-    if (own.some((id) => taken.has(id))) {
-      batches.push([]);
-      taken = new Set();
-    }
-    for (const id of own) taken.add(id);
-    batches.at(-1)?.push(row);
-  }
-  return batches.filter((batch) => batch.length > 0);
-};
-
-const lookUpBatch = async (
-  ctx: StoreContext,
-  tx: RecordTransaction,
-  rows: readonly PreparedRow[],
-  claims: Claims | null,
-): Promise<Map<Resource, LookUp>> => {
-  const byResource = Map.groupBy(rows, (row) => row.flat.resource);
-  // What a row of another resource of the batch has is looked up with that row; where claims count, each resource asks for itself.
-  const owners = new Map<string, Resource>();
-  if (claims === null) for (const { flat } of rows) owners.set(flat.referentialId, flat.resource);
-  const wanted = (resource: Resource, group: readonly PreparedRow[]): ReadonlySet<string> => {
-    const ids = new Set<string>();
-    for (const { flat } of group) {
-      ids.add(flat.referentialId);
-      if (flat.aliasId !== null) ids.add(flat.aliasId);
-      for (const { referentialId: id } of flat.references)
-        if (!ids.has(id) && (owners.get(id) ?? resource) === resource) ids.add(id);
-    }
-    return ids;
-  };
-  const parts = await settleAll(
-    [...byResource].map(async ([resource, group]): Promise<readonly [Resource, LookUp]> => [
-      resource,
-      await lookUp(ctx, tx, {
-        resource,
-        referentialIds: wanted(resource, group),
-        find: { by: 'referentialId', keys: group.map((row) => row.flat.referentialId) },
-        newIds: group.length,
-        allowed: rowPredicate(ctx, resource, 'update', claims, 3),
-        claims,
-      }),
-    ]),
-  );
-  return new Map(parts);
-};
-
-const hubLock = (ctx: StoreContext, plan: BatchPlan): readonly Statement[] => {
-  const own = new Set(plan.groups.flatMap((group) => group.items.map((item) => item.documentId)));
-  const hubs = new Set<number>();
-  for (const group of plan.groups) {
-    for (const item of group.items) {
-      for (const reference of item.flat.references) {
-        const id = plan.resolution.get(reference.referentialId);
-        if (reference.kind === 'reference' && id !== undefined && !own.has(id)) hubs.add(id);
-      }
-    }
-  }
-  return hubs.size === 0 ? [] : [ctx.writes.lockReferenced([...hubs].sort((a, b) => a - b))];
-};
+const hubLock = (ctx: StoreContext, { hubs }: BatchPlan): readonly Statement[] =>
+  hubs.length === 0 ? [] : [ctx.writes.lockReferenced(hubs)];
 
 interface BatchPart {
   readonly resource: { readonly endpoint: string };
   readonly statements: readonly Statement[];
 }
 
+const idsOf = ({ created, updated }: BatchGroup): readonly number[] =>
+  updated.length === 0 ? created.documentIds : [...created.documentIds, ...updated.map((item) => item.documentId)];
+
 const batchParts = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): readonly BatchPart[] => {
   const parts: BatchPart[] = [{ resource: { endpoint: '' }, statements: hubLock(ctx, plan) }];
-  for (const { resource, items } of plan.groups) {
-    const ids = items.map((item) => item.documentId);
-    const statements: Statement[] = [];
-    parts.push({ resource, statements });
-    statements.push(
-      ...buildStatements(ctx, resource, items, plan.resolution, { skipLocks: true }),
+  for (const group of plan.groups) {
+    const { resource } = group.block;
+    const ids = idsOf(group);
+    const fresh = newDocumentsOf(ctx, group, plan.resolution);
+    const statements: Statement[] = [
+      ...buildStatements(ctx, resource, group.updated, plan.resolution, { skipLocks: true, fresh }),
       ...maintainHierarchy(ctx, resource, ids),
-    );
-    for (const action of ['create', 'update'] as const) {
-      const part = items
-        .filter((item) => (item.existing === null) === (action === 'create'))
-        .map((item) => item.documentId);
+    ];
+    parts.push({ resource, statements });
+    const updated = group.updated.map((item) => item.documentId);
+    for (const [action, part] of [
+      ['create', group.created.documentIds],
+      ['update', updated],
+    ] as const) {
       const required = part.length === 0 ? null : requireAllowed(ctx, resource, action, claims, part);
       if (required !== null) statements.push(required);
     }
@@ -165,12 +81,13 @@ const batchParts = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): 
 const runBatch = async (
   ctx: StoreContext,
   tx: RecordTransaction,
+  ids: ReferentialIds,
   rows: readonly PreparedRow[],
   claims: Claims | null,
   commit: boolean,
 ): Promise<BatchPlan> => {
-  const found = await lookUpBatch(ctx, tx, rows, claims);
-  const plan = planBatch(rows, found);
+  const found = await lookUpBatch(ctx, tx, ids, rows, claims);
+  const plan = planBatch(ids, rows, found);
   const unread = [...found.values()].flatMap((part) => part.unread ?? []);
   const sent = batchParts(ctx, plan, claims).flatMap((part) => sendStatements(ctx, tx, part.resource, part.statements));
   if (commit && sent.length > 0) {
@@ -181,36 +98,38 @@ const runBatch = async (
   return plan;
 };
 
+/** Counts what became of rows; there is one outcome for each, in their order. */
 const countOutcomes = (ctx: StoreContext, rows: readonly PreparedRow[], outcomes: readonly RowOutcome[]): void => {
-  const resources = new Map(rows.map((row) => [row.index, row.flat.resource]));
-  const byResource = Map.groupBy(outcomes, (row) => resources.get(row.index));
-  for (const [resource, group] of byResource)
-    for (const [outcome, { length }] of Map.groupBy(group, (row) => row.outcome))
-      ctx.metrics.count('records_writes', { resource: resource?.endpoint ?? '', outcome }, length);
+  const counts = new Map<string, Map<RowOutcome['outcome'], number>>();
+  for (const [at, { outcome }] of outcomes.entries()) {
+    const resource = rows[at]?.block.resource.endpoint ?? '';
+    const ofResource = counts.get(resource) ?? new Map<RowOutcome['outcome'], number>();
+    counts.set(resource, ofResource);
+    ofResource.set(outcome, (ofResource.get(outcome) ?? 0) + 1);
+  }
+  for (const [resource, ofResource] of counts)
+    for (const [outcome, count] of ofResource) ctx.metrics.count('records_writes', { resource, outcome }, count);
 };
 
 /** Writes one batch in a transaction of its own; halves it when it fails for a reason that lies in a row. */
 const writeBatch = async (
   ctx: StoreContext,
+  ids: ReferentialIds,
   rows: readonly PreparedRow[],
   claims: Claims | null,
 ): Promise<readonly RowOutcome[]> => {
   try {
     const plan = await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx) =>
-      runBatch(ctx, tx, rows, claims, true),
+      runBatch(ctx, tx, ids, rows, claims, true),
     );
-    for (const group of plan.groups)
-      ctx.afterCommit(
-        group.resource,
-        group.items.map((item) => item.documentId),
-      );
+    for (const group of plan.groups) ctx.afterCommit(group.block.resource, idsOf(group));
     ctx.crashPoint('records.bulk.after-commit');
     countOutcomes(ctx, rows, plan.outcomes);
     return plan.outcomes;
   } catch (error) {
     const [first] = rows;
     if (first === undefined) throw error;
-    const mapped = mapWriteFailure(error, first.flat.resource);
+    const mapped = mapWriteFailure(error, first.block.resource);
     if (!(mapped instanceof CaseboundError) || mapped.family !== 'permanent' || mapped.status >= 500) throw mapped;
     if (rows.length === 1) {
       const failed: RowOutcome = { index: first.index, outcome: 'failed', error: mapped };
@@ -219,55 +138,11 @@ const writeBatch = async (
     }
     const half = Math.ceil(rows.length / 2);
     return [
-      ...(await writeBatch(ctx, rows.slice(0, half), claims)),
-      ...(await writeBatch(ctx, rows.slice(half), claims)),
+      ...(await writeBatch(ctx, ids, rows.slice(0, half), claims)),
+      ...(await writeBatch(ctx, ids, rows.slice(half), claims)),
     ];
   }
 };
-
-interface Chunk {
-  readonly rows: readonly PreparedRow[];
-  readonly failed: readonly RowOutcome[];
-}
-
-/** Milliseconds of parsing before the event loop gets a turn. */
-const maxSliceMs = 2;
-
-async function* chunksOf(
-  ctx: StoreContext,
-  rows: AsyncIterable<BulkRow> | Iterable<BulkRow>,
-  size: number,
-): AsyncGenerator<Chunk> {
-  let prepared: PreparedRow[] = [];
-  let failed: RowOutcome[] = [];
-  let index = 0;
-  let yielded = performance.now();
-  const ids = new ReferentialIds();
-  for await (const some of inSlices(rows)) {
-    for (const row of some) {
-      // A stream that is in memory never waits, and the answers of the database would lie unread until the chunk is complete.
-      if (performance.now() - yielded > maxSliceMs) {
-        await nextTurn();
-        yielded = performance.now();
-      }
-      const result = prepareRow(ctx, row, index, ids);
-      index += 1;
-      if ('flat' in result) prepared.push(result);
-      else failed.push(result);
-      if (prepared.length + failed.length < size) continue;
-      yield { rows: prepared, failed };
-      prepared = [];
-      failed = [];
-    }
-  }
-  if (prepared.length + failed.length > 0) yield { rows: prepared, failed };
-}
-
-/** What is in memory comes in one piece: a promise a row costs as much as some of the work on it. */
-async function* inSlices(rows: AsyncIterable<BulkRow> | Iterable<BulkRow>): AsyncGenerator<Iterable<BulkRow>> {
-  if (Symbol.iterator in rows) yield rows;
-  else for await (const row of rows) yield [row];
-}
 
 class Tally {
   private readonly counts = { created: 0, updated: 0, unchanged: 0, failed: 0 };
@@ -291,7 +166,7 @@ class Tally {
 
 const writeChunk = async (ctx: StoreContext, chunk: Chunk, claims: Claims | null): Promise<readonly RowOutcome[]> => {
   const outcomes: RowOutcome[] = [...chunk.failed];
-  for (const batch of cutAtRepeats(chunk.rows)) outcomes.push(...(await writeBatch(ctx, batch, claims)));
+  for (const batch of cutAtRepeats(chunk)) outcomes.push(...(await writeBatch(ctx, chunk.ids, batch, claims)));
   return outcomes;
 };
 
@@ -304,8 +179,8 @@ const writeAllOrNothing = async (
   await ctx.database.transaction(async (tx) => {
     for await (const chunk of chunks) {
       const outcomes: RowOutcome[] = [...chunk.failed];
-      for (const batch of cutAtRepeats(chunk.rows))
-        outcomes.push(...(await runBatch(ctx, tx, batch, claims, false)).outcomes);
+      for (const batch of cutAtRepeats(chunk))
+        outcomes.push(...(await runBatch(ctx, tx, chunk.ids, batch, claims, false)).outcomes);
       tally.add(outcomes);
       const failed = outcomes.filter((outcome) => outcome.outcome === 'failed');
       const [first] = failed;

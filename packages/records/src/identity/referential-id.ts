@@ -42,12 +42,15 @@ export const canonicalText = (value: string | number | boolean, isDescriptor: bo
   return isDescriptor ? String(value).toLowerCase() : String(value);
 };
 
+/** The referential id of an identity as it is hashed: `path=text` of its elements, in identity order, joined by `#`. */
+export const referentialIdOf = (name: ResourceName, identity: string): string =>
+  uuidV5(`${name.projectName}${name.resourceName}${identity}`);
+
 /** The referential id of identity elements `[path, text]`, in identity order. */
 export const referentialId = (
   name: ResourceName,
   elements: readonly (readonly [path: string, text: string])[],
-): string =>
-  uuidV5(`${name.projectName}${name.resourceName}${elements.map(([path, text]) => `${path}=${text}`).join('#')}`);
+): string => referentialIdOf(name, elements.map(([path, text]) => `${path}=${text}`).join('#'));
 
 /** The referential id of a descriptor, by its uri `namespace#codeValue`. */
 export const descriptorReferentialId = (name: ResourceName, uri: string): string =>

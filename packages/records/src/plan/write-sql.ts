@@ -8,8 +8,8 @@ import { documentColumn, keyColumns } from '../ddl/emit-ddl.ts';
 import type { ScalarType, Table } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
-import type { Cell } from '../write/flatten-document.ts';
 import { arrayLiteral } from './array-literal.ts';
+import { type BoundColumns, type BoundRow, columnsOfRows } from './bound-columns.ts';
 
 export interface Statement {
   readonly text: string;
@@ -22,13 +22,6 @@ export interface Tally {
   readonly kind: 'lock' | 'edges-inserted' | 'edges-deleted' | 'rebuilds';
   /** Rows that were asked for; those that were written are told by the database. */
   readonly asked: number;
-}
-
-/** A row ready to be written: its document, its place, its cells. */
-export interface BoundRow {
-  readonly documentId: number;
-  readonly ordinals: readonly number[];
-  readonly cells: readonly Cell[];
 }
 
 /** What the shared descriptor table holds beyond the members of a descriptor document. */
@@ -182,21 +175,20 @@ export class WriteSql {
     return texts;
   }
 
-  private columnsOf(table: Table, rows: readonly BoundRow[], used: Iterable<number> = table.columns.keys()): string[] {
-    const arrays = [arrayLiteral(rows.map((row) => row.documentId))];
-    for (let at = 0; at < table.ordinals.length; at += 1)
-      arrays.push(arrayLiteral(rows.map((row) => row.ordinals[at] ?? 0)));
-    for (const at of used) arrays.push(arrayLiteral(rows.map((row) => row.cells[at] ?? null)));
-    return arrays;
+  private literals(columns: BoundColumns, used: Iterable<number> = columns.cells.keys()): string[] {
+    const { documentIds, ordinals, cells } = columns;
+    const literals = [arrayLiteral(documentIds), ...ordinals.map(arrayLiteral)];
+    for (const at of used) literals.push(arrayLiteral(cells[at] ?? documentIds.map(() => null)));
+    return literals;
   }
 
   /** The INSERT of the columns that some row has, and which they are; null where every column is named. */
   private sparseInsert(
     table: Table,
-    rows: readonly BoundRow[],
+    { documentIds, cells }: BoundColumns,
   ): { readonly text: string; readonly used: readonly number[] } | null {
-    if (rows.length < minSparseRows || table.name === 'descriptor') return null;
-    const used = [...table.columns.keys()].filter((at) => rows.some((row) => row.cells[at] !== null));
+    if (documentIds.length < minSparseRows || table.name === 'descriptor') return null;
+    const used = [...cells.keys()].filter((at) => cells[at] !== null);
     if (used.length === table.columns.length) return null;
     const texts = this.sparse.get(table) ?? new Map<string, string>();
     this.sparse.set(table, texts);
@@ -212,19 +204,23 @@ export class WriteSql {
     return { text, used };
   }
 
-  insertRows(table: Table, rows: readonly BoundRow[], extra: DescriptorExtra | null): Statement {
-    const [only] = rows;
+  insertRows(table: Table, rows: BoundColumns, extra: DescriptorExtra | null): Statement {
+    const { documentIds, cells } = rows;
     // A collection has any number of rows; one text for each number would make merged statements without end.
-    const isOne = rows.length === 1 && only !== undefined && table.ordinals.length === 0;
+    const isOne = documentIds.length === 1 && table.ordinals.length === 0;
     const more = extra === null ? [] : [extra.resourceKeyId, extra.discriminator];
-    if (isOne) return { text: this.textsOf(table).insertOne, values: [only.documentId, ...only.cells, ...more] };
+    if (isOne)
+      return {
+        text: this.textsOf(table).insertOne,
+        values: [documentIds[0], ...cells.map((column) => column?.[0] ?? null), ...more],
+      };
     const sparse = this.sparseInsert(table, rows);
-    const columns = (): unknown[] => this.columnsOf(table, rows, sparse?.used);
+    const literals = (): unknown[] => this.literals(rows, sparse?.used);
     return {
       text: sparse?.text ?? this.textsOf(table).insert,
       // Made when it is sent: the statements before it are on their way by then.
       get values() {
-        return [...columns(), ...more];
+        return [...literals(), ...more];
       },
     };
   }
@@ -232,11 +228,11 @@ export class WriteSql {
   /** Null for a table of key columns alone, where no row can change. */
   updateRows(table: Table, rows: readonly BoundRow[]): Statement | null {
     const text = this.textsOf(table).update;
-    return text === null ? null : { text, values: this.columnsOf(table, rows) };
+    return text === null ? null : { text, values: this.literals(columnsOfRows(table, rows)) };
   }
 
   deleteRows(table: Table, rows: readonly BoundRow[]): Statement {
-    const all = this.columnsOf(table, rows);
+    const all = this.literals(columnsOfRows(table, rows));
     const names = [documentColumn(table), ...table.ordinals, ...table.columns.map((column) => column.name)];
     return { text: this.textsOf(table).remove, values: keyColumns(table).map((name) => all[names.indexOf(name)]) };
   }
@@ -258,7 +254,7 @@ export class WriteSql {
           arrayLiteral(rows.map((row) => row.cells[reference] ?? null)),
         ],
       },
-      { text: this.textsOf(table).upsert, values: this.columnsOf(table, rows) },
+      { text: this.textsOf(table).upsert, values: this.literals(columnsOfRows(table, rows)) },
     ];
   }
 
@@ -296,15 +292,22 @@ export class WriteSql {
   }
 
   insertIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
-    const [only] = rows;
-    if (rows.length === 1 && only !== undefined) {
+    return this.insertIdentityColumns({
+      referentialIds: rows.map((row) => row.referentialId),
+      documentIds: rows.map((row) => row.documentId),
+      resourceKeyIds: rows.map((row) => row.resourceKeyId),
+    });
+  }
+
+  insertIdentityColumns({ referentialIds, documentIds, resourceKeyIds }: IdentityColumns): Statement {
+    if (referentialIds.length === 1) {
       return {
         text: this.text(
           'insertIdentity',
           () =>
             `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) VALUES ($1::uuid, $2::bigint, $3::smallint)`,
         ),
-        values: [only.referentialId, only.documentId, only.resourceKeyId],
+        values: [referentialIds[0], documentIds[0], resourceKeyIds[0]],
       };
     }
     return {
@@ -313,11 +316,7 @@ export class WriteSql {
         () =>
           `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT ${unnestEach(['uuid[]', 'bigint[]', 'smallint[]'])}`,
       ),
-      values: [
-        arrayLiteral(rows.map((row) => row.referentialId)),
-        arrayLiteral(rows.map((row) => row.documentId)),
-        arrayLiteral(rows.map((row) => row.resourceKeyId)),
-      ],
+      values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), arrayLiteral(resourceKeyIds)],
     };
   }
 
@@ -336,7 +335,7 @@ export class WriteSql {
     };
   }
 
-  insertEdges(edges: readonly Edge[]): Statement {
+  insertEdges(edges: EdgeColumns): Statement {
     return {
       text: this.text(
         'insertEdges',
@@ -344,22 +343,23 @@ export class WriteSql {
           `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT ${unnestEach(['bigint[]', 'bigint[]', 'boolean[]'])}`,
       ),
       values: edgeValues(edges),
-      tally: { kind: 'edges-inserted', asked: edges.length },
+      tally: { kind: 'edges-inserted', asked: edges.parents.length },
     };
   }
 
   /** Makes the edges of the parents be exactly these; a row that is right already is not touched. */
   replaceEdges(parents: readonly number[], edges: readonly Edge[]): readonly Statement[] {
+    const values = edgeValues(edgeColumns(edges));
     const table = this.qualified('reference_edge');
     return [
       {
         text: `DELETE FROM ${table} e WHERE e.parent_document_id = ANY($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(p, c) WHERE u.p = e.parent_document_id AND u.c = e.child_document_id)`,
-        values: [arrayLiteral(parents), ...edgeValues(edges).slice(0, 2)],
+        values: [arrayLiteral(parents), ...values.slice(0, 2)],
         tally: { kind: 'edges-deleted', asked: 0 },
       },
       {
         text: `INSERT INTO ${table} AS e (parent_document_id, child_document_id, is_identity_component) SELECT ${unnestEach(['bigint[]', 'bigint[]', 'boolean[]'])} ON CONFLICT (parent_document_id, child_document_id) DO UPDATE SET is_identity_component = excluded.is_identity_component WHERE e.is_identity_component <> excluded.is_identity_component`,
-        values: edgeValues(edges),
+        values,
         tally: { kind: 'edges-inserted', asked: edges.length },
       },
     ];
@@ -398,14 +398,34 @@ export class WriteSql {
   }
 }
 
+/** New rows of `referential_identity`, by column. */
+export interface IdentityColumns {
+  readonly referentialIds: readonly string[];
+  readonly documentIds: readonly number[];
+  readonly resourceKeyIds: readonly number[];
+}
+
 export interface Edge {
   readonly parent: number;
   readonly child: number;
   readonly isIdentity: boolean;
 }
 
-const edgeValues = (edges: readonly Edge[]): string[] => [
-  arrayLiteral(edges.map((edge) => edge.parent)),
-  arrayLiteral(edges.map((edge) => edge.child)),
-  arrayLiteral(edges.map((edge) => edge.isIdentity)),
+/** Rows of `reference_edge`, by column. */
+export interface EdgeColumns {
+  readonly parents: readonly number[];
+  readonly children: readonly number[];
+  readonly areIdentity: readonly boolean[];
+}
+
+export const edgeColumns = (edges: readonly Edge[]): EdgeColumns => ({
+  parents: edges.map((edge) => edge.parent),
+  children: edges.map((edge) => edge.child),
+  areIdentity: edges.map((edge) => edge.isIdentity),
+});
+
+const edgeValues = ({ parents, children, areIdentity }: EdgeColumns): string[] => [
+  arrayLiteral(parents),
+  arrayLiteral(children),
+  arrayLiteral(areIdentity),
 ];

@@ -6,7 +6,8 @@
  *   could collide half-way; the rows below it go with it and come back with it.
  */
 import type { Table } from '../derive/model.ts';
-import { type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
+import { flatTables } from './flat-plan.ts';
+import type { FlatDocument, FlatRow } from './flatten-document.ts';
 
 export interface TableChange {
   readonly table: Table;
@@ -77,8 +78,8 @@ export const edgesDiffer = (before: FlatDocument, after: FlatDocument): boolean 
     [
       ...new Set(
         flat.references
-          .filter((item) => item.kind === 'reference')
-          .map((item) => `${item.referentialId}${item.isIdentity ? '!' : ''}`),
+          .filter((item) => item.column.reference !== null)
+          .map((item) => `${item.referentialId}${item.column.reference?.isIdentity === true ? '!' : ''}`),
       ),
     ]
       .sort()

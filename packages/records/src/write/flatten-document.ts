@@ -1,15 +1,18 @@
 /**
- * Flattens a valid document into the rows of its tables, and finds its references once, each with its concrete place.
+ * Flattens a valid document into the rows of its tables, and finds its references once.
  *
  * - Reference and descriptor columns hold the referential id of what they name; they become document ids when the statements are
  *   bound. Foreign keys and edges are therefore made from one and the same value.
  * - Row order within a table is document order; ordinals count from 0 within the parent.
+ * - Rows go into a sink: those of one document (`DocumentRows`), or the columns of many (`bulk/row-block.ts`).
  */
 import type { FieldError } from '@casebound/contract';
-import type { IdentityElement, Member, ReferenceBinding, Resource, Table } from '../derive/model.ts';
-import { canonicalText, descriptorReferentialId, referentialId } from '../identity/referential-id.ts';
+import type { Column, ReferenceBinding, Resource, Table } from '../derive/model.ts';
+import { canonicalText } from '../identity/referential-id.ts';
+import type { FlatIdentity, FlatMember, FlatPlan, FlatTable } from './flat-plan.ts';
 import { normaliseScalar } from './normalise-value.ts';
 import type { JsonValue } from './parse-json.ts';
+import { ReferentialIds } from './referential-ids.ts';
 
 export type Cell = string | number | boolean | null;
 
@@ -21,19 +24,15 @@ export interface FlatRow {
 
 export interface FlatReference {
   readonly referentialId: string;
-  /** Concrete path of the reference object or descriptor member. */
-  readonly path: string;
-  readonly kind: 'reference' | 'descriptor';
-  readonly isIdentity: boolean;
-  readonly isMutable: boolean;
-  readonly targetName: string;
+  readonly column: Column;
+  /** Those of the row that holds it. */
+  readonly ordinals: readonly number[];
 }
 
 export interface FlatDocument {
   readonly resource: Resource;
   readonly referentialId: string;
   readonly aliasId: string | null;
-  /** By table, in the order of `flatTables`. */
   readonly rows: ReadonlyMap<Table, readonly FlatRow[]>;
   readonly references: readonly FlatReference[];
 }
@@ -42,162 +41,132 @@ export type FlattenResult =
   | { readonly ok: true; readonly flat: FlatDocument }
   | { readonly ok: false; readonly errors: readonly FieldError[] };
 
+/** Takes the rows of a document as they are found. What is put into a table belongs to the row of it that was begun last. */
+export interface RowSink {
+  begin(table: FlatTable, ordinals: readonly number[]): void;
+  put(table: FlatTable, column: number, cell: Cell): void;
+  /** A reference or a descriptor, as a slot of the ids that the document is flattened with. */
+  refer(table: FlatTable, column: number, slot: number): void;
+  /** Takes the row back that was begun last, into which nothing was put. */
+  takeBack(table: FlatTable): void;
+}
+
+/** The identity of a flattened document, as slots. */
+export interface IdentitySlots {
+  readonly own: number;
+  readonly alias: number | null;
+}
+
 type JsonObject = { [key: string]: JsonValue };
 
 const isObject = (value: JsonValue | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Tables that hold a document of the resource, parents before children; for a descriptor the shared table. */
-export const flatTables = (resource: Resource): readonly Table[] =>
-  resource.isDescriptor ? [resource.root] : resource.tables;
-
-/** Ids that a reference remembers. */
-const maxRemembered = 2_000;
-
-/**
- * Referential ids of what documents refer to by one value, remembered while many are prepared: custodians and batches come again from
- * document to document, and a hash costs several times what finding it does.
- */
-export class ReferentialIds {
-  private readonly known = new Map<ReferenceBinding, Map<string, string>>();
-
-  of(binding: ReferenceBinding, [path, text]: readonly [string, string]): string {
-    let ids = this.known.get(binding);
-    if (ids === undefined) {
-      ids = new Map();
-      this.known.set(binding, ids);
-    }
-    const found = ids.get(text);
-    if (found !== undefined) return found;
-    const id = referentialId(binding.target, [[path, text]]);
-    if (ids.size >= maxRemembered) ids.clear();
-    ids.set(text, id);
-    return id;
-  }
-}
+/** A template of a path with the ordinals of a row: `$.addresses[*].city` -> `$.addresses[2].city`. */
+export const concretePath = (template: string, ordinals: readonly number[]): string => {
+  let at = 0;
+  return template.replaceAll('[*]', () => {
+    at += 1;
+    return `[${ordinals[at - 1] ?? 0}]`;
+  });
+};
 
 class Flattener {
   readonly errors: FieldError[] = [];
-  readonly references: FlatReference[] = [];
-  readonly rows = new Map<Table, FlatRow[]>();
-  private readonly resource: Resource;
+  /** Of the row that is being read. */
+  private readonly ordinals: number[] = [];
+  private readonly sink: RowSink;
   private readonly ids: ReferentialIds;
 
-  constructor(resource: Resource, ids: ReferentialIds) {
-    this.resource = resource;
+  constructor(sink: RowSink, ids: ReferentialIds) {
+    this.sink = sink;
     this.ids = ids;
   }
 
-  table(table: Table, value: JsonValue, path: string, ordinals: readonly number[]): boolean {
-    const cells: Cell[] = table.columns.map(() => null);
-    const rowList = this.rows.get(table) ?? [];
-    this.rows.set(table, rowList);
-    const before = rowList.length;
-    const row: FlatRow = { ordinals, cells };
-    rowList.push(row);
-    const put = (column: Table['columns'][number], cell: Cell): void => {
-      cells[table.columns.indexOf(column)] = cell;
-    };
-    const hasChildren = isObject(value)
-      ? this.members(table.members, value, path, ordinals, put)
-      : this.members(table.members, { [table.members[0]?.name ?? 'value']: value }, path, ordinals, put, true);
-    const holds = hasChildren || cells.some((cell) => cell !== null);
-    if (!holds && table.kind === 'extension') rowList.length = before;
+  /** Returns whether anything went into the row or into rows below it. */
+  table(table: FlatTable, value: JsonValue): boolean {
+    this.sink.begin(table, this.ordinals);
+    const [first] = table.members;
+    const holds = isObject(value)
+      ? this.members(table, table.members, value)
+      : first !== undefined && value !== null && this.member(table, first, value, table.table.path);
+    if (!holds && table.table.kind === 'extension') this.sink.takeBack(table);
     return holds;
   }
 
-  /** Returns whether anything below went into a table of its own. */
-  private members(
-    members: readonly Member[],
-    value: JsonObject,
-    path: string,
-    ordinals: readonly number[],
-    put: (column: Table['columns'][number], cell: Cell) => void,
-    isScalarItem = false,
-  ): boolean {
-    let nested = false;
+  private members(table: FlatTable, members: readonly FlatMember[], value: JsonObject): boolean {
+    let holds = false;
     // By index: walking members is the inner loop of every write, and an iterator over them was a tenth of a document's cost.
     for (let at = 0; at < members.length; at += 1) {
       const member = members[at];
       const own = member === undefined ? null : value[member.name];
       if (member === undefined || own === undefined || own === null) continue;
-      if (member.kind === 'scalar') {
-        // Most members are scalars, and their path is needed only when they are wrong.
-        const result = normaliseScalar(own, member.column.type);
-        if (result.ok) put(member.column, result.value);
-        else this.errors.push({ path: isScalarItem ? path : `${path}.${member.name}`, message: result.message });
-        continue;
-      }
-      const place = isScalarItem ? path : `${path}.${member.name}`;
-      switch (member.kind) {
-        case 'descriptor':
-          put(member.column, this.descriptor(own, member, place));
-          break;
-        case 'reference':
-          put(member.column, this.reference(own, member.binding, place));
-          break;
-        case 'object':
-          if (isObject(own)) nested = this.members(member.members, own, place, ordinals, put) || nested;
-          break;
-        case 'extension':
-          nested = this.table(member.table, own, place, ordinals) || nested;
-          break;
-        case 'collection':
-          if (!Array.isArray(own)) break;
-          own.forEach((item, index) => this.table(member.table, item, `${place}[${index}]`, [...ordinals, index]));
-          nested = nested || own.length > 0;
-          break;
-      }
+      if (member.kind === 'scalar' && member.type.kind === 'text' && typeof own === 'string') {
+        // Most members are texts, which have one form only.
+        this.sink.put(table, member.at, own);
+        holds = true;
+      } else holds = this.member(table, member, own, member.path) || holds;
     }
-    return nested;
+    return holds;
   }
 
-  private descriptor(value: JsonValue, member: Member & { kind: 'descriptor' }, path: string): Cell {
-    const target = member.column.descriptor;
-    if (typeof value !== 'string' || target === null) {
-      this.errors.push({ path, message: 'must be the uri of a descriptor, namespace#codeValue' });
-      return null;
+  private member(table: FlatTable, member: FlatMember, value: JsonValue, path: string): boolean {
+    switch (member.kind) {
+      case 'scalar': {
+        const result = normaliseScalar(value, member.type);
+        if (!result.ok) return this.fail(path, result.message);
+        this.sink.put(table, member.at, result.value);
+        return true;
+      }
+      case 'descriptor':
+        if (typeof value !== 'string' || member.target === null)
+          return this.fail(path, 'must be the uri of a descriptor, namespace#codeValue');
+        this.sink.refer(table, member.at, this.ids.descriptor(member.target, value));
+        return true;
+      case 'reference':
+        return this.reference(table, member.at, value, member.binding, path);
+      case 'object':
+        return isObject(value) && this.members(table, member.members, value);
+      case 'extension':
+        return this.table(member.table, value);
+      case 'collection':
+        return Array.isArray(value) && this.collection(member.table, value);
     }
-    const id = descriptorReferentialId(target, value);
-    this.references.push({
-      referentialId: id,
-      path,
-      kind: 'descriptor',
-      isIdentity: this.resource.identity.some((element) => element.source.column === member.column),
-      isMutable: false,
-      targetName: target.resourceName,
-    });
-    return id;
   }
 
-  private reference(value: JsonValue, binding: ReferenceBinding, path: string): Cell {
-    if (!isObject(value)) {
-      this.errors.push({ path, message: 'must be an object' });
-      return null;
+  private collection(table: FlatTable, items: readonly JsonValue[]): boolean {
+    const { ordinals } = this;
+    const depth = ordinals.length;
+    for (let at = 0; at < items.length; at += 1) {
+      ordinals[depth] = at;
+      this.table(table, items[at] ?? null);
     }
-    const elements: [string, string][] = [];
-    for (const element of binding.elements) {
+    ordinals.length = depth;
+    return items.length > 0;
+  }
+
+  private fail(template: string, message: string): false {
+    this.errors.push({ path: concretePath(template, this.ordinals), message });
+    return false;
+  }
+
+  private reference(
+    table: FlatTable,
+    column: number,
+    value: JsonValue,
+    binding: ReferenceBinding,
+    path: string,
+  ): boolean {
+    if (!isObject(value)) return this.fail(path, 'must be an object');
+    const { elements, target } = binding;
+    const texts: string[] = [];
+    for (const element of elements) {
       const text = this.elementText(value[element.member], element, `${path}.${element.member}`, binding);
-      if (text !== null) elements.push([element.identityPath, text]);
+      if (text !== null) texts.push(text);
     }
-    if (elements.length !== binding.elements.length) return null;
-    const id = this.targetId(binding, elements);
-    const { isIdentity, isMutable } = binding;
-    this.references.push({
-      referentialId: id,
-      path,
-      kind: 'reference',
-      isIdentity,
-      isMutable,
-      targetName: binding.target.resourceName,
-    });
-    return id;
-  }
-
-  private targetId(binding: ReferenceBinding, elements: readonly [string, string][]): string {
-    const [only] = elements;
-    if (only === undefined || elements.length > 1) return referentialId(binding.target, elements);
-    return this.ids.of(binding, only);
+    if (texts.length !== elements.length) return false;
+    this.sink.refer(table, column, this.ids.slotOf(target, elements, texts));
+    return true;
   }
 
   private elementText(
@@ -206,36 +175,45 @@ class Flattener {
     path: string,
     binding: ReferenceBinding,
   ): string | null {
+    if (typeof value === 'string' && element.type.kind === 'text')
+      return element.isDescriptor ? value.toLowerCase() : value;
     if (value === undefined || value === null) {
-      this.errors.push({ path, message: `is required to name a ${binding.target.resourceName}` });
+      this.fail(path, `is required to name a ${binding.target.resourceName}`);
       return null;
     }
     const result = normaliseScalar(value, element.type);
-    if (!result.ok) {
-      this.errors.push({ path, message: result.message });
-      return null;
-    }
-    return canonicalText(result.value, element.isDescriptor);
+    if (result.ok) return canonicalText(result.value, element.isDescriptor);
+    this.fail(path, result.message);
+    return null;
   }
 
-  identityText(element: IdentityElement, document: JsonObject): string | null {
+  private identityText({ names, path, type, isDescriptor }: FlatIdentity, document: JsonObject): string {
     let value: JsonValue | undefined = document;
-    for (const name of element.path.slice(2).split('.')) value = isObject(value) ? value[name] : undefined;
-    const { source } = element;
-    if (source.kind === 'reference') {
-      const target = source.binding.elements[source.elementIndex];
-      if (value === undefined || value === null)
-        this.errors.push({ path: element.path, message: 'is required: it is part of the identity' });
-      if (value === undefined || value === null || target === undefined) return null;
-      const result = normaliseScalar(value, target.type);
-      return result.ok ? canonicalText(result.value, target.isDescriptor) : null;
-    }
+    for (const name of names) value = isObject(value) ? value[name] : undefined;
     if (value === undefined || value === null) {
-      this.errors.push({ path: element.path, message: 'is required: it is part of the identity' });
-      return null;
+      this.fail(path, 'is required: it is part of the identity');
+      return '';
     }
-    const result = normaliseScalar(value, source.kind === 'descriptor' ? { kind: 'text' } : source.column.type);
-    return result.ok ? canonicalText(result.value, source.kind === 'descriptor') : null;
+    // What is wrong with a value has been told where it stands.
+    const result = normaliseScalar(value, type);
+    return result.ok ? canonicalText(result.value, isDescriptor) : '';
+  }
+
+  identity({ resource, identity }: FlatPlan, document: JsonObject): IdentitySlots {
+    if (resource.isDescriptor) return { own: this.ids.descriptor(resource.name, descriptorUri(document)), alias: null };
+    const texts = identity.map((element) => this.identityText(element, document));
+    const { alias } = resource;
+    return {
+      own: this.ids.slotOf(resource.name, identity, texts),
+      alias:
+        alias === null
+          ? null
+          : this.ids.slotOf(
+              alias.target,
+              alias.elements,
+              alias.elements.map((element) => texts[element.ownIndex] ?? ''),
+            ),
+    };
   }
 }
 
@@ -245,42 +223,66 @@ const textOf = (value: JsonValue | undefined): string => (typeof value === 'stri
 export const descriptorUri = (document: JsonObject): string =>
   `${textOf(document['namespace'])}#${textOf(document['codeValue'])}`;
 
-const ownIdentity = (
-  flattener: Flattener,
-  resource: Resource,
+/** Flattens a shaped and validated document into a sink. After errors the sink holds part of it. */
+export const flattenInto = (
+  plan: FlatPlan,
   document: JsonObject,
-): { id: string; aliasId: string | null } => {
-  if (resource.isDescriptor)
-    return { id: descriptorReferentialId(resource.name, descriptorUri(document)), aliasId: null };
-  const texts = resource.identity.map((element) => flattener.identityText(element, document) ?? '');
-  const id = referentialId(
-    resource.name,
-    resource.identity.map((element, index) => [element.path, texts[index] ?? '']),
-  );
-  const { alias } = resource;
-  if (alias === null) return { id, aliasId: null };
-  const aliasId = referentialId(
-    alias.target,
-    alias.elements.map((element) => [element.path, texts[element.ownIndex] ?? '']),
-  );
-  return { id, aliasId };
+  sink: RowSink,
+  ids: ReferentialIds,
+):
+  | { readonly ok: true; readonly slots: IdentitySlots }
+  | { readonly ok: false; readonly errors: readonly FieldError[] } => {
+  const flattener = new Flattener(sink, ids);
+  flattener.table(plan.root, document);
+  const slots = flattener.identity(plan, document);
+  if (flattener.errors.length === 0) return { ok: true, slots };
+  const unique = new Map(flattener.errors.map((error) => [`${error.path} ${error.message}`, error]));
+  return { ok: false, errors: [...unique.values()] };
 };
 
-/** Flattens one shaped and validated document. Who flattens many gives the same `ids` with each. */
-export const flattenDocument = (
-  resource: Resource,
-  document: JsonObject,
-  ids: ReferentialIds = new ReferentialIds(),
-): FlattenResult => {
-  const flattener = new Flattener(resource, ids);
-  flattener.table(resource.root, document, '$', []);
-  const { id, aliasId } = ownIdentity(flattener, resource, document);
-  if (flattener.errors.length > 0) {
-    const unique = new Map(flattener.errors.map((error) => [`${error.path} ${error.message}`, error]));
-    return { ok: false, errors: [...unique.values()] };
+/** The rows of one document, row by row. */
+class DocumentRows implements RowSink {
+  readonly rows = new Map<Table, { readonly ordinals: readonly number[]; readonly cells: Cell[] }[]>();
+  readonly references: FlatReference[] = [];
+  private readonly ids: ReferentialIds;
+
+  constructor(ids: ReferentialIds) {
+    this.ids = ids;
   }
-  return {
-    ok: true,
-    flat: { resource, referentialId: id, aliasId, rows: flattener.rows, references: flattener.references },
-  };
+
+  begin({ table }: FlatTable, ordinals: readonly number[]): void {
+    const row = { ordinals: ordinals.slice(), cells: table.columns.map((): Cell => null) };
+    const rows = this.rows.get(table);
+    if (rows === undefined) this.rows.set(table, [row]);
+    else rows.push(row);
+  }
+
+  put({ table }: FlatTable, column: number, cell: Cell): void {
+    const row = this.rows.get(table)?.at(-1);
+    if (row !== undefined) row.cells[column] = cell;
+  }
+
+  refer(flat: FlatTable, at: number, slot: number): void {
+    const referentialId = this.ids.idOf(slot);
+    const column = flat.table.columns[at];
+    if (column === undefined) return;
+    this.put(flat, at, referentialId);
+    this.references.push({ referentialId, column, ordinals: this.rows.get(flat.table)?.at(-1)?.ordinals ?? [] });
+  }
+
+  takeBack({ table }: FlatTable): void {
+    this.rows.get(table)?.pop();
+  }
+}
+
+/** Flattens one shaped and validated document. */
+export const flattenDocument = (plan: FlatPlan, document: JsonObject): FlattenResult => {
+  const ids = new ReferentialIds();
+  const sink = new DocumentRows(ids);
+  const result = flattenInto(plan, document, sink, ids);
+  if (!result.ok) return result;
+  const { own, alias } = result.slots;
+  const [referentialId, aliasId] = [ids.idOf(own), alias === null ? null : ids.idOf(alias)];
+  const { rows, references } = sink;
+  return { ok: true, flat: { resource: plan.resource, referentialId, aliasId, rows, references } };
 };

@@ -46,7 +46,8 @@ export interface LookUp {
 
 export interface LookUpRequest {
   readonly resource: Resource;
-  readonly referentialIds: Iterable<string>;
+  /** Each once. */
+  readonly referentialIds: readonly string[];
   readonly find: { readonly by: 'referentialId' | 'uuid'; readonly keys: readonly string[] };
   readonly newIds: number;
   readonly allowed: RowPredicate;
@@ -90,28 +91,31 @@ const maxReadAhead = 20;
 const metaMembers = new Set(['id', '_etag', '_lastModifiedDate']);
 
 /** The stored form of a document as flat rows; null when it does not flatten under the present schema. */
-export const flattenStored = (resource: Resource, body: string): FlatDocument | null => {
+export const flattenStored = (ctx: StoreContext, resource: Resource, body: string): FlatDocument | null => {
   const document = JSON.parse(body) as { [key: string]: JsonValue };
   const members = Object.fromEntries(Object.entries(document).filter(([name]) => !metaMembers.has(name)));
-  const result = flattenDocument(resource, members);
+  const result = flattenDocument(ctx.flatPlan(resource), members);
   return result.ok ? result.flat : null;
 };
 
-const rowToExisting = (resource: Resource, row: Readonly<Record<string, unknown>>): ExistingDocument => ({
+const rowToExisting = (
+  ctx: StoreContext,
+  resource: Resource,
+  row: Readonly<Record<string, unknown>>,
+): ExistingDocument => ({
   documentId: Number(row['document_id']),
   uuid: String(row['document_uuid']),
   etag: Number(row['etag']),
   lastModified: row['last_modified_at'] as Date,
   isAllowed: row['allowed'] === true,
-  before: flattenStored(resource, String(row['body'])),
+  before: flattenStored(ctx, resource, String(row['body'])),
 });
 
 /** Sends the look-up in one go and waits for it. */
 export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: LookUpRequest): Promise<LookUp> => {
   const { resource, find, allowed, newIds } = request;
-  const distinct = [...new Set(request.referentialIds)];
-  const ids = arrayLiteral(distinct);
-  const check = referCheck(ctx, resource, distinct, request.claims);
+  const ids = arrayLiteral(request.referentialIds);
+  const check = referCheck(ctx, resource, request.referentialIds, request.claims);
   const identitiesSent = tx.query(identitiesSql(ctx, newIds > 0), newIds > 0 ? [ids, newIds] : [ids]);
   const readCurrent = async (keys: readonly string[]): ReturnType<RecordTransaction['query']> =>
     tx.query(currentSql(ctx, resource, find.by, allowed), [
@@ -141,12 +145,13 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
     for (const [id, { resourceKeyId }] of identities)
       if (!check.freeKeys.has(resourceKeyId) && !referable.has(id)) unreferable.add(id);
   }
-  const there = find.by === 'referentialId' ? find.keys.filter((key) => identities.has(key)) : find.keys;
+  const there =
+    find.by === 'uuid' ? find.keys : identities.size === 0 ? [] : find.keys.filter((key) => identities.has(key));
   const isAbsent = there.length === 0;
   const current = isAbsent ? [] : (await (currentSent ?? readCurrent(there))).rows;
   return {
     identities,
-    existing: new Map(current.map((row) => [String(row['key']), rowToExisting(resource, row)])),
+    existing: new Map(current.map((row) => [String(row['key']), rowToExisting(ctx, resource, row)])),
     newIds: fresh,
     unreferable,
     unread: isAbsent ? currentSent : null,

@@ -2,37 +2,42 @@
 import { CaseboundError, type FieldError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import type { StoreContext } from '../store-context.ts';
-import { type FlatDocument, flattenDocument, type ReferentialIds } from './flatten-document.ts';
+import { type FlatDocument, flattenDocument } from './flatten-document.ts';
 import type { JsonValue } from './parse-json.ts';
 import { shapeDocument } from './shape-document.ts';
 
 /** Errors told of one document. */
 const maxErrors = 200;
 
-export type Prepared =
-  | { readonly ok: true; readonly flat: FlatDocument }
-  | { readonly ok: false; readonly errors: readonly FieldError[] };
+type JsonObject = { [key: string]: JsonValue };
 
-/** Prepares one document without throwing; the bulk path reports errors by row. */
-export const tryPrepare = (ctx: StoreContext, resource: Resource, input: JsonValue, ids?: ReferentialIds): Prepared => {
+/** A document in its shape, with what its schema says against it; or why it has none. */
+export type Shaped =
+  | { readonly document: JsonObject; readonly errors: readonly FieldError[] }
+  | { readonly document: null; readonly errors: readonly FieldError[] };
+
+export const shapeAndValidate = (ctx: StoreContext, resource: Resource, input: JsonValue): Shaped => {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    return { ok: false, errors: [{ path: '$', message: 'must be an object' }] };
+    return { document: null, errors: [{ path: '$', message: 'must be an object' }] };
   }
-  const shaped = shapeDocument(input, resource, ctx.coercions(resource));
-  const errors = ctx.validator(resource).validate(shaped);
-  const flattened = flattenDocument(resource, shaped, ids);
-  if (errors.length === 0) return flattened;
-  // What only the columns know (a day that no month has) is told together with what the schema says.
-  const told = new Set(errors.map((error) => error.path));
-  const more = flattened.ok ? [] : flattened.errors.filter((error) => !told.has(error.path));
-  return { ok: false, errors: [...errors, ...more].slice(0, maxErrors) };
+  const document = shapeDocument(input, resource, ctx.coercions(resource));
+  return { document, errors: ctx.validator(resource).validate(document) };
+};
+
+/** What only the columns know (a day that no month has) is told together with what the schema says. */
+export const allErrors = (bySchema: readonly FieldError[], byColumns: readonly FieldError[]): readonly FieldError[] => {
+  if (bySchema.length === 0) return byColumns;
+  const told = new Set(bySchema.map((error) => error.path));
+  return [...bySchema, ...byColumns.filter((error) => !told.has(error.path))].slice(0, maxErrors);
 };
 
 /** Throws `validation_failed` with the JSON path of everything that is wrong. */
 export const prepareDocument = (ctx: StoreContext, resource: Resource, input: JsonValue): FlatDocument => {
-  const prepared = tryPrepare(ctx, resource, input);
-  if (prepared.ok) return prepared.flat;
-  throw invalidDocument(resource, prepared.errors);
+  const { document, errors } = shapeAndValidate(ctx, resource, input);
+  if (document === null) throw invalidDocument(resource, errors);
+  const flattened = flattenDocument(ctx.flatPlan(resource), document);
+  if (flattened.ok && errors.length === 0) return flattened.flat;
+  throw invalidDocument(resource, allErrors(errors, flattened.ok ? [] : flattened.errors));
 };
 
 export const invalidDocument = (resource: Resource, errors: readonly FieldError[]): CaseboundError => {

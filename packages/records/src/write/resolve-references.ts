@@ -1,6 +1,9 @@
 /** Whether everything that a document refers to exists; what does not is named, each with its place. */
 import { CaseboundError, type FieldError } from '@casebound/contract';
-import type { FlatDocument } from './flatten-document.ts';
+import { concretePath, type FlatDocument, type FlatReference } from './flatten-document.ts';
+
+const targetName = ({ column }: FlatReference): string =>
+  column.reference?.target.resourceName ?? column.descriptor?.resourceName ?? '';
 
 /**
  * Errors for the references that `resolve` does not know, and for those to records that the caller may not refer to: the same, so
@@ -15,7 +18,10 @@ export const unresolvedErrors = (
   const kept = new Set(unreferable.size === 0 ? [] : before?.references.map((reference) => reference.referentialId));
   return flat.references
     .filter(({ referentialId: id }) => !resolve(id) || (unreferable.has(id) && !kept.has(id)))
-    .map((reference) => ({ path: reference.path, message: `names no ${reference.targetName} that exists` }));
+    .map((reference) => ({
+      path: concretePath(reference.column.path, reference.ordinals),
+      message: `names no ${targetName(reference)} that exists`,
+    }));
 };
 
 export const unresolvedError = (errors: readonly FieldError[]): CaseboundError =>

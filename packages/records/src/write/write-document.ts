@@ -41,11 +41,13 @@ export interface WriteResult {
   readonly etag: number;
 }
 
-/** Every referential id that a write must look up. */
+/** Every referential id that a write must look up, each once. */
 export const idsToLookUp = (flat: FlatDocument): string[] => [
-  flat.referentialId,
-  ...(flat.aliasId === null ? [] : [flat.aliasId]),
-  ...flat.references.map((reference) => reference.referentialId),
+  ...new Set([
+    flat.referentialId,
+    ...(flat.aliasId === null ? [] : [flat.aliasId]),
+    ...flat.references.map((reference) => reference.referentialId),
+  ]),
 ];
 
 export const resolutionOf = (found: LookUp): Map<string, number> =>
@@ -76,7 +78,7 @@ export const notAllowed = (resource: Resource): CaseboundError =>
 /** The identity is taken; by a record that the caller may not see, this is all that it is told. */
 export const duplicateIdentity = (
   resource: Resource,
-  flat: FlatDocument,
+  flat: Pick<FlatDocument, 'referentialId' | 'aliasId'>,
   unreferable: ReadonlySet<string>,
 ): CaseboundError =>
   unreferable.has(flat.referentialId) || (flat.aliasId !== null && unreferable.has(flat.aliasId))

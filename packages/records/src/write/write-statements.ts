@@ -6,10 +6,19 @@
  *   edges; the second look at what was resolved. Foreign keys are checked by the statement that writes them.
  */
 import type { Resource, Table } from '../derive/model.ts';
-import { type BoundRow, type DescriptorExtra, type Edge, type Statement } from '../plan/write-sql.ts';
+import { type BoundColumns, type BoundRow, columnsOfRows, concatColumns } from '../plan/bound-columns.ts';
+import {
+  type DescriptorExtra,
+  type Edge,
+  edgeColumns,
+  type EdgeColumns,
+  type IdentityColumns,
+  type Statement,
+} from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments, edgesDiffer } from './diff-rows.ts';
-import { type FlatDocument, type FlatRow, flatTables } from './flatten-document.ts';
+import { flatTables } from './flat-plan.ts';
+import type { FlatDocument, FlatRow } from './flatten-document.ts';
 import type { ExistingDocument } from './look-up.ts';
 
 /** One document to write, decided: new, or a changed one with what it was. */
@@ -21,7 +30,20 @@ export interface WriteItem {
 }
 
 /** Referential id -> document id, for everything the items refer to. */
-export type Resolution = ReadonlyMap<string, number>;
+export interface Resolution {
+  get(referentialId: string): number | undefined;
+}
+
+/** New documents of one resource, by column: of a batch that knows them in no other form. */
+export interface FreshDocuments {
+  readonly documentIds: readonly number[];
+  readonly uuids: readonly string[];
+  readonly identities: IdentityColumns;
+  readonly rows: ReadonlyMap<Table, BoundColumns>;
+  readonly edges: EdgeColumns;
+  /** What they refer to and could have been renamed or replaced since it was resolved. */
+  readonly rechecked: ReadonlyMap<string, number>;
+}
 
 interface TableRows {
   readonly referring: readonly number[];
@@ -51,6 +73,7 @@ const bindRow = (
   return { documentId, ordinals, cells: bound };
 };
 
+/** What changes in the rows of documents that exist. */
 const collectRows = (
   resource: Resource,
   items: readonly WriteItem[],
@@ -76,7 +99,7 @@ const collectRows = (
       for (const [table, rows] of item.flat.rows) {
         const target = byTable.get(table);
         // An unreadable old form is overwritten: its root row is updated, its collections were deleted by `staleDocuments`.
-        const list = item.existing !== null && table.kind === 'root' ? target?.updates : target?.inserts;
+        const list = table.kind === 'root' ? target?.updates : target?.inserts;
         for (const row of rows) list?.push(bind(target, row));
       }
       continue;
@@ -104,38 +127,80 @@ const edgesOf = (items: readonly WriteItem[], resolution: Resolution): Edge[] =>
   for (const item of items) {
     isIdentity.clear();
     for (const reference of item.flat.references) {
+      const { reference: binding } = reference.column;
       const child = resolution.get(reference.referentialId);
-      if (reference.kind === 'descriptor' || child === undefined) continue;
-      isIdentity.set(child, reference.isIdentity || isIdentity.get(child) === true);
+      if (binding === null || child === undefined) continue;
+      isIdentity.set(child, binding.isIdentity || isIdentity.get(child) === true);
     }
     for (const [child, identity] of isIdentity) edges.push({ parent: item.documentId, child, isIdentity: identity });
   }
   return edges;
 };
 
-const identityRows = (
+/** The identities of new documents; `aliasId` is null where a document has none. */
+export const identityColumns = (
   ctx: StoreContext,
-  items: readonly WriteItem[],
-): { referentialId: string; documentId: number; resourceKeyId: number }[] =>
-  items.flatMap(({ flat, documentId }) => {
-    const own = { referentialId: flat.referentialId, documentId, resourceKeyId: ctx.resourceKey(flat.resource.name) };
-    const { alias } = flat.resource;
-    if (alias === null || flat.aliasId === null) return [own];
-    return [own, { referentialId: flat.aliasId, documentId, resourceKeyId: ctx.resourceKey(alias.target) }];
-  });
+  resource: Resource,
+  documentIds: readonly number[],
+  own: readonly string[],
+  aliases: readonly (string | null)[],
+): IdentityColumns => {
+  const key = ctx.resourceKey(resource.name);
+  const all = { referentialIds: [...own], documentIds: [...documentIds], resourceKeyIds: own.map(() => key) };
+  const { alias } = resource;
+  if (alias === null) return all;
+  const aliasKey = ctx.resourceKey(alias.target);
+  for (const [at, id] of aliases.entries()) {
+    if (id === null) continue;
+    all.referentialIds.push(id);
+    all.documentIds.push(documentIds[at] ?? 0);
+    all.resourceKeyIds.push(aliasKey);
+  }
+  return all;
+};
 
 /** What the items refer to and could have been renamed or replaced since it was resolved. */
-const recheckOf = (ctx: StoreContext, items: readonly WriteItem[], resolution: Resolution): Statement | null => {
-  const own = new Set(items.map((item) => item.documentId));
+const recheckedOf = (items: readonly WriteItem[], resolution: Resolution): Map<string, number> => {
   const seen = new Map<string, number>();
   for (const item of items) {
-    for (const reference of item.flat.references) {
-      const documentId = resolution.get(reference.referentialId);
-      if (reference.isMutable && documentId !== undefined && !own.has(documentId))
-        seen.set(reference.referentialId, documentId);
+    for (const { referentialId, column } of item.flat.references) {
+      const documentId = resolution.get(referentialId);
+      if (column.reference?.isMutable === true && documentId !== undefined) seen.set(referentialId, documentId);
     }
   }
-  return seen.size === 0 ? null : ctx.writes.recheck([...seen.keys()], [...seen.values()]);
+  return seen;
+};
+
+/** New items by column. */
+const freshOf = (
+  ctx: StoreContext,
+  resource: Resource,
+  items: readonly WriteItem[],
+  resolution: Resolution,
+): FreshDocuments => {
+  const documentIds = items.map((item) => item.documentId);
+  const rows = new Map<Table, BoundColumns>();
+  for (const table of flatTables(resource)) {
+    const referring = referringColumns(table);
+    const bound = items.flatMap(({ flat, documentId }) =>
+      (flat.rows.get(table) ?? []).map((row) => bindRow(referring, documentId, row, resolution)),
+    );
+    if (bound.length > 0) rows.set(table, columnsOfRows(table, bound));
+  }
+  return {
+    documentIds,
+    uuids: items.map((item) => item.uuid),
+    identities: identityColumns(
+      ctx,
+      resource,
+      documentIds,
+      items.map((item) => item.flat.referentialId),
+      items.map((item) => item.flat.aliasId),
+    ),
+    rows,
+    edges: edgeColumns(edgesOf(items, resolution)),
+    rechecked: recheckedOf(items, resolution),
+  };
 };
 
 /** Deletes the collection rows of documents whose stored form cannot be compared. */
@@ -157,9 +222,49 @@ export interface BuildOptions {
   readonly skipEtags?: boolean;
   /** The batch has locked what its items refer to. */
   readonly skipLocks?: boolean;
+  /** New documents besides the items, none of which is new then. */
+  readonly fresh?: FreshDocuments | null;
 }
 
-/** The statements that write items of one resource. Every item has a change. */
+/** Looks again at what is referred to and is none of the group's own. */
+const recheckStatement = (
+  ctx: StoreContext,
+  fresh: FreshDocuments | null,
+  updated: readonly WriteItem[],
+  resolution: Resolution,
+): Statement | null => {
+  const rechecked = new Map([...(fresh?.rechecked ?? []), ...recheckedOf(updated, resolution)]);
+  if (rechecked.size === 0) return null;
+  const own = new Set([...(fresh?.documentIds ?? []), ...updated.map((item) => item.documentId)]);
+  const others = [...rechecked].filter(([, documentId]) => !own.has(documentId));
+  if (others.length === 0) return null;
+  return ctx.writes.recheck(
+    others.map(([referentialId]) => referentialId),
+    others.map(([, documentId]) => documentId),
+  );
+};
+
+/** Locks what the group refers to and does not make. */
+const lockStatement = (
+  ctx: StoreContext,
+  fresh: FreshDocuments | null,
+  rewiredEdges: readonly Edge[],
+): Statement | null => {
+  const own = new Set(fresh?.documentIds ?? []);
+  const children = [...(fresh?.edges.children ?? []), ...rewiredEdges.map((edge) => edge.child)];
+  const hubs = [...new Set(children)].filter((id) => !own.has(id)).sort((a, b) => a - b);
+  return hubs.length === 0 ? null : ctx.writes.lockReferenced(hubs);
+};
+
+/** The rows of new documents and those that updated ones get, in one INSERT a table. */
+const insertedRows = (table: Table, fresh: FreshDocuments | null, change: TableRows): BoundColumns | null => {
+  const created = fresh?.rows.get(table) ?? null;
+  if (change.inserts.length === 0) return created;
+  const added = columnsOfRows(table, change.inserts);
+  return created === null ? added : concatColumns(created, added);
+};
+
+/** The statements that write items of one resource, every one with a change. New ones are among them, or come as `fresh` columns. */
 export const buildStatements = (
   ctx: StoreContext,
   resource: Resource,
@@ -174,13 +279,13 @@ export const buildStatements = (
   const rewired = updated.filter(
     (item) => item.existing === null || item.existing.before === null || edgesDiffer(item.existing.before, item.flat),
   );
-  const edges = edgesOf([...created, ...rewired], resolution);
+  const fresh = options.fresh ?? (created.length === 0 ? null : freshOf(ctx, resource, created, resolution));
+  const newIds = fresh?.documentIds ?? [];
+  const rewiredEdges = edgesOf(rewired, resolution);
 
-  if (options.skipLocks !== true && (rewired.length > 0 || created.length > 1)) {
-    const own = new Set(created.map((item) => item.documentId));
-    const hubs = [...new Set(edges.map((edge) => edge.child))].filter((id) => !own.has(id)).sort((a, b) => a - b);
-    if (hubs.length > 0) statements.push(writes.lockReferenced(hubs));
-  }
+  const needsLock = options.skipLocks !== true && (rewired.length > 0 || newIds.length > 1);
+  const lock = needsLock ? lockStatement(ctx, fresh, rewiredEdges) : null;
+  if (lock !== null) statements.push(lock);
   if (updated.length > 0 && options.skipEtags !== true) {
     statements.push(
       writes.bumpGuarded(
@@ -189,49 +294,43 @@ export const buildStatements = (
       ),
     );
   }
-  const inserts: Statement[] = [];
-  if (created.length > 0) {
-    inserts.push(
-      writes.insertDocuments(
-        created.map((item) => item.documentId),
-        created.map((item) => item.uuid),
-        ctx.resourceKey(resource.name),
-      ),
-      writes.insertIdentities(identityRows(ctx, created)),
-    );
-  }
   // With updates in the group, the order of deletes and inserts counts. Without, the inserts of one document are one statement; those
   // of many are sent one by one, so that the database works on the first while the values of the next are being made.
   const onlyInserts = updated.length === 0;
-  if (!onlyInserts) statements.push(...inserts, ...staleDocuments(ctx, resource, updated));
-  const rows = collectRows(resource, items, resolution);
+  const inserts: Statement[] = onlyInserts ? [] : statements;
+  if (fresh !== null) {
+    inserts.push(
+      writes.insertDocuments(newIds, fresh.uuids, ctx.resourceKey(resource.name)),
+      writes.insertIdentityColumns(fresh.identities),
+    );
+  }
+  if (!onlyInserts) statements.push(...staleDocuments(ctx, resource, updated));
+  const changes = collectRows(resource, updated, resolution);
   const extra: DescriptorExtra | null = resource.isDescriptor
     ? { resourceKeyId: ctx.resourceKey(resource.name), discriminator: resource.name.resourceName }
     : null;
-  for (const [table, change] of [...rows].reverse()) {
+  for (const [table, change] of [...changes].reverse()) {
     if (change.deletes.length > 0) statements.push(writes.deleteRows(table, change.deletes));
   }
-  for (const [table, change] of rows) {
+  for (const [table, change] of changes) {
     const update = change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
     if (update !== null) statements.push(update);
-    if (change.inserts.length > 0)
-      (onlyInserts ? inserts : statements).push(writes.insertRows(table, change.inserts, extra));
+    const added = insertedRows(table, fresh, change);
+    if (added !== null) inserts.push(writes.insertRows(table, added, extra));
     const { documentIds, rows: replacing } = change.replaced;
     if (documentIds.length > 0) statements.push(...writes.replaceRows(table, documentIds, replacing));
   }
-  const createdIds = new Set(created.map((item) => item.documentId));
-  const newEdges = edges.filter((edge) => createdIds.has(edge.parent));
-  if (newEdges.length > 0) (onlyInserts ? inserts : statements).push(writes.insertEdges(newEdges));
-  if (onlyInserts) statements.push(...(created.length === 1 ? writes.mergeInserts(inserts) : inserts));
+  if (fresh !== null && fresh.edges.parents.length > 0) inserts.push(writes.insertEdges(fresh.edges));
+  if (onlyInserts) statements.push(...(newIds.length === 1 ? writes.mergeInserts(inserts) : inserts));
   if (rewired.length > 0) {
     statements.push(
       ...writes.replaceEdges(
         rewired.map((item) => item.documentId),
-        edges.filter((edge) => !createdIds.has(edge.parent)),
+        rewiredEdges,
       ),
     );
   }
-  const recheck = recheckOf(ctx, items, resolution);
+  const recheck = recheckStatement(ctx, fresh, updated, resolution);
   if (recheck !== null) statements.push(recheck);
   return statements;
 };
