@@ -165,7 +165,7 @@ export const readCustomFields = async (
   exhibitIds: readonly number[],
   signal: AbortSignal,
 ): Promise<Map<number, Readonly<Record<string, FieldValue>>>> => {
-  const values = await fields.read(caseId, actor, exhibitIds, signal);
+  const values = await fields.read(caseId, actor, exhibitIds, signal, { passing: true });
   return new Map(
     [...values].map(([exhibitId, { values: found }]) => [
       exhibitId,

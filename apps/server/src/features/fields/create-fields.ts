@@ -72,6 +72,11 @@ export interface ReplacedValues extends Omit<NewValues, 'exhibits' | 'madeNow'> 
   })[];
 }
 
+export interface ReadOptions extends Pick<TransactionOptions, 'onStatement'> {
+  /** A pass over a case, which comes to each exhibit once: it would only push out of memory what people read again. Default false. */
+  readonly passing?: boolean;
+}
+
 export interface Fields {
   /** Definitions by title. */
   definitions(caseId: CaseId, actor: Actor, signal?: AbortSignal): Promise<ReadonlyMap<string, FieldDefinition>>;
@@ -83,7 +88,7 @@ export interface Fields {
     actor: Actor,
     exhibitIds: readonly number[],
     signal?: AbortSignal,
-    options?: Pick<TransactionOptions, 'onStatement'>,
+    options?: ReadOptions,
   ): Promise<Map<number, StoredValues>>;
   /** As `read`, within a transaction. */
   readWithin(tx: Queryable, exhibitIds: readonly number[], signal?: AbortSignal): Promise<Map<number, StoredValues>>;
@@ -120,6 +125,7 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
   const { sessions, objects, clock, cacheBytes, onAudited, crashPoint } = dependencies;
   const { publish = async () => Promise.resolve() } = dependencies;
   const source: ValueSource = { objects, cache: new ValueCache(cacheBytes) };
+  const passingSource: ValueSource = { objects, cache: new ValueCache(0) };
   const changed = createExhibitsChanged(publish, 'fields');
   const remembered = new Map<
     CaseId,
@@ -177,8 +183,9 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     async readWithin(tx, exhibitIds, signal) {
       return (await locateValues(tx, source, exhibitIds))(signal);
     },
-    async read(caseId, actor, exhibitIds, signal, options = {}) {
-      const pending = await sessions.withCase(caseId, actor, async (tx) => locateValues(tx, source, exhibitIds), {
+    async read(caseId, actor, exhibitIds, signal, { passing = false, ...options } = {}) {
+      const from = passing ? passingSource : source;
+      const pending = await sessions.withCase(caseId, actor, async (tx) => locateValues(tx, from, exhibitIds), {
         readOnly: true,
         readsWithBegin: true,
         ...options,

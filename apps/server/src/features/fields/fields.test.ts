@@ -322,3 +322,30 @@ test('a read of any number is one statement, and the cache spares the objects', 
   expect(gets).toBe(1);
   expect(statements.filter((text) => !/^(BEGIN|COMMIT|SET|SELECT set_config)/i.test(text))).toHaveLength(2);
 });
+
+test('a pass over a case leaves what people read in memory, and nothing of its own', async () => {
+  const { caseId, ids } = await newCase(40);
+  await overlay(
+    caseId,
+    ids.map((exhibitId) => ({ exhibitId, values: { Comment: `c${exhibitId}` } })),
+  );
+  const asked: string[] = [];
+  const objects: typeof opened.objects = {
+    ...opened.objects,
+    get: async (...given) => {
+      asked.push(given[0]);
+      return opened.objects.get(...given);
+    },
+  };
+  // Holds the values of ten exhibits, and not of forty.
+  const cacheBytes = 1_600;
+  const fields = createFields({ sessions: opened.databases.cases, objects, clock: createClock(), cacheBytes });
+  const people = async () => fields.read(caseId, testActor, ids.slice(0, 5));
+  const first = await people();
+  const passed = await fields.read(caseId, testActor, ids, undefined, { passing: true });
+  expect([...passed].slice(0, 5)).toEqual([...first]);
+  expect(passed.size).toBe(40);
+  expect(asked).toHaveLength(2);
+  await people();
+  expect(asked).toHaveLength(2);
+});
