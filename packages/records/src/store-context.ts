@@ -11,7 +11,7 @@ import type { RetryObserver, RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
 import { compileFlatPlan, type FlatPlan } from './write/flat-plan.ts';
 import type { JsonLimits } from './write/parse-json.ts';
-import { type Coercions, coercionsOf } from './write/shape-document.ts';
+import { type ObjectShape, shapeOf } from './write/shape-document.ts';
 import { compileValidator, type ResourceValidator } from './write/validate-document.ts';
 
 export interface CascadeLimits {
@@ -62,7 +62,7 @@ export interface StoreContext {
   readonly resource: (name: ResourceName) => Resource;
   readonly resourceKey: (name: ResourceName) => number;
   readonly validator: (resource: Resource) => ResourceValidator;
-  readonly coercions: (resource: Resource) => Coercions;
+  readonly shape: (resource: Resource) => ObjectShape;
   readonly flatPlan: (resource: Resource) => FlatPlan;
   readonly memo: <T>(key: string, make: () => T) => T;
 }
@@ -95,7 +95,7 @@ export interface ContextInput extends Pick<
 /** Builds the context: lazily compiled validators and statements over the given parts. */
 export const createContext = (input: ContextInput): StoreContext => {
   const validators = new Map<Resource, ResourceValidator>();
-  const coercions = new Map<Resource, Coercions>();
+  const shapes = new Map<Resource, ObjectShape>();
   const flatPlans = new Map<Resource, FlatPlan>();
   const memos = new Map<string, unknown>();
   const lazily = <K, V>(map: Map<K, V>, key: K, make: (key: K) => V): V => {
@@ -133,7 +133,7 @@ export const createContext = (input: ContextInput): StoreContext => {
       return key;
     },
     validator: (resource) => lazily(validators, resource, compileValidator),
-    coercions: (resource) => lazily(coercions, resource, coercionsOf),
+    shape: (resource) => lazily(shapes, resource, shapeOf),
     flatPlan: (resource) => lazily(flatPlans, resource, compileFlatPlan),
     memo: <T>(key: string, make: () => T): T => {
       if (!memos.has(key)) memos.set(key, make());

@@ -9,8 +9,11 @@ export interface FlatTable {
   readonly table: Table;
   /** Place among the tables of its resource, parents before children. */
   readonly at: number;
-  readonly members: readonly FlatMember[];
+  readonly members: FlatMembers;
 }
+
+/** Members of an object by name. */
+export type FlatMembers = ReadonlyMap<string, FlatMember>;
 
 /** A member; `at` is the place of its column in its table, `path` the template of its place. */
 export type FlatMember =
@@ -35,7 +38,7 @@ export type FlatMember =
       readonly at: number;
       readonly binding: ReferenceBinding;
     }
-  | { readonly kind: 'object'; readonly name: string; readonly path: string; readonly members: readonly FlatMember[] }
+  | { readonly kind: 'object'; readonly name: string; readonly path: string; readonly members: FlatMembers }
   | {
       readonly kind: 'collection' | 'extension';
       readonly name: string;
@@ -83,34 +86,34 @@ export const compileFlatPlan = (resource: Resource): FlatPlan => {
   const places = new Map(flatTables(resource).map((table, at) => [table, at]));
   const tables: FlatTable[] = [];
   const tableOf = new Map<Column, FlatTable>();
-  const membersOf = (members: readonly Member[], table: Table, path: string): FlatMember[] =>
-    members.map((member): FlatMember => {
-      const { name } = member;
-      const place = `${path}.${name}`;
-      switch (member.kind) {
-        case 'object':
-          return { kind: 'object', name, path: place, members: membersOf(member.members, table, place) };
-        case 'collection':
-        case 'extension':
-          return { kind: member.kind, name, path: place, table: tableAt(member.table) };
-        case 'scalar':
-          return {
-            kind: 'scalar',
-            name,
-            path: place,
-            at: table.columns.indexOf(member.column),
-            type: member.column.type,
-          };
-        case 'descriptor': {
-          const at = table.columns.indexOf(member.column);
-          return { kind: 'descriptor', name, path: place, at, target: member.column.descriptor };
-        }
-        case 'reference': {
-          const at = table.columns.indexOf(member.column);
-          return { kind: 'reference', name, path: place, at, binding: member.binding };
-        }
+  const membersOf = (members: readonly Member[], table: Table, path: string): FlatMembers =>
+    new Map(members.map((member) => [member.name, memberOf(member, table, `${path}.${member.name}`)]));
+  const memberOf = (member: Member, table: Table, place: string): FlatMember => {
+    const { name } = member;
+    switch (member.kind) {
+      case 'object':
+        return { kind: 'object', name, path: place, members: membersOf(member.members, table, place) };
+      case 'collection':
+      case 'extension':
+        return { kind: member.kind, name, path: place, table: tableAt(member.table) };
+      case 'scalar':
+        return {
+          kind: 'scalar',
+          name,
+          path: place,
+          at: table.columns.indexOf(member.column),
+          type: member.column.type,
+        };
+      case 'descriptor': {
+        const at = table.columns.indexOf(member.column);
+        return { kind: 'descriptor', name, path: place, at, target: member.column.descriptor };
       }
-    });
+      case 'reference': {
+        const at = table.columns.indexOf(member.column);
+        return { kind: 'reference', name, path: place, at, binding: member.binding };
+      }
+    }
+  };
   const tableAt = (table: Table): FlatTable => {
     const at = places.get(table) ?? 0;
     const planned: FlatTable = { table, at, members: membersOf(table.members, table, table.path) };

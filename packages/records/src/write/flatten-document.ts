@@ -9,7 +9,7 @@
 import type { FieldError } from '@casebound/contract';
 import type { Column, ReferenceBinding, Resource, Table } from '../derive/model.ts';
 import { canonicalText } from '../identity/referential-id.ts';
-import type { FlatIdentity, FlatMember, FlatPlan, FlatTable } from './flat-plan.ts';
+import type { FlatIdentity, FlatMember, FlatMembers, FlatPlan, FlatTable } from './flat-plan.ts';
 import { normaliseScalar } from './normalise-value.ts';
 import type { JsonValue } from './parse-json.ts';
 import { ReferentialIds } from './referential-ids.ts';
@@ -86,20 +86,25 @@ class Flattener {
   /** Returns whether anything went into the row or into rows below it. */
   table(table: FlatTable, value: JsonValue): boolean {
     this.sink.begin(table, this.ordinals);
-    const [first] = table.members;
-    const holds = isObject(value)
-      ? this.members(table, table.members, value)
-      : first !== undefined && value !== null && this.member(table, first, value, table.table.path);
+    const holds = isObject(value) ? this.members(table, table.members, value) : this.item(table, value);
     if (!holds && table.table.kind === 'extension') this.sink.takeBack(table);
     return holds;
   }
 
-  private members(table: FlatTable, members: readonly FlatMember[], value: JsonObject): boolean {
+  /** An item that is a value by itself is its table's one member. */
+  private item(table: FlatTable, value: JsonValue): boolean {
+    const [first] = table.members.values();
+    return first !== undefined && value !== null && this.member(table, first, value, table.table.path);
+  }
+
+  private members(table: FlatTable, members: FlatMembers, value: JsonObject): boolean {
     let holds = false;
-    // By index: walking members is the inner loop of every write, and an iterator over them was a tenth of a document's cost.
-    for (let at = 0; at < members.length; at += 1) {
-      const member = members[at];
-      const own = member === undefined ? null : value[member.name];
+    const names = Object.keys(value);
+    // By index, and by what the document has: this is the inner loop of every write, and most members of a wide resource are absent.
+    for (let at = 0; at < names.length; at += 1) {
+      const name = names[at] ?? '';
+      const member = members.get(name);
+      const own = value[name];
       if (member === undefined || own === undefined || own === null) continue;
       if (member.kind === 'scalar' && member.type.kind === 'text' && typeof own === 'string') {
         // Most members are texts, which have one form only.
@@ -159,9 +164,16 @@ class Flattener {
   ): boolean {
     if (!isObject(value)) return this.fail(path, 'must be an object');
     const { elements, target } = binding;
+    const [only] = elements;
+    if (only !== undefined && elements.length === 1) {
+      const text = this.elementText(value[only.member], only, path, binding);
+      if (text === null) return false;
+      this.sink.refer(table, column, this.ids.slotOfOne(target, only, text));
+      return true;
+    }
     const texts: string[] = [];
     for (const element of elements) {
-      const text = this.elementText(value[element.member], element, `${path}.${element.member}`, binding);
+      const text = this.elementText(value[element.member], element, path, binding);
       if (text !== null) texts.push(text);
     }
     if (texts.length !== elements.length) return false;
@@ -178,12 +190,12 @@ class Flattener {
     if (typeof value === 'string' && element.type.kind === 'text')
       return element.isDescriptor ? value.toLowerCase() : value;
     if (value === undefined || value === null) {
-      this.fail(path, `is required to name a ${binding.target.resourceName}`);
+      this.fail(`${path}.${element.member}`, `is required to name a ${binding.target.resourceName}`);
       return null;
     }
     const result = normaliseScalar(value, element.type);
     if (result.ok) return canonicalText(result.value, element.isDescriptor);
-    this.fail(path, result.message);
+    this.fail(`${path}.${element.member}`, result.message);
     return null;
   }
 

@@ -20,7 +20,7 @@ export const shapeAndValidate = (ctx: StoreContext, resource: Resource, input: J
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return { document: null, errors: [{ path: '$', message: 'must be an object' }] };
   }
-  const document = shapeDocument(input, resource, ctx.coercions(resource));
+  const document = shapeDocument(input, ctx.shape(resource));
   return { document, errors: ctx.validator(resource).validate(document) };
 };
 

@@ -28,13 +28,18 @@ export class ReferentialIds {
 
   /** The slot of an identity: the texts of its elements, in the order of the identity. */
   slotOf(name: ResourceName, elements: readonly ElementPath[], texts: readonly string[]): number {
+    const [element] = elements;
+    const [text] = texts;
+    if (element !== undefined && text !== undefined && texts.length === 1) return this.slotOfOne(name, element, text);
     const slots = this.slotsOf(name);
-    const [only = ''] = texts;
-    // A value by itself is told apart by itself; as a rule it is a text that has been looked for before.
-    const key = texts.length === 1 ? only : texts.map((text, at) => `${pathOf(elements[at])}=${text}`).join('#');
-    const known = slots.get(key);
-    if (known !== undefined) return known;
-    return this.add(name, slots, key, texts.length === 1 ? `${pathOf(elements[0])}=${only}` : key);
+    const key = texts.map((part, at) => `${pathOf(elements[at])}=${part}`).join('#');
+    return slots.get(key) ?? this.add(name, slots, key, key);
+  }
+
+  /** The same of one element: told apart by its text, which as a rule has been looked for before. */
+  slotOfOne(name: ResourceName, element: ElementPath, text: string): number {
+    const slots = this.slotsOf(name);
+    return slots.get(text) ?? this.add(name, slots, text, `${pathOf(element)}=${text}`);
   }
 
   /** The slot of a descriptor, by its uri. */

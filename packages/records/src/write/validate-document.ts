@@ -7,6 +7,7 @@
 import { _, Ajv2020, type CodeKeywordDefinition, type ErrorObject, str, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { FieldError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
+import { nodeKind } from '../derive/scalar-type.ts';
 import type { JsonSchema } from '../schema/api-schema.ts';
 import { parsePath, pathFromPointer, type PathStep } from '../schema/json-path.ts';
 import { canonicalText } from '../identity/referential-id.ts';
@@ -19,23 +20,34 @@ export interface ResourceValidator {
   validate(document: { [key: string]: JsonValue }): readonly FieldError[];
 }
 
-/** The schema without what this file checks itself, and with required members of any shape still required. */
-const prepare = (schema: unknown, uniqueArrays: string[], path: string): unknown => {
-  if (Array.isArray(schema)) return schema.map((item) => prepare(item, uniqueArrays, path));
-  if (typeof schema !== 'object' || schema === null) return schema;
+const isSchema = (value: unknown): value is JsonSchema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * The schema without what this file checks itself, and with required members of any shape still required. `isShaped`: documents come
+ * here with no member that the schema does not name (`shape-document.ts`), so none is looked for.
+ */
+const prepare = (schema: unknown, uniqueArrays: string[], path: string, isShaped: boolean): unknown => {
+  if (Array.isArray(schema)) return schema.map((item) => prepare(item, uniqueArrays, path, false));
+  if (!isSchema(schema)) return schema;
+  const kind = nodeKind(schema);
+  const isNode = isShaped && kind !== 'json';
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(schema)) {
     if (key === '$schema' || key === '$id' || key === 'title' || key === 'description' || key === 'minItems') {
       if (key === 'minItems' && value !== 0) out[key] = value;
     } else if (key === 'uniqueItems') {
       if (value === true) uniqueArrays.push(path);
-    } else if (key === 'properties' && typeof value === 'object' && value !== null) {
+    } else if (key === 'properties' && isSchema(value)) {
       out[key] = Object.fromEntries(
-        Object.entries(value).map(([name, inner]) => [name, prepare(inner, uniqueArrays, `${path}.${name}`)]),
+        Object.entries(value).map(([name, inner]) => [name, prepare(inner, uniqueArrays, `${path}.${name}`, isNode)]),
       );
+    } else if (key === 'additionalProperties' && isNode && kind === 'object') {
+      // Dropped before.
     } else if (key === 'format' && (value === 'date' || value === 'time' || value === 'date-time')) {
       // Dates and times are read by `normaliseScalar`, which also knows the columns' bounds.
-    } else out[key] = key === 'items' ? prepare(value, uniqueArrays, `${path}[*]`) : prepare(value, uniqueArrays, path);
+    } else if (key === 'items') out[key] = prepare(value, uniqueArrays, `${path}[*]`, isNode);
+    else out[key] = prepare(value, uniqueArrays, path, false);
   }
   return out;
 };
@@ -95,15 +107,26 @@ export const valuesAt = (document: JsonValue, steps: readonly PathStep[]): reado
   return found;
 };
 
-/** Whether any array on the way has two items or more: what has none repeats nothing. */
-const hasSeveral = (value: JsonValue | undefined, steps: readonly PathStep[], at = 0): boolean => {
+/** The key that items of an array may not share; null for an item that has none. */
+type KeyOf = (item: JsonValue) => string | null;
+
+const repeats = (items: readonly JsonValue[], keyOf: KeyOf): boolean => {
+  if (items.length < 2) return false;
+  const keys = items.map(keyOf).filter((key) => key !== null);
+  return new Set(keys).size < keys.length;
+};
+
+/** Whether an array that the steps lead to has two items of one key: looked at first, because places are named only where it has. */
+const hasRepeats = (value: JsonValue | undefined, steps: readonly PathStep[], keyOf: KeyOf, at = 0): boolean => {
   const step = steps[at];
   if (step === undefined || typeof value !== 'object' || value === null) return false;
-  if (step.kind === 'each') {
-    if (!Array.isArray(value)) return false;
-    return value.length > 1 || hasSeveral(value[0], steps, at + 1);
-  }
-  return !Array.isArray(value) && Object.hasOwn(value, step.name) && hasSeveral(value[step.name], steps, at + 1);
+  if (step.kind === 'member')
+    return (
+      !Array.isArray(value) && Object.hasOwn(value, step.name) && hasRepeats(value[step.name], steps, keyOf, at + 1)
+    );
+  if (!Array.isArray(value)) return false;
+  if (at === steps.length - 1) return repeats(value, keyOf);
+  return value.some((item) => hasRepeats(item, steps, keyOf, at + 1));
 };
 
 const scalarText = (value: JsonValue): string =>
@@ -123,11 +146,11 @@ const equalityErrors = (rules: readonly EqualityRule[], document: JsonValue): Fi
   return errors;
 };
 
-const duplicateErrors = (items: readonly Found[], keyOf: (item: Found) => string | null): FieldError[] => {
+const duplicateErrors = (items: readonly Found[], keyOf: KeyOf): FieldError[] => {
   const seen = new Map<string, string>();
   const errors: FieldError[] = [];
   for (const item of items) {
-    const key = keyOf(item);
+    const key = keyOf(item.value);
     if (key === null) continue;
     const other = seen.get(key);
     if (other !== undefined)
@@ -138,10 +161,32 @@ const duplicateErrors = (items: readonly Found[], keyOf: (item: Found) => string
 };
 
 interface UniqueRule {
+  /** Leads to the items. */
   readonly base: readonly PathStep[];
-  readonly members: readonly (readonly PathStep[])[];
-  readonly lowered: readonly boolean[];
+  readonly keyOf: KeyOf;
 }
+
+interface KeyPart {
+  readonly steps: readonly PathStep[];
+  readonly isLowered: boolean;
+}
+
+const partOf = (item: JsonValue, { steps, isLowered }: KeyPart): string | null => {
+  let value: JsonValue | undefined = item;
+  for (const step of steps) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || step.kind === 'each') return null;
+    value = Object.hasOwn(value, step.name) ? value[step.name] : undefined;
+  }
+  if (value === undefined || value === null) return null;
+  const text = scalarText(value);
+  return isLowered ? text.toLowerCase() : text;
+};
+
+/** What lies within one item, so no step of a part leads through an array. */
+const keyOfParts =
+  (parts: readonly KeyPart[]): KeyOf =>
+  (item) =>
+    JSON.stringify(parts.map((part) => partOf(item, part)));
 
 const uniqueRules = (resource: Resource): readonly UniqueRule[] => {
   const descriptorPaths = new Set(resource.descriptors.map((column) => column.path));
@@ -150,10 +195,14 @@ const uniqueRules = (resource: Resource): readonly UniqueRule[] => {
     const key = table.valueKey?.reference ?? null;
     const sets = table.uniques.map((unique) => unique.paths);
     if (key !== null) sets.push(key.elements.map((element) => `${key.path}.${element.member}`));
-    return sets.map((paths) => ({
+    return sets.map((paths): UniqueRule => ({
       base,
-      members: paths.map((path) => (parsePath(path) ?? []).slice(base.length)),
-      lowered: paths.map((path) => descriptorPaths.has(path)),
+      keyOf: keyOfParts(
+        paths.map((path) => ({
+          steps: (parsePath(path) ?? []).slice(base.length),
+          isLowered: descriptorPaths.has(path),
+        })),
+      ),
     }));
   });
 };
@@ -168,10 +217,12 @@ export const compileValidator = (resource: Resource): ResourceValidator => {
   const ajv = new Ajv2020({ allErrors: true, strict: false, validateSchema: false, logger: false });
   ajv.removeKeyword('maxLength').addKeyword(maxLength);
   const uniqueArrays: string[] = [];
-  const schema = prepare(resource.jsonSchema, uniqueArrays, '$') as JsonSchema;
+  const schema = prepare(resource.jsonSchema, uniqueArrays, '$', true) as JsonSchema;
   const check: ValidateFunction = ajv.compile(schema);
-  const unique = uniqueArrays.map((path) => parsePath(`${path}[*]`) ?? []);
-  const rules = uniqueRules(resource);
+  const rules: readonly UniqueRule[] = [
+    ...uniqueArrays.map((path) => ({ base: parsePath(`${path}[*]`) ?? [], keyOf: sortedJson })),
+    ...uniqueRules(resource),
+  ];
   const equal = resource.source.equalityConstraints.map(({ sourceJsonPath, targetJsonPath }): EqualityRule => [
     parsePath(sourceJsonPath) ?? [],
     parsePath(targetJsonPath) ?? [],
@@ -180,28 +231,11 @@ export const compileValidator = (resource: Resource): ResourceValidator => {
     validate: (document) => {
       const errors: FieldError[] = [];
       if (!check(document)) errors.push(...(check.errors ?? []).slice(0, maxErrors).map(toFieldError));
-      for (const steps of unique) {
-        if (!hasSeveral(document, steps)) continue;
-        for (const group of byParent(valuesAt(document, steps)))
-          errors.push(...duplicateErrors(group, (item) => sortedJson(item.value)));
+      for (const { base, keyOf } of rules) {
+        if (!hasRepeats(document, base, keyOf)) continue;
+        for (const group of byParent(valuesAt(document, base))) errors.push(...duplicateErrors(group, keyOf));
       }
-      for (const rule of rules) {
-        if (!hasSeveral(document, rule.base)) continue;
-        for (const group of byParent(valuesAt(document, rule.base))) {
-          errors.push(
-            ...duplicateErrors(group, (item) => {
-              const parts = rule.members.map((steps, index) => {
-                const [found] = valuesAt(item.value, steps);
-                if (found === undefined) return null;
-                const text = scalarText(found.value);
-                return rule.lowered[index] === true ? text.toLowerCase() : text;
-              });
-              return JSON.stringify(parts);
-            }),
-          );
-        }
-      }
-      errors.push(...equalityErrors(equal, document));
+      if (equal.length > 0) errors.push(...equalityErrors(equal, document));
       return errors.length > maxErrors ? errors.slice(0, maxErrors) : errors;
     },
   };
