@@ -37,7 +37,6 @@ import { createAnnotationHandlers } from './features/annotations/index.ts';
 import { createAuditHandlers, createAuditSealer, type AuditSealer } from './features/audit/index.ts';
 import {
   createManifestKeys,
-  indexAnew,
   createExchanges,
   exchangeCaseMigrations,
   exchangeControlMigrations,
@@ -54,6 +53,7 @@ import {
   type Publish,
 } from './features/fields/index.ts';
 import { createDeadRunFollower, createImportHandlers, importQueue } from './features/import/index.ts';
+import { indexAnew } from './features/indexing/index.ts';
 import { createOperationsHandlers } from './features/operations/index.ts';
 import {
   caseSchemaFile,

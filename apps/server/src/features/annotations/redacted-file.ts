@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { type JsonValue, readMany, upsertDocument } from '@casebound/records';
 import { objectKey, type ObjectKey } from '../../platform/object-store/Port.ts';
-import { indexAnew } from '../exchange/index.ts';
+import { indexAnew } from '../indexing/index.ts';
 import { caseResource } from '../records/index.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import type { Entry } from './intent.ts';

@@ -1,5 +1,5 @@
 /**
- * Keys of a document's objects in the destination, and of a page's text in either case.
+ * Keys of a document's objects in the destination.
  *
  * - What lies under a batch and a document's key in the source lies under the new batch and key in the destination, with the rest of its key.
  */
@@ -37,9 +37,5 @@ export const layersKey = (place: DocumentPlace): ObjectKey => objectKey(`${below
 /** Where an import puts the annotations that it brought, for the document engine. */
 export const importedAnnotationsKey = (place: DocumentPlace): ObjectKey =>
   objectKey(`${below(place, 'annotations')}/instant.json`);
-
-/** `position` is 1-based. */
-export const pageTextKey = (place: DocumentPlace, position: number): ObjectKey =>
-  objectKey(`${below(place, 'txt')}/attachments/${position}/content.txt`);
 
 export const batchPrefix = (caseId: CaseId, batchId: BatchId): string => `case_${caseId}/processed-files/${batchId}/`;

@@ -1,5 +1,5 @@
 /**
- * Variants and page texts of documents: what the source has, and what of it has arrived.
+ * Variants of documents, and what is written of page texts: what the source has, and what of it has arrived.
  *
  * - A variant's row in the destination is written in the transaction that ends the item whose work brought its object, and says its size and
  *   hash as they were checked. With it the record's version moves on, there and in what the record copy remembers of it, so that a
@@ -44,35 +44,6 @@ export const readVariants = async (tx: Queryable, documentIds: readonly number[]
     fileName: row.file_name,
   }));
   return Map.groupBy(found, ({ documentId }) => documentId);
-};
-
-export interface PageText {
-  readonly exhibitId: number;
-  /** 1-based. */
-  readonly position: number;
-  /** Null where the page has no text. */
-  readonly sha256: string | null;
-  readonly size: number | null;
-}
-
-export const readPages = async (tx: Queryable, exhibitIds: readonly number[]): Promise<Map<number, PageText[]>> => {
-  const { rows } = await tx.query<{
-    root_document_id: string;
-    pages_ordinal: number;
-    text_sha256: string | null;
-    text_size: string | null;
-  }>(
-    `SELECT root_document_id, pages_ordinal, text_sha256, text_size FROM exhibit__pages
-     WHERE root_document_id = ANY ($1::bigint[]) ORDER BY root_document_id, pages_ordinal`,
-    [exhibitIds],
-  );
-  const found = rows.map((row): PageText => ({
-    exhibitId: Number(row.root_document_id),
-    position: row.pages_ordinal + 1,
-    sha256: row.text_sha256,
-    size: row.text_size === null ? null : Number(row.text_size),
-  }));
-  return Map.groupBy(found, ({ exhibitId }) => exhibitId);
 };
 
 /** Moves the versions of records that the exchange itself changed. */

@@ -7,7 +7,7 @@
  */
 import type { BatchId, CaseId, ExchangeRequest, JobId } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
-import { pageTextKey } from './document-keys.ts';
+import { pageTextKey } from '../indexing/index.ts';
 import { bumpRecords } from './variants.ts';
 
 interface Job {

@@ -8,7 +8,7 @@ import { objectKey } from '../../platform/object-store/Port.ts';
 import { createSearchIndex } from '../../platform/search-index/create-search-index.ts';
 import { searchIndexConfigSchema } from '../../platform/search-index/config.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
-import { indexAnew } from '../exchange/index.ts';
+import { indexAnew } from '../indexing/index.ts';
 import { openTestCases, testActor, type TestCases } from '../records/testing/open-test-cases.ts';
 import { compactValues } from './compact-values.ts';
 import { createFindByField, type FindByField } from './find-exhibits.ts';

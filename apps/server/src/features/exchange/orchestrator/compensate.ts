@@ -14,7 +14,7 @@ import { unlinkExhibits, type Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import { removeBatch } from '../batch-record.ts';
 import { restorePointers, segmentPrefixOf } from '../copy-field-values.ts';
-import { indexAnew } from '../index-documents.ts';
+import { indexAnew } from '../../indexing/index.ts';
 import { batchPrefix } from '../document-keys.ts';
 import { exchangeEvent } from '../exchange-event.ts';
 import type { ExchangeJob } from '../job-store.ts';

@@ -10,11 +10,12 @@
  */
 import { hasCode } from '@casebound/contract';
 import { objectKey, type Each, type Stored } from '../../../platform/object-store/Port.ts';
-import { pageTextKey, variantKey, type DocumentPlace } from '../document-keys.ts';
+import { pageTextKey, type PageText, readPages } from '../../indexing/index.ts';
+import { variantKey, type DocumentPlace } from '../document-keys.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
 import { askForRedactions, holdRedacted, markedRedacted, readAttached } from '../source-annotations.ts';
-import { addVariants, readPages, readVariants, type PageText, type Variant } from '../variants.ts';
+import { addVariants, readVariants, type Variant } from '../variants.ts';
 import { withholdFromRedacted } from '../withhold-from-redacted.ts';
 import { eachExhibit, type Processor, type RunningJob, type Stated } from './process-message.ts';
 

@@ -11,7 +11,7 @@ import { objectKey } from '../../../platform/object-store/Port.ts';
 import { readBytes } from '../../../platform/object-store/read-bytes.ts';
 import type { PageTexts } from '../../../platform/ocr/Port.ts';
 import type { Queryable } from '../../../database/index.ts';
-import { pageTextKey } from '../document-keys.ts';
+import { pageTextKey } from '../../indexing/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
 import type { LedgerExhibit, Outcome } from '../ledger.ts';
 import { askForRedactions } from '../source-annotations.ts';

@@ -8,9 +8,8 @@
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
-import { buildIndexDocuments, readCoreFields, readCustomFields } from '../index-documents.ts';
+import { buildIndexDocuments, readCoreFields, readCustomFields, readPages } from '../../indexing/index.ts';
 import type { Outcome } from '../ledger.ts';
-import { readPages } from '../variants.ts';
 import { permanentOutcome, type Processor } from './process-message.ts';
 
 type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'index' | 'config' | 'crashPoint'> & {

@@ -8,7 +8,7 @@ import { objectKey } from '../../../platform/object-store/Port.ts';
 import { samplePdf } from '../../../platform/document-engine/testing/sample-pdf.ts';
 import { linkSegment, segmentKey, writeSegment, type FieldValues } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
-import { pageTextKey } from '../document-keys.ts';
+import { pageTextKey } from '../../indexing/index.ts';
 import type { StepDependencies } from '../orchestrator/steps.ts';
 import { testActor } from './open-test-exchange.ts';
 

@@ -11,9 +11,9 @@ import { formatDocumentId, type EngineDocumentId } from '../../../platform/docum
 import { objectKey } from '../../../platform/object-store/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import { caseResource } from '../../records/index.ts';
-import { pageTextKey } from '../document-keys.ts';
+import { pageTextKey, readPages } from '../../indexing/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
-import { readPages, readVariants } from '../variants.ts';
+import { readVariants } from '../variants.ts';
 import { canonicalHash, type ItemFacts, type ManifestObject } from './manifest-format.ts';
 
 export interface DestinationExhibit {

@@ -6,7 +6,7 @@
  */
 import type { CaseId } from '@casebound/contract';
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
-import { buildIndexDocuments, documentOf, readCoreFields, readCustomFields, readPages } from '../../exchange/index.ts';
+import { buildIndexDocuments, documentOf, readCoreFields, readCustomFields, readPages } from '../../indexing/index.ts';
 import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 
 /** Exhibits that are put together: a write of the index waits for the disk once. */

@@ -3,13 +3,11 @@
  */
 import { createHash } from 'node:crypto';
 import { hasCode, type Actor, type CaseId } from '@casebound/contract';
-import type { Queryable } from '../../database/index.ts';
+import type { CaseSessions, Queryable } from '../../database/index.ts';
 import type { Each, ObjectStore } from '../../platform/object-store/Port.ts';
-import type { FieldValue, IndexDocument, IndexPage } from '../../platform/search-index/Port.ts';
+import type { FieldValue, IndexDocument, IndexPage, SearchIndex } from '../../platform/search-index/Port.ts';
 import type { Fields } from '../fields/index.ts';
-import { pageTextKey } from './document-keys.ts';
-import type { ExchangeDependencies } from './dependencies.ts';
-import { readPages, type PageText } from './variants.ts';
+import { pageTextKey, type PageText, readPages } from './page-texts.ts';
 
 const maxPageBytes = 64 * 1024 * 1024;
 
@@ -179,14 +177,16 @@ export const readCustomFields = async (
   );
 };
 
+export interface IndexingParts {
+  readonly sessions: CaseSessions;
+  readonly objects: Pick<ObjectStore, 'readAll'>;
+  readonly index: Pick<SearchIndex, 'put'>;
+  readonly fields: Fields;
+}
+
 /** Puts exhibits into the index from what stands in the case now, whichever way it came there. */
 export const indexAnew = async (
-  {
-    sessions,
-    objects,
-    index,
-    fields,
-  }: Pick<ExchangeDependencies, 'sessions' | 'objects' | 'index'> & { readonly fields: Fields },
+  { sessions, objects, index, fields }: IndexingParts,
   caseId: CaseId,
   actor: Actor,
   exhibitIds: readonly number[],
