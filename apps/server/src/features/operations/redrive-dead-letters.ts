@@ -9,6 +9,8 @@ import type { OperationsDependencies } from './dependencies.ts';
 /** Longest that one request goes on. */
 const budgetMs = 30_000;
 const batchesPerSecond = 10;
+/** Before letters that others held are asked for again. */
+const heldRestMs = 100;
 
 export interface Redriven {
   readonly redriven: number;
@@ -34,9 +36,10 @@ export async function redriveDeadLetters(
   while (clock.monotonicMs() - startedAt < budgetMs && !signal.aborted) {
     const moved = await deadLetters.redriveBatch(meant, batch);
     redriven += moved;
-    if (moved < batch) break;
+    // Letters that others hold for a moment, as when they are announced, are passed over and come with a later batch.
+    if (moved < batch && (await deadLetters.count(meant)) === 0) break;
     const dueAt = startedAt + (redriven / perSecond) * 1000;
-    const restMs = dueAt - clock.monotonicMs();
+    const restMs = Math.max(dueAt - clock.monotonicMs(), moved < batch ? heldRestMs : 0);
     if (restMs > 0) await clock.sleep(Math.min(restMs, budgetMs), signal).catch(() => undefined);
   }
   return { redriven, remaining: await deadLetters.count(meant) };
