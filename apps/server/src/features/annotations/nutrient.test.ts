@@ -1,6 +1,6 @@
 /** The same over the engine of another program, by its protocol: what depends on how it writes values down. */
 import type { CaseId } from '@casebound/contract';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   comment,
   highlight,
@@ -36,6 +36,8 @@ beforeAll(async () => {
   world = await openTestExchange({ still: true });
   server = await startNutrientServer();
   parts = { ...annotationParts(world), engine: openNutrient(server).engine };
+});
+beforeEach(async () => {
   caseId = await world.createCase('annotated');
 });
 afterAll(async () => {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { ExchangeRequest, type CaseId } from '@casebound/contract';
 import { formatInstantJson } from '@casebound/pdf';
 import { listDocuments, putDocument } from '@casebound/records';
@@ -209,22 +209,23 @@ test('the same key is the same job; another body under it is refused; a rollback
   const before = await tables();
   const objectsBefore = await keyedText(to);
   const request = ExchangeRequest.parse({ sourceCaseId: from, destinationCaseId: to, selection: { by: 'all' } });
+  const key = randomUUID();
   const [one, two] = await Promise.all([
-    requestExchange(world.parts, testActor, request, 'k'),
-    requestExchange(world.parts, testActor, request, 'k'),
+    requestExchange(world.parts, testActor, request, key),
+    requestExchange(world.parts, testActor, request, key),
   ]);
   expect([one.created, two.created].filter(Boolean)).toHaveLength(1);
   expect(one.job.jobId).toBe(two.job.jobId);
-  await expect(requestExchange(world.parts, testActor, { ...request, includeText: false }, 'k')).rejects.toMatchObject({
+  await expect(requestExchange(world.parts, testActor, { ...request, includeText: false }, key)).rejects.toMatchObject({
     code: 'idempotency_key_reused',
   });
   const job = await world.settled(one.job.jobId);
   expect(job.state).toBe('FINISHED');
-  await expect(world.run(request, 'other')).rejects.toMatchObject({ code: 'exchange_conflict' });
-  const again = await world.run({ ...request, onConflict: 'skip' }, 'third');
+  await expect(world.run(request, `${key} other`)).rejects.toMatchObject({ code: 'exchange_conflict' });
+  const again = await world.run({ ...request, onConflict: 'skip' }, `${key} third`);
   expect(again.state).toBe('FINISHED');
   expect(again.counters.records['Casebound.Exhibit'] ?? 0).toBe(0);
-  const dedupe = await world.run({ ...request, deduplicate: 'destination' }, 'fourth');
+  const dedupe = await world.run({ ...request, deduplicate: 'destination' }, `${key} fourth`);
   expect(dedupe.state).toBe('FINISHED');
   for (const id of [dedupe.jobId, again.jobId, job.jobId]) {
     await rollBack(world.parts, id);

@@ -68,6 +68,7 @@ export interface JoinedExchange extends AsyncDisposable {
   readonly parts: StepDependencies;
   readonly exchanges: Exchanges;
   readonly messaging: Messaging;
+  /** The case is called so and something of its own: a test that is tried again makes another. */
   createCase(name: string): Promise<CaseId>;
   /** Starts an exchange and waits for its end. */
   run(request: ExchangeRequest, key?: string): Promise<ExchangeJob>;
@@ -260,7 +261,8 @@ const assemble = async (
     parts,
     exchanges,
     messaging,
-    createCase: async (name) => CaseId.parse((await createCase(cases, testActor, { name })).caseId),
+    createCase: async (name) =>
+      CaseId.parse((await createCase(cases, testActor, { name: `${name} ${randomUUID()}` })).caseId),
     settled,
     async run(request, key) {
       const { job } = await requestExchange(parts, testActor, request, key);

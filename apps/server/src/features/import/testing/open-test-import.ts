@@ -2,6 +2,7 @@
  * An installation that imports, for tests: databases, objects in a folder, engine, PDF workers, messaging whose workers stand still. A
  * second process opens the same one by `place`.
  */
+import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
@@ -55,6 +56,7 @@ export interface TestImport extends AsyncDisposable {
   readonly database: TestDatabase | undefined;
   readonly parts: ImportDependencies;
   readonly place: TestPlace;
+  /** The case is called so and something of its own: a test that is tried again makes another. */
   makeCase(name: string): Promise<CaseId>;
   /** Accepts an import; nothing runs yet. */
   accept(caseId: CaseId, request: z.input<typeof ImportRequest>): Promise<ImportJob>;
@@ -174,7 +176,7 @@ export const openTestImport = async (options: TestImportOptions = {}): Promise<T
     database,
     parts,
     place: { target: { ...target }, objects: root },
-    makeCase: async (name) => (await createCase(cases, testActor, { name })).caseId,
+    makeCase: async (name) => (await createCase(cases, testActor, { name: `${name} ${randomUUID()}` })).caseId,
     accept,
     run,
     import: async (caseId, request) => run(caseId, (await accept(caseId, request)).jobId),

@@ -1,4 +1,5 @@
 /** An installation with cases as the server makes them: record store, tables of the features, objects in a temporary folder. */
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -28,6 +29,7 @@ export interface TestCases extends TestDatabases {
   readonly objects: ObjectStore;
   /** Where the objects are. */
   readonly folder: string;
+  /** The case is called so and something of its own: a test that is tried again makes another. */
   makeCase(name: string): Promise<CaseId>;
 }
 
@@ -80,7 +82,7 @@ export const openTestCases = async (
     publish,
     objects,
     folder,
-    makeCase: async (name) => (await createCase(cases, testActor, { name })).caseId,
+    makeCase: async (name) => (await createCase(cases, testActor, { name: `${name} ${randomUUID()}` })).caseId,
     close: async () => {
       await objects.close();
       await opened.close();
