@@ -251,14 +251,14 @@ test('the watchdog finds edges of records that are gone, and counts its own fail
   const { rows } = await pool.query('SELECT max(document_id) + 1000 AS id FROM library.document');
   await pool.query('INSERT INTO library.reference_edge VALUES ($1, $2, false)', [rows[0]?.id, ids.copy]);
   watchdog.start(store);
-  for (let n = 0; n < 200 && incidents.length === 0; n += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let n = 0; n < 1_000 && incidents.length === 0; n += 1) await new Promise((resolve) => setTimeout(resolve, 10));
   await watchdog.stop();
   expect(incidents[0]).toMatchObject({ kind: 'edge-extra', documentId: Number(rows[0]?.id), repaired: true });
   expect(await auditStore(cached)).toMatchObject({ damages: 0 });
 
   const broken: StoreContext = { ...store, database: { transaction: async () => Promise.reject(new Error('gone')) } };
   watchdog.start(broken);
-  for (let n = 0; n < 100 && !counted.includes('records_watchdog_failures'); n += 1)
+  for (let n = 0; n < 1_000 && !counted.includes('records_watchdog_failures'); n += 1)
     await new Promise((resolve) => setTimeout(resolve, 10));
   await watchdog.stop();
   expect(counted).toContain('records_watchdog_failures');

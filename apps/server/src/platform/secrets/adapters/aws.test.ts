@@ -127,7 +127,7 @@ for (const service of services) {
         server.fail(failure, 3);
         const start = performance.now();
         await expect(store.read('a')).rejects.toThrow(/TimeoutError/);
-        expect(performance.now() - start).toBeLessThan(2_000);
+        expect(performance.now() - start).toBeLessThan(10_000);
       }
       await store.close();
       await server.close();

@@ -426,6 +426,6 @@ describe('file system adapter when things go wrong', () => {
       await store.copy(key, objectKey(`case_1/${i}`));
       await store.head(key);
     }
-    await expect.poll(openFiles, { timeout: 2_000 }).toBe(0);
+    await expect.poll(openFiles, { timeout: 15_000 }).toBe(0);
   });
 });

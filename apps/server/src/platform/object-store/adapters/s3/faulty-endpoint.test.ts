@@ -146,7 +146,7 @@ describe('S3 adapter against a faulty endpoint', () => {
     const started = performance.now();
     expect(await codeOf(impatient.head(newKey()))).toBe('object_store_unavailable');
     expect(await codeOf(impatient.put(newKey(), Buffer.from('a')))).toBe('object_store_unavailable');
-    expect(performance.now() - started).toBeLessThan(4_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   it('says that nothing listens, and that a page of HTML is no object store', async () => {
@@ -417,7 +417,7 @@ describe('S3 adapter against a faulty endpoint', () => {
     await collectBytes(await brief.get(key), mebibyte);
     expect(own.connections()).toBeGreaterThan(0);
     await brief.close();
-    await expect.poll(() => own.connections(), { timeout: 3_000 }).toBe(0);
+    await expect.poll(() => own.connections(), { timeout: 15_000 }).toBe(0);
     expect(await codeOf(brief.head(key))).toBe('object_store_unavailable');
     await own.stop();
   });
