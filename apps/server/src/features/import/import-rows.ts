@@ -170,16 +170,23 @@ class RowImport {
   async #storeNow(row: SourceRow): Promise<void> {
     const staged = await this.#stagedAhead(row.row);
     requireSamePlace(row, staged);
-    if (staged.fate === 'pending') this.#storedNow.set(row.row, await this.#store(row, staged, []));
+    if (staged.fate !== 'pending') return;
+    const documentKey = documentKeyOf(this.#held.job.job_id, row.row);
+    this.#storedNow.set(row.row, await this.#store(row, documentKey, staged, []));
   }
 
-  async #store(row: SourceRow, staged: StagedRow, listed: readonly ListedPage[]): Promise<StoredFiles> {
+  async #store(
+    row: SourceRow,
+    documentKey: string,
+    staged: StagedRow,
+    listed: readonly ListedPage[],
+  ): Promise<StoredFiles> {
     if (row.rejected) return noFiles;
     const { caseId, job, parts, signal } = this.#held;
     const place = {
       caseId,
       batchId: staged.match?.batchId ?? job.batch_id,
-      documentKey: staged.match?.documentKey ?? documentKeyOf(job.job_id, row.row),
+      documentKey: staged.match?.documentKey ?? documentKey,
     };
     return storeFiles(parts.objects, row, place, listed, { signal, imageList: this.#source.imageList });
   }
@@ -221,7 +228,8 @@ class RowImport {
   }
 
   async #prepareRow(row: SourceRow, staged: StagedRow, pages: readonly StagedImage[]): Promise<ChunkRow> {
-    const numbered = { ...row, controlNumber: staged.controlNumber };
+    const { controlNumber } = staged;
+    const numbered = row.controlNumber === controlNumber ? row : { ...row, controlNumber };
     const documentKey = documentKeyOf(this.#held.job.job_id, row.row);
     const now = this.#storedNow.get(row.row);
     this.#storedNow.delete(row.row);
@@ -234,7 +242,7 @@ class RowImport {
       else listed.push(page);
     }
     const whole = original === undefined || row.native !== null ? numbered : this.#withOriginal(numbered, original);
-    return { row: whole, documentKey, staged, stored: await this.#store(whole, staged, listed) };
+    return { row: whole, documentKey, staged, stored: await this.#store(whole, documentKey, staged, listed) };
   }
 
   /** The row with the original file that the image list names for it. */

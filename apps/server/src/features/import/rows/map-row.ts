@@ -57,6 +57,8 @@ type Custom = Extract<PlannedColumn, { target: 'custom' }> & {
   readonly definition: FieldDefinition;
   /** `"title":` */
   readonly member: string;
+  /** What `readCell` made of cells, as members. */
+  readonly known: KnownCells;
 };
 
 /** Whether JSON has a value for each of the titles, in their order. An object has one for each title, and numbers come first. */
@@ -74,8 +76,9 @@ const listMembers: Partial<Readonly<Record<CoreField, string>>> = {
 };
 
 const hexOf = (text: string, digits: number): string | null => {
-  const plain = text.trim().toLowerCase();
-  return plain.length === digits && /^[0-9a-f]+$/.test(plain) ? plain : null;
+  if (text.length !== digits) return null;
+  const plain = text.toLowerCase();
+  return /^[0-9a-f]+$/.test(plain) ? plain : null;
 };
 
 const hashFields = { md5Hash: ['md5', 32], sha1Hash: ['sha1', 40], sha256Hash: ['sha256', 64] } as const;
@@ -99,17 +102,39 @@ type ReadCore = (text: string, row: Cells, target: Target, report: Report) => vo
 /** Texts whose parts are remembered: folders and labels come again from row to row. */
 const maxRemembered = 2_000;
 
+/** A text of its own: a part of another, as cells are, would keep the whole chunk of the file. */
+const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
+
 const remembering = <T>(make: (text: string) => T): ((text: string) => T) => {
   const known = new Map<string, T>();
   return (text) => {
     const found = known.get(text);
     if (found !== undefined) return found;
-    const made = make(text);
+    const copy = copyOf(text);
+    const made = make(copy);
     if (known.size >= maxRemembered) known.clear();
-    known.set(text, made);
+    known.set(copy, made);
     return made;
   };
 };
+
+/** Cells of a custom field with their JSON, while there are few different ones: choices, names, yes and no. */
+class KnownCells {
+  #known: Map<string, string> | undefined = new Map();
+
+  get(cell: string): string | undefined {
+    return this.#known === undefined || cell.length > maxKnownLength ? undefined : this.#known.get(cell);
+  }
+
+  set(cell: string, json: string): void {
+    if (this.#known === undefined || cell.length > maxKnownLength) return;
+    if (this.#known.size < maxKnownCells) this.#known.set(copyOf(cell), json);
+    else this.#known = undefined;
+  }
+}
+
+const maxKnownCells = 64;
+const maxKnownLength = 80;
 
 /** Compiles the plan once; the result maps one row at a time. */
 export class RowMapper {
@@ -132,7 +157,7 @@ export class RowMapper {
       if (column.target !== 'custom') return [];
       const { title, type } = column;
       const definition = options.definitions.get(title) ?? { title, inputType: type, choices: [] };
-      return [{ ...column, definition, member: `${JSON.stringify(definition.title)}:` }];
+      return [{ ...column, definition, member: `${JSON.stringify(definition.title)}:`, known: new KnownCells() }];
     });
     this.#keepsOrder = keepsOrder(this.#custom.map(({ definition }) => definition.title));
     this.#readers = [...this.#core].flatMap(([field, column]) =>
@@ -371,9 +396,19 @@ export class RowMapper {
     }
     const parts: string[] = [];
     for (const column of this.#custom) {
-      if ((row.cells[column.index] ?? '') === '') continue;
+      const cell = row.cells[column.index] ?? '';
+      // Most cells of most files are empty.
+      if (cell === '') continue;
+      const known = column.known.get(cell);
+      if (known !== undefined) {
+        parts.push(parts.length === 0 ? '{' : ',', known);
+        continue;
+      }
       const value = this.#valueOf(row, column, report);
-      if (value !== undefined) parts.push(parts.length === 0 ? '{' : ',', column.member, JSON.stringify(value));
+      if (value === undefined) continue;
+      const member = `${column.member}${JSON.stringify(value)}`;
+      column.known.set(cell, member);
+      parts.push(parts.length === 0 ? '{' : ',', member);
     }
     return parts.length === 0 ? '' : `${parts.join('')}}`;
   }

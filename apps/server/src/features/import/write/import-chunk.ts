@@ -140,7 +140,7 @@ const refusal = (it: ChunkRow, error: CaseboundError): RowProblem => {
  */
 const familyOf = (
   it: ChunkRow,
-  written: ReadonlySet<number>,
+  written: ReadonlyMap<number, string>,
   committedTo: number,
 ): { readonly parent: string | null; readonly root: string | null; readonly rootRow: number | null } => {
   const { parentRow, rootRow, parentControl, rootControl } = it.staged;
@@ -183,16 +183,18 @@ export const importChunk = async (
   const orphans: number[] = [];
   /** Writes rows; without their families when `alone`. */
   const write = async (some: readonly ChunkRow[], alone: boolean): Promise<void> => {
-    const written = new Set<number>();
+    /** Keys of documents by row. */
+    const written = new Map<number, string>();
     // Made one by one: a document is not needed any more when its rows are.
     const records = function* (): Generator<BulkRow> {
       for (const it of some) {
         const family = alone ? noFamily : familyOf(it, written, committedTo);
         if (it.staged.parentRow !== null && (family.parent === null || family.root === null)) late.add(it.row.row);
-        const rootKey = family.rootRow === null ? null : documentKeyOf(context.jobId, family.rootRow);
+        const { rootRow } = family;
+        const rootKey = rootRow === null ? null : (written.get(rootRow) ?? documentKeyOf(context.jobId, rootRow));
         yield { resource: documents, document: documentOf(it, rootKey) };
         yield { resource: exhibits, document: exhibitOf(it, context, family) };
-        written.add(it.row.row);
+        written.set(it.row.row, it.documentKey);
       }
     };
     const documentIds = new Map<number, number>();
