@@ -10,7 +10,7 @@ import {
   joinTestExchange,
   type TestPlace,
 } from '../../../apps/server/src/features/exchange/testing/open-test-exchange.ts';
-import { settings } from './settings.ts';
+import { patience, settings } from './settings.ts';
 
 const { CHAOS_PLACE = '', CHAOS_JOB = '', CHAOS_CRASH_AT: wanted, CHAOS_CRASH_HIT: hit = '1' } = process.env;
 let left = Number(hit);
@@ -20,6 +20,7 @@ const place = JSON.parse(CHAOS_PLACE) as TestPlace;
 const world = await joinTestExchange(place, {
   config: settings,
   ownsQueues: true,
+  settleMs: patience.settleMs,
   crashPoint: (name) => {
     if (name !== wanted) return;
     left -= 1;

@@ -2,6 +2,7 @@
  * What an exchange works with fails, and what it works on is changed by others, while it goes on. Each ends verified, or with the item
  * named, and leaves nothing behind. (A message at each moment of the take-down is tested beside the code.)
  */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CaseboundError, ExchangeRequest, type CaseId, type JobId } from '@casebound/contract';
 import { deleteDocument, putDocument, readMany } from '@casebound/records';
@@ -286,9 +287,10 @@ test('starts of one request that race, from two processes, are one job', async (
   const it = await pair('race', 4);
   await using other = await joinTestExchange(world.place, { still: true });
   const both = [world.parts, other.parts];
+  const key = randomUUID();
   const started = await Promise.all(
     Array.from({ length: 16 }, async (_, at) =>
-      requestExchange(both[at % 2] ?? world.parts, testActor, it.request, 'the one key'),
+      requestExchange(both[at % 2] ?? world.parts, testActor, it.request, key),
     ),
   );
   const jobs = new Set(started.map(({ job }) => job.jobId));

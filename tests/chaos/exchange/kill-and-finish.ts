@@ -8,6 +8,7 @@ import { spawnScript } from '../../../packages/test-kit/src/spawn-script.ts';
 import { nameOf, type Kill } from './crash-points.ts';
 import { finish, jobOf, type Lane, type Proof } from './open-lane.ts';
 import { readShape, type Shape } from './read-shape.ts';
+import { patience } from './settings.ts';
 
 const worker = fileURLToPath(new URL('exchange-worker.ts', import.meta.url));
 
@@ -17,8 +18,7 @@ export interface KilledExchange extends Proof {
   readonly expectedState: 'FINISHED' | 'ROLLED_BACK';
 }
 
-/** Starts a process on the job and waits until it has killed itself. @throws Error when it ends otherwise */
-const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point' | 'hit'>): Promise<void> => {
+const killItself = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point' | 'hit'>): Promise<void> => {
   const script = spawnScript(worker, {
     env: {
       CHAOS_PLACE: JSON.stringify(lane.place),
@@ -26,7 +26,7 @@ const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point
       CHAOS_CRASH_AT: point,
       CHAOS_CRASH_HIT: String(hit),
     },
-    timeoutMs: 90_000,
+    timeoutMs: patience.processMs,
   });
   const end = await script.ended;
   if (end.signal !== 'SIGKILL' || !end.stdout.endsWith(`dying at ${point}\n`)) {
@@ -37,11 +37,19 @@ const dieAt = async (lane: Lane, jobId: JobId, { point, hit }: Pick<Kill, 'point
   }
 };
 
+/** Starts a process on the job and waits until it has killed itself. @throws Error when it ends otherwise; the job has ended then, too */
+const dieAt = async (lane: Lane, jobId: JobId, kill: Pick<Kill, 'point' | 'hit'>): Promise<void> =>
+  killItself(lane, jobId, kill).catch(async (error: unknown) => {
+    // An exchange that goes on would be found by, and killed in, those that follow.
+    await finish(lane.place, jobId).catch(() => undefined);
+    throw error;
+  });
+
 /** Starts a process on the job and kills it when some chunks of records are copied and others are not. False: it was too fast. */
 const dieWithinCopy = async (lane: Lane, jobId: JobId, destination: CaseId): Promise<boolean> => {
   const script = spawnScript(worker, {
     env: { CHAOS_PLACE: JSON.stringify(lane.place), CHAOS_JOB: jobId, CHAOS_CRASH_AT: '' },
-    timeoutMs: 90_000,
+    timeoutMs: patience.processMs,
   });
   try {
     for (const deadline = performance.now() + 60_000; performance.now() < deadline;) {

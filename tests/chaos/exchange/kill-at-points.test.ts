@@ -41,10 +41,10 @@ describe('a process that is killed', () => {
     async (_name, kill) => {
       expectUnharmed(await killAndFinish(lane, kill));
     },
-    180_000,
+    600_000,
   );
 
   test('within the record copy is followed by one that finishes', async () => {
     expectUnharmed(await killWithinCopy(lane));
-  }, 180_000);
+  }, 600_000);
 });

@@ -20,7 +20,7 @@ import {
 } from '../../../apps/server/src/platform/document-engine/testing/sample-annotations.ts';
 import { formatInstantJson } from '@casebound/pdf';
 import { readLeftovers, readShape, type Shape } from './read-shape.ts';
-import { settings } from './settings.ts';
+import { patience, settings } from './settings.ts';
 
 /** Lies under the redaction. */
 const secret = 'SECRETWORD';
@@ -102,7 +102,11 @@ export const proofOf = async (world: JoinedExchange, jobId: JobId): Promise<Proo
 
 /** Another process follows: it takes over what was left, and works until the exchange has ended. */
 export const finish = async (place: TestPlace, jobId: JobId): Promise<Proof> => {
-  await using follower = await joinTestExchange(place, { config: settings, ownsQueues: true });
+  await using follower = await joinTestExchange(place, {
+    config: settings,
+    ownsQueues: true,
+    settleMs: patience.settleMs,
+  });
   await follower.settled(jobId);
   const proof = await proofOf(follower, jobId);
   return proof;

@@ -1,5 +1,5 @@
 /**
- * node tests/chaos/exchange/run-chaos.ts [--only TEXT] [--exhibits 8]
+ * node tests/chaos/exchange/run-chaos.ts [--only TEXT,TEXT] [--exhibits 8]
  *
  * Kills an exchange at every point that it passes, and a rollback at every point of that, each followed by a process that finishes.
  * Prints what each led to; exits with 1 when one of them is not as an exchange that nobody harmed. An embedded database of its own.
@@ -28,7 +28,7 @@ let failures = 0;
 try {
   const { host, port, user, password, database } = server.target;
   const lane = await openLane({ target: { host, port, user, password, database }, folder }, Number(values.exhibits));
-  const kills = allKills.filter((kill) => nameOf(kill).includes(values.only));
+  const kills = allKills.filter((kill) => values.only.split(',').some((text) => nameOf(kill).includes(text)));
   console.log(`${kills.length} kills, ${values.exhibits} exhibits`);
   for (const kill of kills) {
     const began = performance.now();

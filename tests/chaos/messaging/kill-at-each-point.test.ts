@@ -23,11 +23,11 @@ const numberOf = async ({ pool }: TestMessaging, text: string): Promise<number> 
 const dieAndFinish = async (messaging: TestMessaging, file: string, point: string): Promise<void> => {
   const script = fileURLToPath(new URL(file, import.meta.url));
   const start = (worker: string, env: Readonly<Record<string, string>>) =>
-    spawnScript(script, { env: { CHAOS_URL: messaging.url, CHAOS_WORKER: worker, ...env }, timeoutMs: 25_000 });
+    spawnScript(script, { env: { CHAOS_URL: messaging.url, CHAOS_WORKER: worker, ...env }, timeoutMs: 80_000 });
 
   const first = start('first', { CHAOS_CRASH_AT: point });
   // Ends a process that never comes to the point: what it wrote last tells the one death from the other.
-  const overdue = setTimeout(() => first.signal('SIGTERM'), 15_000);
+  const overdue = setTimeout(() => first.signal('SIGTERM'), 40_000);
   const death = await first.ended;
   clearTimeout(overdue);
   expect(death).toMatchObject({ signal: 'SIGKILL', stderr: '' });
@@ -36,8 +36,8 @@ const dieAndFinish = async (messaging: TestMessaging, file: string, point: strin
 
   const second = start('second', { CHAOS_CRASH_AT: '' });
   try {
-    await second.waitForLine(/^ready$/, 15_000);
-    for (const deadline = performance.now() + 15_000; performance.now() < deadline; await sleep(50))
+    await second.waitForLine(/^ready$/, 40_000);
+    for (const deadline = performance.now() + 40_000; performance.now() < deadline; await sleep(50))
       if ((await numberOf(messaging, leftSql)) === 0) break;
     second.signal('SIGTERM');
     expect(await second.ended).toMatchObject({ exitCode: 0, stderr: '' });
@@ -106,6 +106,6 @@ describe.concurrent('a process that is killed', () => {
         await messaging.close();
       }
     },
-    60_000,
+    150_000,
   );
 });
