@@ -9,7 +9,8 @@ export default defineConfig({
     setupFiles: ['tests/note-failed-tries.ts'],
     // Tests wait more than they compute: two files at once on two cores, where one would be the default.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 30_000,
+    // Seconds where nobody else computes.
+    testTimeout: 60_000,
     // Tests of leases and deadlines measure time on a machine that others share; the run says which needed a second try.
     retry: process.env['CI'] === 'true' ? 1 : 0,
     hookTimeout: 120_000,

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { CaseboundError } from '@casebound/contract';
@@ -18,6 +19,8 @@ beforeAll(async () => {
 });
 afterAll(async () => library.close());
 
+/** A key that no other try of the test has. */
+const ownKey = (key: string): string => `${key} ${randomUUID()}`;
 const pause = async (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const code = async (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -146,7 +149,8 @@ test('a rename in the middle that would meet an existing identity is refused who
 });
 
 test('a writer that resolved a reference before it was renamed does not keep it', async () => {
-  const author = await library.post('authors', { authorKey: 'stale' });
+  const [stale, fresh] = [ownKey('stale'), ownKey('fresh')];
+  const author = await library.post('authors', { authorKey: stale });
   const { pool } = library.database;
   // A changer holds its locks; the writer resolves the old name, then waits in its foreign key.
   const changer = await pool.connect();
@@ -154,11 +158,11 @@ test('a writer that resolved a reference before it was renamed does not keep it'
   await changer.query('SELECT 1 FROM library.document WHERE document_id = $1 FOR UPDATE', [author.documentId]);
   await changer.query('SELECT 1 FROM library.author WHERE document_id = $1 FOR UPDATE', [author.documentId]);
   const writing = code(
-    library.post('readingLists', { name: 'stale', authors: [{ authorReference: { authorKey: 'stale' } }] }),
+    library.post('readingLists', { name: stale, authors: [{ authorReference: { authorKey: stale } }] }),
   );
   await pause(150);
-  const renamed = referentialId({ projectName: 'Library', resourceName: 'Author' }, [['$.authorKey', 'fresh']]);
-  await changer.query(`UPDATE library.author SET author_key = 'fresh' WHERE document_id = $1`, [author.documentId]);
+  const renamed = referentialId({ projectName: 'Library', resourceName: 'Author' }, [['$.authorKey', fresh]]);
+  await changer.query('UPDATE library.author SET author_key = $2 WHERE document_id = $1', [author.documentId, fresh]);
   await changer.query('UPDATE library.referential_identity SET referential_id = $2 WHERE document_id = $1', [
     author.documentId,
     renamed,
@@ -167,13 +171,14 @@ test('a writer that resolved a reference before it was renamed does not keep it'
   changer.release();
   expect(await writing).toBe('unresolved_reference');
   const page = await listDocuments(library.store, library.resource('readingLists'), {
-    filters: [{ field: 'name', value: 'stale' }],
+    filters: [{ field: 'name', value: stale }],
   });
   expect(page.bodies).toEqual([]);
 });
 
 test('edges that commit while the changer waits for a lock are seen: the snapshot is taken after the wait', async () => {
-  const made = await chain('waited');
+  const [waited, changed, late] = [ownKey('waited'), ownKey('changed'), ownKey('late')];
+  const made = await chain(waited);
   const { pool } = library.database;
   const { store } = library;
   // The writer has inserted and not committed: its foreign key holds the author's row.
@@ -183,24 +188,29 @@ test('edges that commit while the changer waits for a lock are seen: the snapsho
     await upsertDocument(
       store,
       library.resource('works'),
-      { authorReference: { authorKey: 'waited' }, title: 'late', languageDescriptor: language('en') },
+      { authorReference: { authorKey: waited }, title: late, languageDescriptor: language('en') },
       { tx },
     );
     inserted.resolve();
     await barrier.promise;
   });
   await inserted.promise;
-  const changing = putDocument(store, library.resource('authors'), made.author.uuid, { authorKey: 'changed' });
-  await pause(200);
-  const { rows } = await pool.query(
-    `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
-  );
-  expect(rows[0]?.n).toBeGreaterThan(0);
-  barrier.resolve();
+  const changing = putDocument(store, library.resource('authors'), made.author.uuid, { authorKey: changed });
+  const waiting = async (): Promise<number> => {
+    const { rows } = await pool.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    return rows[0]?.n ?? 0;
+  };
+  try {
+    await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(0);
+  } finally {
+    barrier.resolve();
+  }
   await writing;
   await changing;
-  const page = await listDocuments(store, library.resource('works'), { filters: [{ field: 'title', value: 'late' }] });
-  expect(page.bodies[0]).toContain('"authorKey":"changed"');
+  const page = await listDocuments(store, library.resource('works'), { filters: [{ field: 'title', value: late }] });
+  expect(page.bodies[0]).toContain(`"authorKey":"${changed}"`);
   await cleanAudit();
 });
 
@@ -230,7 +240,8 @@ test('a delete that waits for a writer takes the edges that the writer has made'
 });
 
 test('a serializable changer detects nothing against a read-committed writer, which is why locks and the second look exist', async () => {
-  const made = await chain('serial');
+  const serial = ownKey('serial');
+  const made = await chain(serial);
   const { pool } = library.database;
   // What the store does not do: no lock on what is referred to, no second look.
   const [changer, writer] = [await pool.connect(), await pool.connect()];
@@ -250,8 +261,8 @@ test('a serializable changer detects nothing against a read-committed writer, wh
   await pool.query('DELETE FROM library.reference_edge WHERE parent_document_id = -1');
   // What the store does, in the same interleaving: the writer commits or is told.
   const results = await Promise.all([
-    code(putDocument(library.store, library.resource('authors'), made.author.uuid, { authorKey: 'serial2' })),
-    code(library.post('readingLists', { name: 'serial', authors: [{ authorReference: { authorKey: 'serial' } }] })),
+    code(putDocument(library.store, library.resource('authors'), made.author.uuid, { authorKey: ownKey('serial2') })),
+    code(library.post('readingLists', { name: serial, authors: [{ authorReference: { authorKey: serial } }] })),
   ]);
   expect(results[0]).toBe('ok');
   expect(['ok', 'unresolved_reference']).toContain(results[1]);
@@ -264,7 +275,7 @@ test('writers, renames and deletes at once leave nothing that the audit finds', 
   const { store } = library;
   const outcomes = new Map<string, number>();
   const count = (result: string): void => void outcomes.set(result, (outcomes.get(result) ?? 0) + 1);
-  const deadline = performance.now() + 4_000;
+  const deadline = performance.now() + 25_000;
   const writer = async (id: number): Promise<void> => {
     for (let n = 0; n < 25 && performance.now() < deadline; n += 1) {
       const key = names[n % 2] ?? '';
