@@ -22,7 +22,7 @@ test('a folder with nothing in it is no success, and is named', async () => {
   const empty = path.join(folder.path, 'empty');
   await mkdir(empty);
   const { exitCode, stdout } = await runCasebound(['import', empty, '--case', 'Ends'], place());
-  expect([exitCode, stdout]).toEqual([1, expect.stringMatching(/finished_with_errors[^]*source_empty +\S*\/empty /)]);
+  expect([exitCode, stdout]).toEqual([1, expect.stringMatching(/: finished\n[^]*source_empty +\S*\/empty /)]);
   const { stdout: preview } = await runCasebound(['import', empty, '--case', 'Ends', '--dry-run'], place());
   expect(preview).toContain('1 source_empty');
 }, 120_000);

@@ -14,7 +14,7 @@ export const SHOWN_PROBLEMS = 20;
 const EXIT_WITHOUT_RESULT = 1;
 
 export const exitForImport = (context: CliContext, { state, counts }: ImportJob): void => {
-  if (state === 'failed' || (state === 'finished_with_errors' && counts.rows === 0))
+  if (state === 'failed' || (state.startsWith('finished') && counts.rows === 0))
     context.setExitCode(EXIT_WITHOUT_RESULT);
 };
 

@@ -159,7 +159,6 @@ export const previewImport = async (
       problemCounts: (report?.problemCounts ?? []).map(({ code, count }) => ({ code, count })),
       problems: [
         ...problems,
-        ...(report?.rows === 0 ? [emptySource(request.path)] : []),
         ...(report?.problems ?? []).map((found) => ({
           severity: found.severity,
           code: found.code,

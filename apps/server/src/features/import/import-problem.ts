@@ -34,9 +34,9 @@ export const problem = (
   value: at.value === undefined || at.value === null ? null : at.value.slice(0, 200).replaceAll('\0', '\uFFFD'),
 });
 
-/** Of a folder, zip or load file that has nothing to import. */
+/** Of a folder or zip without a file. A load file without rows says so itself: `header_only`. */
 export const emptySource = (path: string): RowProblem =>
-  problem('error', 'source_empty', 'There is nothing in it to import: no files, or no rows.', { path });
+  problem('warning', 'source_empty', 'There is no file in it that could be imported.', { path });
 
 const perStatement = 5_000;
 

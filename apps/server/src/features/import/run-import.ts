@@ -139,7 +139,8 @@ const stage = async (held: HeldImport, source: RowSource): Promise<void> => {
       imported: restaging ? job.row_done : 0,
       fields: held.parts.fields,
     });
-    if (staged.rows === 0) await insertProblems(tx, job.job_id, 'staging', [emptySource(job.request.path)]);
+    if (staged.rows === 0 && job.plan?.kind === 'loose_files')
+      await insertProblems(tx, job.job_id, 'staging', [emptySource(job.request.path)]);
     if (!restaging) {
       await held.advance(
         tx,
