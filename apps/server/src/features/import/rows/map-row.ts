@@ -6,11 +6,13 @@
  */
 import { isCoreField, parseRange, type CoreField } from '@casebound/loadfile';
 import type { JsonValue } from '@casebound/records';
-import { type FieldDefinition, type FieldValue, type FieldValues, isEmptyValue, readCell } from '../../fields/index.ts';
+import type { FieldDefinition, FieldValues } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import { documentDates, documentIntegers, documentTexts, exhibitTexts } from '../plan/core-targets.ts';
 import type { PlannedColumn } from '../plan/import-plan.ts';
-import { readDate, readInstant } from './read-dates.ts';
+import { CustomValues } from './custom-values.ts';
+import { readInstant } from './read-dates.ts';
+import { remembering } from './remember-texts.ts';
 import type { EmptiedMembers, RowHashes, RowLabel } from '../source-row.ts';
 
 export interface Cells {
@@ -53,18 +55,6 @@ export interface MapOptions {
 }
 
 type Core = Extract<PlannedColumn, { target: 'core' }>;
-type Custom = Extract<PlannedColumn, { target: 'custom' }> & {
-  readonly definition: FieldDefinition;
-  /** `"title":` */
-  readonly member: string;
-  /** What `readCell` made of cells, as members. */
-  readonly known: KnownCells;
-};
-
-/** Whether JSON has a value for each of the titles, in their order. An object has one for each title, and numbers come first. */
-const keepsOrder = (titles: readonly string[]): boolean =>
-  new Set(titles).size === titles.length && !titles.some((title) => String(Number(title) >>> 0) === title);
-
 const noneEmptied: EmptiedMembers = { document: [], exhibit: [], values: [] };
 
 /** Lists of an exhibit that a column holds whole. */
@@ -88,7 +78,13 @@ const hashList = Object.entries(hashFields) as [
 ][];
 const pathFields = ['nativePath', 'textPath', 'imagePath', 'annotationsPath'] as const;
 
-type Report = (column: string, code: string, reason: string, value: string, severity?: RowProblem['severity']) => void;
+export type Report = (
+  column: string,
+  code: string,
+  reason: string,
+  value: string,
+  severity?: RowProblem['severity'],
+) => void;
 
 /** What a row's core fields fill. */
 interface Target {
@@ -99,49 +95,11 @@ interface Target {
 /** Puts the text of one column, which is not empty, where it belongs. */
 type ReadCore = (text: string, row: Cells, target: Target, report: Report) => void;
 
-/** Texts whose parts are remembered: folders and labels come again from row to row. */
-const maxRemembered = 2_000;
-
-/** A text of its own: a part of another, as cells are, would keep the whole chunk of the file. */
-const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
-
-const remembering = <T>(make: (text: string) => T): ((text: string) => T) => {
-  const known = new Map<string, T>();
-  return (text) => {
-    const found = known.get(text);
-    if (found !== undefined) return found;
-    const copy = copyOf(text);
-    const made = make(copy);
-    if (known.size >= maxRemembered) known.clear();
-    known.set(copy, made);
-    return made;
-  };
-};
-
-/** Cells of a custom field with their JSON, while there are few different ones: choices, names, yes and no. */
-class KnownCells {
-  #known: Map<string, string> | undefined = new Map();
-
-  get(cell: string): string | undefined {
-    return this.#known === undefined || cell.length > maxKnownLength ? undefined : this.#known.get(cell);
-  }
-
-  set(cell: string, json: string): void {
-    if (this.#known === undefined || cell.length > maxKnownLength) return;
-    if (this.#known.size < maxKnownCells) this.#known.set(copyOf(cell), json);
-    else this.#known = undefined;
-  }
-}
-
-const maxKnownCells = 64;
-const maxKnownLength = 80;
-
 /** Compiles the plan once; the result maps one row at a time. */
 export class RowMapper {
   readonly #options: MapOptions;
   readonly #core: ReadonlyMap<CoreField, Core>;
-  readonly #custom: readonly Custom[];
-  readonly #keepsOrder: boolean;
+  readonly #values: CustomValues;
   readonly #readers: readonly { readonly index: number; readonly read: ReadCore }[];
   readonly #foldersOf = remembering((text: string) => this.#splitFolders(text));
   readonly #labelsOf = remembering((text: string) => this.#splitLabels(text));
@@ -153,13 +111,7 @@ export class RowMapper {
         column.target === 'core' && isCoreField(column.field) ? [[column.field, column] as const] : [],
       ),
     );
-    this.#custom = options.columns.flatMap((column) => {
-      if (column.target !== 'custom') return [];
-      const { title, type } = column;
-      const definition = options.definitions.get(title) ?? { title, inputType: type, choices: [] };
-      return [{ ...column, definition, member: `${JSON.stringify(definition.title)}:`, known: new KnownCells() }];
-    });
-    this.#keepsOrder = keepsOrder(this.#custom.map(({ definition }) => definition.title));
+    this.#values = new CustomValues(options);
     this.#readers = [...this.#core].flatMap(([field, column]) =>
       this.#readersOf(field, column).map((read) => ({ index: column.index, read })),
     );
@@ -192,16 +144,13 @@ export class RowMapper {
       const text = this.#cell(row, key);
       return (key in hashFields || key === 'messageIdHash' ? text.toLowerCase() : text) || null;
     }
-    const column = this.#custom.find((it) => it.definition.title === key);
-    if (column === undefined) return null;
-    const value = this.#valueOf(row, column, () => undefined);
-    return value === undefined ? null : String(value);
+    return this.#values.textOf(row, key);
   }
 
   /** Members without a value in this row, though a column stands for them. */
   #emptied(row: Cells): EmptiedMembers {
     if (this.#options.overlayKey === undefined) return noneEmptied;
-    const [document, exhibit, values]: [string[], string[], string[]] = [[], [], []];
+    const [document, exhibit]: [string[], string[]] = [[], []];
     for (const field of this.#core.keys()) {
       if (this.#cell(row, field) !== '') continue;
       const member = documentTexts[field] ?? documentIntegers[field] ?? documentDates[field]?.member;
@@ -210,10 +159,7 @@ export class RowMapper {
       const ofExhibit = exhibitTexts[field] ?? listMembers[field];
       if (ofExhibit !== undefined) exhibit.push(ofExhibit);
     }
-    for (const { index, definition } of this.#custom) {
-      if ((row.cells[index] ?? '').trim() === '') values.push(definition.title);
-    }
-    return { document, exhibit, values };
+    return { document, exhibit, values: this.#values.emptied(row) };
   }
 
   map(row: Cells): MappedRow {
@@ -250,7 +196,8 @@ export class RowMapper {
     return {
       ...keys,
       ...target,
-      values: this.#options.overlayKey === undefined ? this.#valueText(row, report) : this.#values(row, report),
+      values:
+        this.#options.overlayKey === undefined ? this.#values.text(row, report) : this.#values.object(row, report),
       emptied: this.#emptied(row),
       custodians: this.#custodians(row, custodian),
       labels: this.#labels(row),
@@ -386,56 +333,5 @@ export class RowMapper {
       if (instant.ok) document[member] = instant.iso;
       else report(column.column, instant.code, instant.reason, text);
     };
-  }
-
-  /** The JSON of the values, in the form of `JSON.stringify`: all that is written of them, and one text to hold in their place. */
-  #valueText(row: Cells, report: Report): string {
-    if (!this.#keepsOrder) {
-      const text = JSON.stringify(this.#values(row, report));
-      return text === '{}' ? '' : text;
-    }
-    const parts: string[] = [];
-    for (const column of this.#custom) {
-      const cell = row.cells[column.index] ?? '';
-      // Most cells of most files are empty.
-      if (cell === '') continue;
-      const known = column.known.get(cell);
-      if (known !== undefined) {
-        parts.push(parts.length === 0 ? '{' : ',', known);
-        continue;
-      }
-      const value = this.#valueOf(row, column, report);
-      if (value === undefined) continue;
-      const member = `${column.member}${JSON.stringify(value)}`;
-      column.known.set(cell, member);
-      parts.push(parts.length === 0 ? '{' : ',', member);
-    }
-    return parts.length === 0 ? '' : `${parts.join('')}}`;
-  }
-
-  #values(row: Cells, report: Report): Record<string, FieldValue> {
-    // Nearly every row has another set of titles: as an object of a shape of its own each would cost several times as much.
-    const values = Object.create(null) as Record<string, FieldValue>;
-    for (const column of this.#custom) {
-      // Most cells of most files are empty.
-      if ((row.cells[column.index] ?? '') === '') continue;
-      const value = this.#valueOf(row, column, report);
-      if (value !== undefined) values[column.definition.title] = value;
-    }
-    return values;
-  }
-
-  #valueOf(row: Cells, { index, column, definition, dateOrder }: Custom, report: Report): FieldValue | undefined {
-    const cell = row.cells[index] ?? '';
-    if (cell.trim() === '') return undefined;
-    if (definition.inputType === 'date') {
-      const date = readDate(cell, dateOrder, this.#options.timeZone);
-      if (date.ok) return date.iso;
-      report(column, date.code, date.reason, cell);
-      return undefined;
-    }
-    const read = readCell(definition, cell, this.#options.splitMultiValue);
-    if (!read.ok) report(column, 'value_invalid', read.reason, cell);
-    return read.ok && !isEmptyValue(read.value) ? read.value : undefined;
   }
 }
