@@ -1,9 +1,10 @@
 /** Annotations over HTTP and from the command line, against the real server: what clients are answered, and who may do what. */
+import { randomInt, randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import path from 'node:path';
 import { createTemporaryFolder, type SpawnedScript, type TemporaryFolder } from '@casebound/test-kit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import {
   highlight,
   note,
@@ -13,6 +14,9 @@ import {
 import { samplePdf } from '../../apps/server/src/platform/document-engine/testing/sample-pdf.ts';
 import { runJson, startCasebound } from './run-casebound.ts';
 
+// Each command is a process of its own, which starts while others compute.
+vi.setConfig({ testTimeout: 120_000 });
+
 let folder: TemporaryFolder;
 let data: string;
 let server: SpawnedScript;
@@ -20,6 +24,12 @@ let address: string;
 let writer: string;
 let reader: string;
 let base: string;
+
+interface Exhibit {
+  readonly exhibitId: number;
+  readonly controlNumber: string;
+  readonly fileName: string;
+}
 
 const casebound = async (...args: string[]) => runJson([...args, '--data', data], { cwd: folder.path });
 
@@ -31,8 +41,9 @@ const send = async (
   method: string,
   at: string,
   body?: unknown,
+  exhibit = base,
 ): Promise<{ status: number; body: Record<string, unknown> & { code?: string } }> => {
-  const response = await fetch(`${base}${at}`, {
+  const response = await fetch(`${exhibit}${at}`, {
     method,
     headers: {
       authorization: `Bearer ${token}`,
@@ -76,7 +87,7 @@ beforeAll(async () => {
   writer = await account('writer', 'case.read', 'case.write');
   reader = await account('reader', 'case.read');
   const { document } = await casebound('exhibit', 'list', '--case', 'Meridian');
-  const exhibits = document['exhibits'] as { exhibitId: number; controlNumber: string; fileName: string }[];
+  const exhibits = document['exhibits'] as Exhibit[];
   const letter = exhibits.find(({ fileName }) => fileName === 'letter.pdf');
   controlNumber = letter?.controlNumber ?? '';
   withoutPdf = exhibits.find(({ fileName }) => fileName === 'words.txt')?.exhibitId ?? 0;
@@ -149,7 +160,6 @@ test('statuses say what happened', async () => {
 });
 
 test('what is hostile is refused with its own status', async () => {
-  const own = base;
   const add = async (annotation: unknown) => send(writer, 'POST', '/annotations', { annotations: [annotation] });
   expect(await add({ ...note('x'), type: 'pspdfkit/ink' })).toMatchObject({ status: 422 });
   expect(await add({ ...note('x'), bbox: [9_999, 0, 5, 5] })).toMatchObject({ status: 400 });
@@ -176,22 +186,34 @@ test('what is hostile is refused with its own status', async () => {
     body: { code: 'too_many_annotations' },
   });
   expect(await announce('/attachments', 13 * 1024 * 1024)).toBe(413);
-  base = `${address}/v1/cases/1/exhibits/${withoutPdf}`;
-  expect(await send(writer, 'GET', '/annotations')).toMatchObject({
+  const look = async (at: string) => send(writer, 'GET', '/annotations', undefined, `${address}/v1/cases/${at}`);
+  expect(await look(`1/exhibits/${withoutPdf}`)).toMatchObject({
     status: 409,
     body: { code: 'exhibit_without_pdf' },
   });
-  base = `${address}/v1/cases/1/exhibits/999999`;
-  expect(await send(writer, 'GET', '/annotations')).toMatchObject({ status: 404, body: { code: 'exhibit_not_found' } });
-  base = `${address}/v1/cases/1/exhibits/-1`;
-  expect((await send(writer, 'GET', '/annotations')).status).toBe(400);
-  base = `${address}/v1/cases/77/exhibits/1`;
-  expect(await send(writer, 'GET', '/annotations')).toMatchObject({ status: 404, body: { code: 'case_not_found' } });
-  base = own;
+  expect(await look('1/exhibits/999999')).toMatchObject({ status: 404, body: { code: 'exhibit_not_found' } });
+  expect((await look('1/exhibits/-1')).status).toBe(400);
+  expect(await look('77/exhibits/1')).toMatchObject({ status: 404, body: { code: 'case_not_found' } });
 });
 
 test('from the command line: a search is redacted, listed, carried, and applied for good', async () => {
-  const of = ['--case', 'Meridian', controlNumber];
+  // A letter of its own: what is applied for good cannot be searched again.
+  const files = `files-${randomUUID()}`;
+  await mkdir(path.join(folder.path, files));
+  await writeFile(
+    path.join(folder.path, files, `${files}.pdf`),
+    samplePdf([['Pay the SECRET amount today'], ['SECRET'], [files]]),
+  );
+  const imported = await casebound('import', files, '--case', 'Meridian', '--prefix', `OWN${randomInt(1_000_000)}-`);
+  expect(imported.exitCode, imported.stderr).toBe(0);
+  const listed = (await casebound('exhibit', 'list', '--case', 'Meridian')).document['exhibits'] as Exhibit[];
+  const own = listed.find(({ fileName }) => fileName === `${files}.pdf`);
+  const exhibit = `${address}/v1/cases/1/exhibits/${own?.exhibitId}`;
+  const of = ['--case', 'Meridian', own?.controlNumber ?? ''];
+  const thread = { ...highlight('h'), isCommentThreadRoot: true };
+  expect((await send(writer, 'POST', '/annotations', { annotations: [thread] }, exhibit)).status).toBe(201);
+  const remark = { comments: [{ rootId: 'h', pageIndex: 0, text: 'why?' }] };
+  expect((await send(writer, 'POST', '/comments', remark, exhibit)).status).toBe(201);
   const dry = await casebound('annotation', 'redact', ...of, '--search', 'secret', '--dry-run');
   expect(dry.document['annotations']).toHaveLength(2);
   for (let time = 0; time < 2; time += 1) {
@@ -217,10 +239,10 @@ test('from the command line: a search is redacted, listed, carried, and applied 
     comments: 1,
   });
   expect((await casebound('annotation', 'apply', ...of, '--confirm', 'yes')).exitCode).toBe(2);
-  const applied = await casebound('annotation', 'apply', ...of, '--confirm', controlNumber);
+  const applied = await casebound('annotation', 'apply', ...of, '--confirm', own?.controlNumber ?? '');
   expect(applied.document).toMatchObject({ applied: 2 });
-  expect((await send(reader, 'POST', '/pdf/searches', { query: 'secret' })).body).toEqual({ matches: [] });
+  expect((await send(reader, 'POST', '/pdf/searches', { query: 'secret' }, exhibit)).body).toEqual({ matches: [] });
   expect((await casebound('exhibit', 'show', ...of)).document).toMatchObject({ redacted: true });
   const history = await casebound('audit', 'verify', '--case', 'Meridian');
   expect(history.exitCode, history.stderr + history.stdout).toBe(0);
-}, 120_000);
+}, 180_000);

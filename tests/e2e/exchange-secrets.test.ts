@@ -3,6 +3,7 @@
  * attachments and parts), no table of the case, no index, no manifest, and no line of the log. Of a whole installation and a generated
  * production, whose truth says what lies under each redaction.
  */
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -145,14 +146,15 @@ const tablesOf = async (caseId: CaseId): Promise<string> =>
   });
 
 test('no redacted passage is anywhere in the destination', async () => {
-  const sample = path.join(folder.path, 'data', 'sample');
+  const run = randomUUID();
+  const sample = path.join(folder.path, 'data', `sample-${run}`);
   await createSample(sample, { documents: 70, fields: 14, seed: 'secrets', flaws: true });
   const passages = await passagesOf(sample);
   const words = [...new Set(passages.map((it) => it.words))];
   expect(words.length).toBeGreaterThan(5);
 
-  const from = (await createCase(system.cases, actor, { name: 'from' })).caseId;
-  const to = (await createCase(system.cases, actor, { name: 'to' })).caseId;
+  const from = (await createCase(system.cases, actor, { name: `from ${run}` })).caseId;
+  const to = (await createCase(system.cases, actor, { name: `to ${run}` })).caseId;
   const { jobId: importId } = await system.handlers.createImport({
     ...call,
     params: { caseId: from },

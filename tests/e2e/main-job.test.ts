@@ -5,16 +5,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { runCasebound, startCasebound } from './run-casebound.ts';
 
 let folder: string;
 let temporary: TemporaryFolder;
-beforeAll(async () => {
+beforeEach(async () => {
   temporary = await createTemporaryFolder();
   folder = temporary.path;
 });
-afterAll(async () => temporary.remove());
+afterEach(async () => temporary.remove());
 
 const run = async (...args: string[]) =>
   runCasebound([...args, '--data', path.join(folder, 'data')], { cwd: folder, timeoutMs: 280_000 });
