@@ -13,7 +13,7 @@ export const SHOWN_PROBLEMS = 20;
 /** What a script would take for a success otherwise: an import that failed, and one that found nothing to import. */
 const EXIT_WITHOUT_RESULT = 1;
 
-export const exitForImport = (context: CliContext, { state, counts }: ImportJob): void => {
+export const exitForImport = (context: Pick<CliContext, 'setExitCode'>, { state, counts }: ImportJob): void => {
   if (state === 'failed' || (state.startsWith('finished') && counts.rows === 0))
     context.setExitCode(EXIT_WITHOUT_RESULT);
 };

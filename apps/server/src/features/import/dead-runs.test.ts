@@ -191,6 +191,19 @@ describe('an import whose message died', () => {
     expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
   }, 60_000);
 
+  it('is stopped once, however often its death is told', async () => {
+    const { caseId, jobId } = await accepted();
+    const told = { code: 'message_invalid', reason: 'It died.', diedAt: new Date(Date.now() + 1_000) };
+    const stop = async (reason: string): Promise<boolean> =>
+      parts.sessions.withCase(caseId, testActor, async (tx) => stopImport(tx, jobId, { ...told, reason }));
+    const stopped = await Promise.all([stop('once'), stop('once'), stop('once')]);
+    expect(stopped.filter((did) => did)).toHaveLength(1);
+    expect(await stop('again')).toBe(false);
+    const job = await getImport(parts, testActor, caseId, jobId);
+    expect(job).toMatchObject({ state: 'failed', resumable: true, error: { detail: 'once' } });
+    expect(await resumeImport(parts, testActor, caseId, jobId)).toMatchObject({ state: 'accepted', finishedAt: null });
+  });
+
   it('does not stop one that was taken up or resumed since', async () => {
     const { caseId, jobId } = await accepted();
     const diedAt = new Date(Date.now() - 1_000);
