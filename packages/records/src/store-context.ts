@@ -9,7 +9,7 @@ import { WriteSql } from './plan/write-sql.ts';
 import type { RecordMetrics } from './metrics.ts';
 import type { RetryObserver, RetryOptions } from './retry.ts';
 import type { RecordDatabase } from './session.ts';
-import { compileFlatPlan, type FlatPlan } from './write/flat-plan.ts';
+import { compileFlatPlan, type FlatPlan, oneNameEach } from './write/flat-plan.ts';
 import type { JsonLimits } from './write/parse-json.ts';
 import { type ObjectShape, shapeOf } from './write/shape-document.ts';
 import { compileValidator, type ResourceValidator } from './write/validate-document.ts';
@@ -97,6 +97,7 @@ export const createContext = (input: ContextInput): StoreContext => {
   const validators = new Map<Resource, ResourceValidator>();
   const shapes = new Map<Resource, ObjectShape>();
   const flatPlans = new Map<Resource, FlatPlan>();
+  const oneName = oneNameEach();
   const memos = new Map<string, unknown>();
   const lazily = <K, V>(map: Map<K, V>, key: K, make: (key: K) => V): V => {
     const known = map.get(key);
@@ -134,7 +135,7 @@ export const createContext = (input: ContextInput): StoreContext => {
     },
     validator: (resource) => lazily(validators, resource, compileValidator),
     shape: (resource) => lazily(shapes, resource, shapeOf),
-    flatPlan: (resource) => lazily(flatPlans, resource, compileFlatPlan),
+    flatPlan: (resource) => lazily(flatPlans, resource, (each) => compileFlatPlan(each, oneName)),
     memo: <T>(key: string, make: () => T): T => {
       if (!memos.has(key)) memos.set(key, make());
       return memos.get(key) as T;

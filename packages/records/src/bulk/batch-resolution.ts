@@ -6,7 +6,7 @@
 import type { Resource } from '../derive/model.ts';
 import type { Resolved } from '../write/look-up.ts';
 import type { ReferentialIds } from '../write/referential-ids.ts';
-import type { Resolution } from '../write/write-statements.ts';
+import type { Resolution } from '../write/write-items.ts';
 import type { PreparedRow } from './plan-batch.ts';
 
 /** What a batch does with the document of a slot; 0 where it does nothing. */

@@ -1,7 +1,7 @@
 /** The new documents of a group as columns: rows, identities and edges, made from the block without a look at any document by itself. */
 import type { EdgeColumns } from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
-import { type FreshDocuments, identityColumns } from '../write/write-statements.ts';
+import { type FreshDocuments, identityColumns } from '../write/write-items.ts';
 import type { BatchResolution } from './batch-resolution.ts';
 import type { BatchGroup } from './plan-batch.ts';
 

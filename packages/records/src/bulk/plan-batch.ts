@@ -14,7 +14,7 @@ import type { ExistingDocument, LookUp } from '../write/look-up.ts';
 import type { ReferentialIds } from '../write/referential-ids.ts';
 import { unresolvedError, unresolvedErrors } from '../write/resolve-references.ts';
 import { duplicateIdentity, notAllowed } from '../write/write-document.ts';
-import type { WriteItem } from '../write/write-statements.ts';
+import type { WriteItem } from '../write/write-items.ts';
 import { BatchResolution } from './batch-resolution.ts';
 import type { RowBlock } from './row-block.ts';
 

@@ -15,7 +15,8 @@ import { arrayLiteral } from '../plan/array-literal.ts';
 import { sendStatements } from '../plan/send-statements.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
-import { buildStatements, type Resolution, type WriteItem } from '../write/write-statements.ts';
+import type { Resolution, WriteItem } from '../write/write-items.ts';
+import { buildStatements } from '../write/write-statements.ts';
 import { bumpEtags, deferBumps } from './deferred-bumps.ts';
 import { recomputeIdentities } from './recompute-identities.ts';
 

@@ -17,16 +17,34 @@ export interface BoundColumns {
   readonly cells: readonly (readonly Cell[] | null)[];
 }
 
-export const columnsOfRows = (table: Table, rows: readonly BoundRow[]): BoundColumns => ({
-  documentIds: rows.map((row) => row.documentId),
-  ordinals: table.ordinals.map((_name, at) => rows.map((row) => row.ordinals[at] ?? 0)),
-  cells: table.columns.map((_column, at) => {
-    const cells = rows.map((row) => row.cells[at] ?? null);
-    return cells.every((cell) => cell === null) ? null : cells;
-  }),
-});
+/** A column of a number of rows of which none has a value. */
+export const nulls = (count: number): Cell[] => {
+  const cells: Cell[] = [];
+  while (cells.length < count) cells.push(null);
+  return cells;
+};
 
-const nulls = (count: number): null[] => Array.from({ length: count }, () => null);
+/** One column of rows; null where none of them has a value. */
+const columnAt = (rows: readonly BoundRow[], at: number): Cell[] | null => {
+  let cells: Cell[] | null = null;
+  // By index: a single write comes through here for each column of each of its tables.
+  for (let row = 0; row < rows.length; row += 1) {
+    const cell = rows[row]?.cells[at] ?? null;
+    if (cells === null && cell !== null) cells = nulls(row);
+    cells?.push(cell);
+  }
+  return cells;
+};
+
+export const columnsOfRows = (table: Table, rows: readonly BoundRow[]): BoundColumns => {
+  const cells: (Cell[] | null)[] = [];
+  for (let at = 0; at < table.columns.length; at += 1) cells.push(columnAt(rows, at));
+  return {
+    documentIds: rows.map((row) => row.documentId),
+    ordinals: table.ordinals.map((_name, at) => rows.map((row) => row.ordinals[at] ?? 0)),
+    cells,
+  };
+};
 
 /** The rows of both, in this order. */
 export const concatColumns = (a: BoundColumns, b: BoundColumns): BoundColumns => {

@@ -9,7 +9,7 @@ import type { ScalarType, Table } from '../derive/model.ts';
 import { quoteIdentifier } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
 import { arrayLiteral } from './array-literal.ts';
-import { type BoundColumns, type BoundRow, columnsOfRows } from './bound-columns.ts';
+import { type BoundColumns, type BoundRow, columnsOfRows, nulls } from './bound-columns.ts';
 
 export interface Statement {
   readonly text: string;
@@ -178,7 +178,7 @@ export class WriteSql {
   private literals(columns: BoundColumns, used: Iterable<number> = columns.cells.keys()): string[] {
     const { documentIds, ordinals, cells } = columns;
     const literals = [arrayLiteral(documentIds), ...ordinals.map(arrayLiteral)];
-    for (const at of used) literals.push(arrayLiteral(cells[at] ?? documentIds.map(() => null)));
+    for (const at of used) literals.push(arrayLiteral(cells[at] ?? nulls(documentIds.length)));
     return literals;
   }
 

@@ -3,13 +3,24 @@
  *
  * - Paths stay templates (`$.addresses[*].city`); they are written out only for what is wrong.
  */
-import type { Column, Member, ReferenceBinding, Resource, ResourceName, ScalarType, Table } from '../derive/model.ts';
+import {
+  type Column,
+  type Member,
+  type ReferenceBinding,
+  type Resource,
+  resourceId,
+  type ResourceName,
+  type ScalarType,
+  type Table,
+} from '../derive/model.ts';
 
 export interface FlatTable {
   readonly table: Table;
   /** Place among the tables of its resource, parents before children. */
   readonly at: number;
   readonly members: FlatMembers;
+  /** Places of the columns that hold references or descriptors; most tables have none. */
+  readonly referring: readonly number[];
 }
 
 /** Members of an object by name. */
@@ -37,6 +48,7 @@ export type FlatMember =
       readonly path: string;
       readonly at: number;
       readonly binding: ReferenceBinding;
+      readonly target: ResourceName;
     }
   | { readonly kind: 'object'; readonly name: string; readonly path: string; readonly members: FlatMembers }
   | {
@@ -58,6 +70,9 @@ export interface FlatIdentity {
 
 export interface FlatPlan {
   readonly resource: Resource;
+  readonly name: ResourceName;
+  /** Of its superclass; null where it has none. */
+  readonly aliasName: ResourceName | null;
   readonly root: FlatTable;
   readonly tables: readonly FlatTable[];
   readonly tableOf: ReadonlyMap<Column, FlatTable>;
@@ -81,8 +96,21 @@ const identityOf = (resource: Resource): FlatIdentity[] =>
     return { path, names, type: element?.type ?? text, isDescriptor, isReference: true };
   });
 
-/** Compiles the plan of one resource. */
-export const compileFlatPlan = (resource: Resource): FlatPlan => {
+/** One object for each name: what is found by a name is then found by the object, and no text is made for it. */
+export type OneName = (name: ResourceName) => ResourceName;
+
+export const oneNameEach = (): OneName => {
+  const names = new Map<string, ResourceName>();
+  return (name) => {
+    const key = resourceId(name);
+    const known = names.get(key) ?? name;
+    names.set(key, known);
+    return known;
+  };
+};
+
+/** Compiles the plan of one resource. Plans of one store share `oneName`. */
+export const compileFlatPlan = (resource: Resource, oneName: OneName): FlatPlan => {
   const places = new Map(flatTables(resource).map((table, at) => [table, at]));
   const tables: FlatTable[] = [];
   const tableOf = new Map<Column, FlatTable>();
@@ -106,20 +134,46 @@ export const compileFlatPlan = (resource: Resource): FlatPlan => {
         };
       case 'descriptor': {
         const at = table.columns.indexOf(member.column);
-        return { kind: 'descriptor', name, path: place, at, target: member.column.descriptor };
+        return {
+          kind: 'descriptor',
+          name,
+          path: place,
+          at,
+          target: member.column.descriptor === null ? null : oneName(member.column.descriptor),
+        };
       }
       case 'reference': {
         const at = table.columns.indexOf(member.column);
-        return { kind: 'reference', name, path: place, at, binding: member.binding };
+        return {
+          kind: 'reference',
+          name,
+          path: place,
+          at,
+          binding: member.binding,
+          target: oneName(member.binding.target),
+        };
       }
     }
   };
   const tableAt = (table: Table): FlatTable => {
     const at = places.get(table) ?? 0;
-    const planned: FlatTable = { table, at, members: membersOf(table.members, table, table.path) };
+    const planned: FlatTable = {
+      table,
+      at,
+      members: membersOf(table.members, table, table.path),
+      referring: table.columns.flatMap((column, index) => (column.kind === 'scalar' ? [] : [index])),
+    };
     tables[at] = planned;
     for (const column of table.columns) tableOf.set(column, planned);
     return planned;
   };
-  return { resource, root: tableAt(resource.root), tables, tableOf, identity: identityOf(resource) };
+  return {
+    resource,
+    name: oneName(resource.name),
+    aliasName: resource.alias === null ? null : oneName(resource.alias.target),
+    root: tableAt(resource.root),
+    tables,
+    tableOf,
+    identity: identityOf(resource),
+  };
 };

@@ -129,7 +129,7 @@ class Flattener {
         this.sink.refer(table, member.at, this.ids.descriptor(member.target, value));
         return true;
       case 'reference':
-        return this.reference(table, member.at, value, member.binding, path);
+        return this.reference(table, member, value, path);
       case 'object':
         return isObject(value) && this.members(table, member.members, value);
       case 'extension':
@@ -157,13 +157,12 @@ class Flattener {
 
   private reference(
     table: FlatTable,
-    column: number,
+    { at: column, binding, target }: FlatMember & { kind: 'reference' },
     value: JsonValue,
-    binding: ReferenceBinding,
     path: string,
   ): boolean {
     if (!isObject(value)) return this.fail(path, 'must be an object');
-    const { elements, target } = binding;
+    const { elements } = binding;
     const [only] = elements;
     if (only !== undefined && elements.length === 1) {
       const text = this.elementText(value[only.member], only, path, binding);
@@ -211,21 +210,14 @@ class Flattener {
     return result.ok ? canonicalText(result.value, isDescriptor) : '';
   }
 
-  identity({ resource, identity }: FlatPlan, document: JsonObject): IdentitySlots {
-    if (resource.isDescriptor) return { own: this.ids.descriptor(resource.name, descriptorUri(document)), alias: null };
+  identity({ resource, identity, name, aliasName }: FlatPlan, document: JsonObject): IdentitySlots {
+    if (resource.isDescriptor) return { own: this.ids.descriptor(name, descriptorUri(document)), alias: null };
     const texts = identity.map((element) => this.identityText(element, document));
-    const { alias } = resource;
-    return {
-      own: this.ids.slotOf(resource.name, identity, texts),
-      alias:
-        alias === null
-          ? null
-          : this.ids.slotOf(
-              alias.target,
-              alias.elements,
-              alias.elements.map((element) => texts[element.ownIndex] ?? ''),
-            ),
-    };
+    const own = this.ids.slotOf(name, identity, texts);
+    if (aliasName === null) return { own, alias: null };
+    const elements = resource.alias?.elements ?? [];
+    const aliasTexts = elements.map((element) => texts[element.ownIndex] ?? '');
+    return { own, alias: this.ids.slotOf(aliasName, elements, aliasTexts) };
   }
 }
 

@@ -2,7 +2,7 @@
  * Referential ids while documents are prepared, each with a number, its slot: what many documents refer to is hashed once, and what is
  * done with ids thousands of times (what is wanted, what is resolved, what is locked) is done with small numbers.
  */
-import { resourceId, type ResourceName } from '../derive/model.ts';
+import type { ResourceName } from '../derive/model.ts';
 import { referentialIdOf } from '../identity/referential-id.ts';
 
 /** An element of an identity, by either of the names that the model has for its path. */
@@ -13,9 +13,8 @@ const pathOf = (element: ElementPath | undefined): string =>
 
 export class ReferentialIds {
   private readonly ids: string[] = [];
-  /** By what names the resource; several objects name one. */
+  /** By the name of the resource: the one object that plans have for it (`OneName`). */
   private readonly byName = new Map<ResourceName, Map<string, number>>();
-  private readonly byKey = new Map<string, Map<string, number>>();
 
   /** Slots given so far: they count from 0. */
   get size(): number {
@@ -59,9 +58,7 @@ export class ReferentialIds {
   private slotsOf(name: ResourceName): Map<string, number> {
     const known = this.byName.get(name);
     if (known !== undefined) return known;
-    const key = resourceId(name);
-    const slots = this.byKey.get(key) ?? new Map<string, number>();
-    this.byKey.set(key, slots);
+    const slots = new Map<string, number>();
     this.byName.set(name, slots);
     return slots;
   }

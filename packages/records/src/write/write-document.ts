@@ -25,7 +25,8 @@ import type { JsonValue } from './parse-json.ts';
 import { checkPreconditions, type Preconditions } from './preconditions.ts';
 import { prepareDocument } from './prepare-document.ts';
 import { unresolvedError, unresolvedErrors } from './resolve-references.ts';
-import { buildStatements, type WriteItem } from './write-statements.ts';
+import type { WriteItem } from './write-items.ts';
+import { buildStatements } from './write-statements.ts';
 
 export interface WriteOptions extends Preconditions {
   readonly claims?: Claims | null;

@@ -7,43 +7,20 @@
  */
 import type { Resource, Table } from '../derive/model.ts';
 import { type BoundColumns, type BoundRow, columnsOfRows, concatColumns } from '../plan/bound-columns.ts';
-import {
-  type DescriptorExtra,
-  type Edge,
-  edgeColumns,
-  type EdgeColumns,
-  type IdentityColumns,
-  type Statement,
-} from '../plan/write-sql.ts';
+import type { DescriptorExtra, Edge, Statement } from '../plan/write-sql.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments, edgesDiffer } from './diff-rows.ts';
-import { flatTables } from './flat-plan.ts';
-import type { FlatDocument, FlatRow } from './flatten-document.ts';
-import type { ExistingDocument } from './look-up.ts';
-
-/** One document to write, decided: new, or a changed one with what it was. */
-export interface WriteItem {
-  readonly flat: FlatDocument;
-  readonly documentId: number;
-  readonly uuid: string;
-  readonly existing: ExistingDocument | null;
-}
-
-/** Referential id -> document id, for everything the items refer to. */
-export interface Resolution {
-  get(referentialId: string): number | undefined;
-}
-
-/** New documents of one resource, by column: of a batch that knows them in no other form. */
-export interface FreshDocuments {
-  readonly documentIds: readonly number[];
-  readonly uuids: readonly string[];
-  readonly identities: IdentityColumns;
-  readonly rows: ReadonlyMap<Table, BoundColumns>;
-  readonly edges: EdgeColumns;
-  /** What they refer to and could have been renamed or replaced since it was resolved. */
-  readonly rechecked: ReadonlyMap<string, number>;
-}
+import type { FlatPlan } from './flat-plan.ts';
+import type { FlatRow } from './flatten-document.ts';
+import {
+  bindRow,
+  edgesOf,
+  type FreshDocuments,
+  freshOf,
+  recheckedOf,
+  type Resolution,
+  type WriteItem,
+} from './write-items.ts';
 
 interface TableRows {
   readonly referring: readonly number[];
@@ -54,36 +31,17 @@ interface TableRows {
   readonly replaced: { readonly documentIds: number[]; readonly rows: BoundRow[] };
 }
 
-/** Places of a table's columns that hold references; most tables refer to nothing, and their cells are what they are. */
-const referringColumns = (table: Table): readonly number[] =>
-  table.columns.flatMap((column, index) => (column.kind === 'scalar' ? [] : [index]));
-
-const bindRow = (
-  referring: readonly number[],
-  documentId: number,
-  { ordinals, cells }: FlatRow,
-  resolution: Resolution,
-): BoundRow => {
-  if (referring.length === 0) return { documentId, ordinals, cells };
-  const bound = [...cells];
-  for (const index of referring) {
-    const cell = cells[index];
-    if (typeof cell === 'string') bound[index] = resolution.get(cell) ?? null;
-  }
-  return { documentId, ordinals, cells: bound };
-};
-
 /** What changes in the rows of documents that exist. */
 const collectRows = (
-  resource: Resource,
+  plan: FlatPlan,
   items: readonly WriteItem[],
   resolution: Resolution,
 ): ReadonlyMap<Table, TableRows> => {
   const byTable = new Map<Table, TableRows>(
-    flatTables(resource).map((table) => [
+    plan.tables.map(({ table, referring }) => [
       table,
       {
-        referring: referringColumns(table),
+        referring,
         inserts: [],
         updates: [],
         deletes: [],
@@ -120,89 +78,6 @@ const collectRows = (
   return byTable;
 };
 
-/** One edge for each document that an item refers to, however often; no document is two items. */
-const edgesOf = (items: readonly WriteItem[], resolution: Resolution): Edge[] => {
-  const edges: Edge[] = [];
-  const isIdentity = new Map<number, boolean>();
-  for (const item of items) {
-    isIdentity.clear();
-    for (const reference of item.flat.references) {
-      const { reference: binding } = reference.column;
-      const child = resolution.get(reference.referentialId);
-      if (binding === null || child === undefined) continue;
-      isIdentity.set(child, binding.isIdentity || isIdentity.get(child) === true);
-    }
-    for (const [child, identity] of isIdentity) edges.push({ parent: item.documentId, child, isIdentity: identity });
-  }
-  return edges;
-};
-
-/** The identities of new documents; `aliasId` is null where a document has none. */
-export const identityColumns = (
-  ctx: StoreContext,
-  resource: Resource,
-  documentIds: readonly number[],
-  own: readonly string[],
-  aliases: readonly (string | null)[],
-): IdentityColumns => {
-  const key = ctx.resourceKey(resource.name);
-  const all = { referentialIds: [...own], documentIds: [...documentIds], resourceKeyIds: own.map(() => key) };
-  const { alias } = resource;
-  if (alias === null) return all;
-  const aliasKey = ctx.resourceKey(alias.target);
-  for (const [at, id] of aliases.entries()) {
-    if (id === null) continue;
-    all.referentialIds.push(id);
-    all.documentIds.push(documentIds[at] ?? 0);
-    all.resourceKeyIds.push(aliasKey);
-  }
-  return all;
-};
-
-/** What the items refer to and could have been renamed or replaced since it was resolved. */
-const recheckedOf = (items: readonly WriteItem[], resolution: Resolution): Map<string, number> => {
-  const seen = new Map<string, number>();
-  for (const item of items) {
-    for (const { referentialId, column } of item.flat.references) {
-      const documentId = resolution.get(referentialId);
-      if (column.reference?.isMutable === true && documentId !== undefined) seen.set(referentialId, documentId);
-    }
-  }
-  return seen;
-};
-
-/** New items by column. */
-const freshOf = (
-  ctx: StoreContext,
-  resource: Resource,
-  items: readonly WriteItem[],
-  resolution: Resolution,
-): FreshDocuments => {
-  const documentIds = items.map((item) => item.documentId);
-  const rows = new Map<Table, BoundColumns>();
-  for (const table of flatTables(resource)) {
-    const referring = referringColumns(table);
-    const bound = items.flatMap(({ flat, documentId }) =>
-      (flat.rows.get(table) ?? []).map((row) => bindRow(referring, documentId, row, resolution)),
-    );
-    if (bound.length > 0) rows.set(table, columnsOfRows(table, bound));
-  }
-  return {
-    documentIds,
-    uuids: items.map((item) => item.uuid),
-    identities: identityColumns(
-      ctx,
-      resource,
-      documentIds,
-      items.map((item) => item.flat.referentialId),
-      items.map((item) => item.flat.aliasId),
-    ),
-    rows,
-    edges: edgeColumns(edgesOf(items, resolution)),
-    rechecked: recheckedOf(items, resolution),
-  };
-};
-
 /** Deletes the collection rows of documents whose stored form cannot be compared. */
 const staleDocuments = (ctx: StoreContext, resource: Resource, items: readonly WriteItem[]): Statement[] => {
   const ids = items
@@ -233,7 +108,10 @@ const recheckStatement = (
   updated: readonly WriteItem[],
   resolution: Resolution,
 ): Statement | null => {
-  const rechecked = new Map([...(fresh?.rechecked ?? []), ...recheckedOf(updated, resolution)]);
+  const rechecked =
+    updated.length === 0
+      ? (fresh?.rechecked ?? new Map<string, number>())
+      : new Map([...(fresh?.rechecked ?? []), ...recheckedOf(updated, resolution)]);
   if (rechecked.size === 0) return null;
   const own = new Set([...(fresh?.documentIds ?? []), ...updated.map((item) => item.documentId)]);
   const others = [...rechecked].filter(([, documentId]) => !own.has(documentId));
@@ -257,9 +135,9 @@ const lockStatement = (
 };
 
 /** The rows of new documents and those that updated ones get, in one INSERT a table. */
-const insertedRows = (table: Table, fresh: FreshDocuments | null, change: TableRows): BoundColumns | null => {
+const insertedRows = (table: Table, fresh: FreshDocuments | null, change: TableRows | null): BoundColumns | null => {
   const created = fresh?.rows.get(table) ?? null;
-  if (change.inserts.length === 0) return created;
+  if (change === null || change.inserts.length === 0) return created;
   const added = columnsOfRows(table, change.inserts);
   return created === null ? added : concatColumns(created, added);
 };
@@ -305,20 +183,22 @@ export const buildStatements = (
     );
   }
   if (!onlyInserts) statements.push(...staleDocuments(ctx, resource, updated));
-  const changes = collectRows(resource, updated, resolution);
+  const plan = ctx.flatPlan(resource);
+  const changes = onlyInserts ? null : collectRows(plan, updated, resolution);
   const extra: DescriptorExtra | null = resource.isDescriptor
     ? { resourceKeyId: ctx.resourceKey(resource.name), discriminator: resource.name.resourceName }
     : null;
-  for (const [table, change] of [...changes].reverse()) {
+  for (const [table, change] of [...(changes ?? [])].reverse()) {
     if (change.deletes.length > 0) statements.push(writes.deleteRows(table, change.deletes));
   }
-  for (const [table, change] of changes) {
-    const update = change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
+  for (const { table } of plan.tables) {
+    const change = changes?.get(table) ?? null;
+    const update = change !== null && change.updates.length > 0 ? writes.updateRows(table, change.updates) : null;
     if (update !== null) statements.push(update);
     const added = insertedRows(table, fresh, change);
     if (added !== null) inserts.push(writes.insertRows(table, added, extra));
-    const { documentIds, rows: replacing } = change.replaced;
-    if (documentIds.length > 0) statements.push(...writes.replaceRows(table, documentIds, replacing));
+    if (change !== null && change.replaced.documentIds.length > 0)
+      statements.push(...writes.replaceRows(table, change.replaced.documentIds, change.replaced.rows));
   }
   if (fresh !== null && fresh.edges.parents.length > 0) inserts.push(writes.insertEdges(fresh.edges));
   if (onlyInserts) statements.push(...(newIds.length === 1 ? writes.mergeInserts(inserts) : inserts));
