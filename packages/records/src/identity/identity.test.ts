@@ -351,11 +351,12 @@ test('bounds: a closure that is too large or too deep fails with size and limit;
 
 test('while an etag waits for the background, cached JSON of the old name is not served, whoever wrote it when', async () => {
   const { limits } = library.store;
+  const [old, fresh] = [ownKey('cached'), ownKey('fresh name')];
   const cascade = { ...limits.cascade, maxFanOut: 0, beyondFanOut: 'defer' as const };
   const store = await library.reopen({ cacheMode: 'on-write', limits: { ...limits, cascade } });
-  const author = await upsertDocument(store, library.resource('authors'), { authorKey: 'cached' });
+  const author = await upsertDocument(store, library.resource('authors'), { authorKey: old });
   const lists = library.resource('readingLists');
-  const list = { name: 'cached', authors: [{ authorReference: { authorKey: 'cached' } }] };
+  const list = { name: old, authors: [{ authorReference: { authorKey: old } }] };
   const { uuid, documentId } = await upsertDocument(store, lists, list);
   const cachedBody = async (): Promise<string> => {
     const { rows } = await library.database.pool.query(
@@ -364,11 +365,11 @@ test('while an etag waits for the background, cached JSON of the old name is not
     );
     return String(rows[0]?.body);
   };
-  expect(await cachedBody()).toContain('"authorKey":"cached"');
-  await putDocument(store, library.resource('authors'), author.uuid, { authorKey: 'fresh name' });
+  expect(await cachedBody()).toContain(`"authorKey":"${old}"`);
+  await putDocument(store, library.resource('authors'), author.uuid, { authorKey: fresh });
   // The row is of the document's etag and shows the old name, as one would that another writer put there a moment ago.
-  expect(await cachedBody()).toContain('"authorKey":"cached"');
-  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 1, body: expect.stringContaining('fresh name') });
+  expect(await cachedBody()).toContain(`"authorKey":"${old}"`);
+  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 1, body: expect.stringContaining(fresh) });
   await cleanAudit();
   const job = startDeferredBumps(store, {
     intervalMs: 1,
@@ -378,6 +379,6 @@ test('while an etag waits for the background, cached JSON of the old name is not
   });
   while ((await countWaitingBumps(store)) > 0) await pause(5);
   await job.stop();
-  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 2, body: expect.stringContaining('fresh name') });
+  expect(await getDocument(store, lists, uuid)).toMatchObject({ etag: 2, body: expect.stringContaining(fresh) });
   await cleanAudit();
 });
