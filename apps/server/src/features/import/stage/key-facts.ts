@@ -21,8 +21,8 @@ export class KeyFacts {
   hasLongNumbers = false;
   /** Two rows of one control number. */
   hasRepeatedNumbers = false;
-  /** A row that names another as its parent. */
-  hasParents = false;
+  /** How many rows name another as their parent. */
+  children = 0;
   /** A row whose parent names a parent itself. */
   hasGrandparents = false;
   /** A row that names its family. */
@@ -40,11 +40,11 @@ export class KeyFacts {
     if (familyKey !== null) this.hasFamilies = true;
     if (parentKey !== null && parentKey !== controlNumber) this.#addChild(controlNumber, parentKey);
     // The first row of a family may have a parent elsewhere.
-    if (this.hasParents && this.hasFamilies) this.hasGrandparents = true;
+    if (this.children > 0 && this.hasFamilies) this.hasGrandparents = true;
   }
 
   #addChild(controlNumber: string | null, parentKey: string): void {
-    this.hasParents = true;
+    this.children += 1;
     this.#parents.add(parentKey);
     if (this.#children.has(parentKey) || !isStoredAsIs(parentKey)) this.hasGrandparents = true;
     if (controlNumber === null) return;

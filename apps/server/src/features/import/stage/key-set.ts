@@ -8,7 +8,7 @@ const firstSize = 1_024;
 const maxFill = 0.7;
 
 export class KeySet {
-  /** 0 is a free place. */
+  /** 0 is a free place; a power of two of them. */
   #places = new Float64Array(firstSize);
   #size = 0;
 
@@ -23,7 +23,7 @@ export class KeySet {
   has(key: string): boolean {
     const places = this.#places;
     const hash = hashOf(key) || 1;
-    let at = hash % places.length;
+    let at = hash & (places.length - 1);
     for (let found = places[at]; found !== 0; found = places[at]) {
       if (found === hash) return true;
       at = at + 1 === places.length ? 0 : at + 1;
@@ -33,7 +33,7 @@ export class KeySet {
 
   #put(hash: number): boolean {
     const places = this.#places;
-    let at = hash % places.length;
+    let at = hash & (places.length - 1);
     for (let found = places[at]; found !== 0; found = places[at]) {
       if (found === hash) return false;
       at = at + 1 === places.length ? 0 : at + 1;

@@ -12,16 +12,18 @@ const maxDepth = 100;
 export const settleFamilies = async (
   tx: Transaction,
   jobId: string,
-  { hasParents, hasFamilies, hasGrandparents }: Pick<KeyFacts, 'hasParents' | 'hasFamilies' | 'hasGrandparents'>,
+  { children, hasFamilies, hasGrandparents }: Pick<KeyFacts, 'children' | 'hasFamilies' | 'hasGrandparents'>,
 ): Promise<void> => {
-  if (hasParents) {
-    await tx.query(
+  let linked = 0;
+  if (children > 0) {
+    const { rowCount } = await tx.query(
       `UPDATE import_row AS child SET parent_row = parent.row_no, root_row = parent.row_no
        FROM import_row AS parent
        WHERE child.job_id = $1 AND child.fate = 'pending' AND child.parent_key IS NOT NULL AND child.parent_key <> child.control_number
          AND parent.job_id = $1 AND parent.fate = 'pending' AND parent.control_number = child.parent_key AND parent.row_no <> child.row_no`,
       [jobId],
     );
+    linked = rowCount;
   }
   if (hasFamilies) {
     await tx.query(
@@ -32,7 +34,11 @@ export const settleFamilies = async (
       [jobId],
     );
   }
-  if (!hasParents) return;
+  if (linked < children) await judgeMissing(tx, jobId);
+  if (hasGrandparents) await settleRoots(tx, jobId);
+};
+
+const judgeMissing = async (tx: Transaction, jobId: string): Promise<void> => {
   await judge(tx, jobId, {
     where: `row.parent_key IS NOT NULL AND row.parent_key <> coalesce(row.control_number, '') AND row.parent_row IS NULL`,
     code: 'parent_missing',
@@ -42,7 +48,6 @@ export const settleFamilies = async (
     reject: false,
     severity: 'warning',
   });
-  if (hasGrandparents) await settleRoots(tx, jobId);
 };
 
 /** Rows whose parent has a parent itself: their root is where the way up ends, and nowhere when it leads back to them. */
