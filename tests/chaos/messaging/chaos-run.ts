@@ -27,6 +27,8 @@ export interface ChaosOptions {
   readonly items: number;
   /** How long kills go on; afterwards the rest is drained in peace. */
   readonly seconds: number;
+  /** They go on until so many workers, and the database once, were killed, on a machine on which that takes longer. Default 0. */
+  readonly leastKilled?: number;
   readonly workers: number;
   readonly report: (line: string) => void;
 }
@@ -48,7 +50,7 @@ export interface ChaosProof {
 const worker = fileURLToPath(new URL('chaos-worker.ts', import.meta.url));
 
 export const runChaos = async (options: ChaosOptions): Promise<ChaosProof> => {
-  const { seed, items, seconds, workers, report } = options;
+  const { seed, items, seconds, workers, leastKilled = 0, report } = options;
   const random = createRandom(seed);
   const began = performance.now();
   const dataDir = await mkdtemp(path.join(tmpdir(), 'casebound-chaos-'));
@@ -131,7 +133,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosProof> => {
       await sleep(50);
     const until = performance.now() + seconds * 1000;
     let nextDatabaseKill = performance.now() + (4 + random() * 8) * 1000;
-    while (performance.now() < until) {
+    const enough = (): boolean => leastKilled === 0 || (counts.killed >= leastKilled && counts.databaseKills > 0);
+    while (performance.now() < until || (!enough() && performance.now() < until + 60_000)) {
       await sleep(400 + random() * 1600);
       const slot = Math.floor(random() * workers);
       const script = running.get(slot);

@@ -43,7 +43,7 @@ const crashPoint = (name: CrashPointName | HandlerPoint): void => {
   if (random() < Number(death)) process.kill(process.pid, 'SIGKILL');
 };
 
-const pool = new pg.Pool({ connectionString: url, max: 8, connectionTimeoutMillis: 2000, query_timeout: 10_000 });
+const pool = new pg.Pool({ connectionString: url, max: 8, connectionTimeoutMillis: 20_000, query_timeout: 10_000 });
 pool.on('error', () => undefined); // The database is killed on purpose; the next query fails too, and is retried.
 const database = createPoolDatabase(pool, { random: Math.random, sleep: async (ms) => sleep(ms) });
 const transport = createPostgresTransport({ control: database, clock, worker, pollMs: 100 });

@@ -19,7 +19,7 @@ const clock: Clock = {
 };
 const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-const pool = new pg.Pool({ connectionString: url, max: 6, connectionTimeoutMillis: 2000, query_timeout: 10_000 });
+const pool = new pg.Pool({ connectionString: url, max: 6, connectionTimeoutMillis: 20_000, query_timeout: 10_000 });
 pool.on('error', () => undefined); // The next query fails too.
 const database = createPoolDatabase(pool, { random: Math.random, sleep: async (ms) => sleep(ms) });
 const trips = createTrips(database);
