@@ -1,7 +1,7 @@
 /** Values of a row are written as JSON without the object that JSON would be made of; both must read alike. */
 import { splitMultiValue, splitNested } from '@casebound/loadfile';
 import { expect, it } from 'vitest';
-import type { FieldType } from '../../fields/index.ts';
+import { encodeValues, type FieldType } from '../../fields/index.ts';
 import type { PlannedColumn } from '../plan/import-plan.ts';
 import { RowMapper } from './map-row.ts';
 
@@ -98,4 +98,6 @@ it.each(cases)('%s', (_name, titles, cells) => {
   const text = JSON.stringify(asObject.values);
   expect(asText.values).toBe(text === '{}' ? '' : text);
   expect(asText.problems).toEqual(asObject.problems);
+  const line = { exhibitId: 7, metadata: { importedAt: '2026-01-02T03:04:05.000Z', batchId: 3 } };
+  expect(encodeValues({ ...line, values: asText.values })).toBe(encodeValues({ ...line, values: asObject.values }));
 });
