@@ -1,5 +1,5 @@
 /**
- * What is made of one document after its row is in: a PDF of its page images, its pages with sizes and text, and its annotations in the
+ * What is made of one document after its row is in: a PDF of its page images or of the image that it is, its pages with sizes and text, and its annotations in the
  * document engine.
  *
  * - Objects and the engine's document are written under names that are known before, so doing it again gives the same.
@@ -13,6 +13,7 @@ import { objectKey, type ObjectStore } from '../../../platform/object-store/Port
 import { readBytes } from '../../../platform/object-store/read-bytes.ts';
 import type { PageTexts } from '../../../platform/ocr/Port.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
+import { isPageImage } from '../write/image-type.ts';
 import { annotationsKey, type DocumentPlace, pageTextKey, pdfKey } from '../write/object-keys.ts';
 import type { Processable } from './processing-store.ts';
 
@@ -106,14 +107,14 @@ class DocumentRun {
     return readBytes(this.#parts.objects, objectKey(key), { maxBytes: most, signal: this.#signal });
   }
 
-  /** The PDF: the one that is there, that of the page images, or the native. Null without any, undefined where there is a problem with it. */
+  /** The PDF: the one that is there, that of the page images, the native, or that of a native that is an image. Null without any, undefined where there is a problem with it. */
   async find(variants: readonly Variant[]): Promise<Found | null | undefined> {
     const { objects } = this.#parts;
     const signal = this.#signal;
     const key = pdfKey(this.#place);
     const there = variants.find((one) => one.type === 'pdf');
     const images = variants.filter((one) => one.type === 'image').toSorted((a, b) => a.position - b.position);
-    const native = variants.find((one) => one.type === 'native' && one.mimeType === 'application/pdf');
+    const native = variants.find((one) => one.type === 'native');
     const copied = async (from: Variant, field: string, fileName?: string): Promise<Found | undefined> =>
       this.#guarded(field, async () => ({
         field,
@@ -133,16 +134,16 @@ class DocumentRun {
     }
     const [only] = images;
     if (only !== undefined && images.length === 1 && only.mimeType === 'application/pdf') return copied(only, 'image');
-    if (only !== undefined) {
-      return this.#guarded('image', async () => {
-        const read = await Promise.all(images.map(async (image) => this.#read(image.objectKey)));
-        const merged = await this.#parts.pdf.mergeImages({ images: read }, { signal });
-        const bytes = shared(merged);
+    const merged = async (from: readonly Variant[], field: string): Promise<Found | undefined> =>
+      this.#guarded(field, async () => {
+        const read = await Promise.all(from.map(async (image) => this.#read(image.objectKey)));
+        const bytes = shared(await this.#parts.pdf.mergeImages({ images: read }, { signal }));
         const put = { contentType: 'application/pdf', signal };
-        return { field: 'image', bytes, keep: async () => pdfOf(await objects.put(key, bytes, put), undefined) };
+        return { field, bytes, keep: async () => pdfOf(await objects.put(key, bytes, put), undefined) };
       });
-    }
-    return native === undefined ? null : copied(native, 'native', native.fileName);
+    if (only !== undefined) return merged(images, 'image');
+    if (native?.mimeType === 'application/pdf') return copied(native, 'native', native.fileName);
+    return isPageImage(native?.mimeType) && native !== undefined && native.size > 0 ? merged([native], 'native') : null;
   }
 
   async sizesOf({ bytes, field }: Found): Promise<readonly Page[] | undefined> {

@@ -239,8 +239,10 @@ test('PDF and images are left to the document engine; what nothing reads is told
   const texts = await textsOf({
     'x.pdf': '%PDF-1.4\n%%EOF',
     'x.png': Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'),
+    'x.gif': Buffer.from('GIF89a'),
     'x.bin': Buffer.from([0, 1, 2, 3, 0, 255]),
   });
+  expect(codesOf(texts['x.gif']?.problems ?? [])).toEqual(['no_extractor']);
   expect(texts['x.pdf']).toEqual({ pages: [], method: 'pdf', problems: [] });
   expect(texts['x.png']?.method).toBe('image');
   expect(texts['x.bin']?.method).toBe('none');

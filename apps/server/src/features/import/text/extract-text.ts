@@ -20,6 +20,7 @@ import type {
 } from '../sources/source-model.ts';
 import { problemOfError } from '../sources/source-node.ts';
 import type { SourceWorkspace } from '../sources/source-workspace.ts';
+import { isPageImage } from '../write/image-type.ts';
 import { convertWithLibreOffice } from './convert-with-libreoffice.ts';
 import { readOfficeText } from './office-xml.ts';
 
@@ -36,7 +37,6 @@ const oldOffice: ReadonlyMap<string, 'doc' | 'xls' | 'ppt'> = new Map([
 const htmlTypes = new Set(['text/html', 'application/xhtml+xml']);
 const plainTypes =
   /^(?:text\/|message\/|application\/(?:json|xml|yaml|javascript|sql|x-sh|pgp-signature)$|image\/svg\+xml$)/u;
-const vectorTypes = new Set(['image/wmf', 'image/emf', 'image/svg+xml']);
 
 /** UTF-8 takes at most four bytes a character; what is read beyond cannot be text within the limit. */
 const bytesPerChar = 4;
@@ -95,7 +95,7 @@ class Extraction {
     if (kind === 'container') return this.#done('none', []);
     if (size === 0) return this.#done('empty', []);
     if (mime === 'application/pdf') return this.#done('pdf', []);
-    if (mime.startsWith('image/') && !vectorTypes.has(mime)) return this.#done('image', []);
+    if (isPageImage(mime)) return this.#done('image', []);
     if (officeXml.test(mime)) return this.#readOfficeXml();
     const old = oldOffice.get(mime);
     if (old !== undefined) return this.#readOldOffice(old);

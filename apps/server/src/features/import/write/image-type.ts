@@ -15,3 +15,9 @@ const signatures: readonly (readonly [ImageType, readonly number[]])[] = [
 /** Undefined for bytes that are no page image. */
 export const imageTypeOf = (head: Uint8Array): ImageType | undefined =>
   signatures.find(([, signature]) => signature.every((byte, index) => head[index] === byte))?.[0];
+
+/** Images that become pages: a loose one, or one that is the native of a row, is a document of as many pages as it has. */
+const pageTypes: ReadonlySet<string> = new Set<ImageType>(['image/tiff', 'image/jpeg', 'image/png']);
+
+export const isPageImage = (mime: string | null | undefined): boolean =>
+  mime !== null && mime !== undefined && pageTypes.has(mime);

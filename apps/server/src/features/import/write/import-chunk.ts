@@ -17,6 +17,7 @@ import { insertProcessing } from '../process/processing-store.ts';
 import type { SourceRow } from '../source-row.ts';
 import type { StagedRow } from '../store.ts';
 import { actorName } from './change-exhibits.ts';
+import { isPageImage } from './image-type.ts';
 import { removeRecords } from './undo-import.ts';
 import type { SharedRecords } from './shared-records.ts';
 import type { StoredFiles } from './store-files.ts';
@@ -267,9 +268,12 @@ export const importChunk = async (
   return { imported: imported.length, rejected: refused.size, late: [...late] };
 };
 
-/** Page images, PDFs and annotations are looked into once the rows are in. */
-export const needsProcessing = ({ variants, mime, hasAnnotations }: StoredFiles): boolean =>
-  hasAnnotations || mime === 'application/pdf' || variants.some((one) => one['type'] === 'image');
+/** Page images, PDFs, natives that are images, and annotations are looked into once the rows are in. */
+export const needsProcessing = ({ variants, mime, digests, hasAnnotations }: StoredFiles): boolean =>
+  hasAnnotations ||
+  mime === 'application/pdf' ||
+  (isPageImage(mime) && digests !== null && digests.size > 0) ||
+  variants.some((one) => one['type'] === 'image');
 
 const writeValues = async (
   tx: Transaction,
