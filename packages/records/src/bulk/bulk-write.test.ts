@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { CaseboundError } from '@casebound/contract';
@@ -212,13 +213,14 @@ test('a chunk of thousands needs one statement a table, and a thousand as many a
 });
 
 test('bulk writers that share a hub neither block each other for long nor deadlock', async () => {
+  const run = randomUUID();
   const writer = async (id: number) =>
     bulkWrite(
       library.store,
       Array.from({ length: 200 }, (_, n) =>
         row('works', {
           authorReference: { authorKey: 'a1' },
-          title: `hub ${id}-${n}`,
+          title: `hub ${run} ${id}-${n}`,
           languageDescriptor: language('en'),
         }),
       ),

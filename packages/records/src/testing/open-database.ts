@@ -4,6 +4,7 @@
  * - Pipelines: statements are written without waiting, BEGIN goes with the first and COMMIT with the last.
  * - Counts the round trips of a transaction: how often it sent something after it had got an answer.
  */
+import { CaseboundError } from '@casebound/contract';
 import pg from 'pg';
 import type { RecordDatabase, RecordTransaction } from '../session.ts';
 
@@ -31,6 +32,13 @@ const withName = (name: string | undefined, text: string, values: readonly unkno
   values: [...values],
   ...(name === undefined ? {} : { name }),
 });
+
+/** A connection that broke, where PostgreSQL did not come to say why: the socket says so, or the driver. */
+const isLost = (error: unknown): boolean =>
+  error instanceof Error &&
+  ('code' in error
+    ? error.code === 'EPIPE' || error.code === 'ECONNRESET'
+    : /Connection terminated|not queryable/.test(error.message));
 
 /** Opens a pool on a connection string or target. */
 export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions = {}): TestRecordDatabase => {
@@ -60,6 +68,10 @@ export const openRecordDatabase = (target: pg.PoolConfig, options: OpenOptions =
         return values !== undefined && values.length > 0 && options.prepare !== false
           ? await client.query(withName(nameOf(text), text, values))
           : await client.query(text, values === undefined ? undefined : [...values]);
+      } catch (error) {
+        throw isLost(error)
+          ? new CaseboundError('database_unreachable', 'The connection was lost.', { cause: error })
+          : error;
       } finally {
         hasAnswer = true;
       }
