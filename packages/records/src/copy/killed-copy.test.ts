@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { spawnScript } from '@casebound/test-kit';
@@ -19,7 +20,9 @@ beforeAll(async () => {
 afterAll(async () => library.close());
 
 test('a process that is killed again and again at any moment copies everything once', async () => {
-  const [source, destination] = [await library.openAnother('source'), await library.openAnother('destination')];
+  const suffix = randomBytes(4).toString('hex');
+  const [from, to] = [`source_${suffix}`, `destination_${suffix}`];
+  const [source, destination] = [await library.openAnother(from), await library.openAnother(to)];
   await fillLibrary(async (endpoint, document) => upsertDocument(source, resourceAt(source.model, endpoint), document));
   await bulkWrite(
     source,
@@ -28,7 +31,7 @@ test('a process that is killed again and again at any moment copies everything o
       document: { ...fullWork(), title: `Work ${n}` },
     })),
   );
-  const args = [JSON.stringify(library.target)];
+  const args = [JSON.stringify(library.target), from, to];
   let kills = 0;
   for (let attempt = 0; attempt < 6; attempt += 1) {
     const run = spawnScript(script, { args });
@@ -46,7 +49,7 @@ test('a process that is killed again and again at any moment copies everything o
   const copy = await startCopy({ source, destination });
   expect(await compareCopied(copy)).toMatchObject({ differences: 0, changedInDestination: 0 });
   const { rows } = await library.database.pool.query(
-    'SELECT (SELECT count(*)::int FROM source.document) - (SELECT count(*)::int FROM destination.document) AS difference, (SELECT count(*)::int FROM destination.record_copy_provenance) - (SELECT count(*)::int FROM destination.document) AS journal',
+    `SELECT (SELECT count(*)::int FROM ${from}.document) - (SELECT count(*)::int FROM ${to}.document) AS difference, (SELECT count(*)::int FROM ${to}.record_copy_provenance) - (SELECT count(*)::int FROM ${to}.document) AS journal`,
   );
   expect(rows).toEqual([{ difference: 0, journal: 0 }]);
 }, 120_000);
