@@ -188,6 +188,29 @@ test('a case with tables reads, updates and overlays as any other, set-based', a
   expect(await queryCase(caseId, `SELECT FROM tags WHERE title = 'Issues'`)).toHaveLength(3);
 });
 
+test.each(['segments', 'tables'])(
+  'values of new exhibits are given as an object or as its JSON, kept in %s',
+  async (kept) => {
+    const { caseId, ids } = await newCase(3);
+    if (kept === 'tables') await migration.makeLegacy(caseId, testActor, signal);
+    const values = { Comment: 'a "b" \u2028', Issues: ['A', 'B'], Pages: 3, Hot: false };
+    const metadata = { importedAt: '2026-01-02T03:04:05.000Z', batchId: 1 };
+    const given = [values, JSON.stringify(values), ''];
+    await opened.databases.cases.withCase(caseId, testActor, async (tx) =>
+      opened.fields.add(tx, {
+        caseId,
+        name: 'job/1',
+        exhibits: ids.map((exhibitId, at) => ({ exhibitId, values: given[at] ?? '', metadata })),
+        madeNow: true,
+        by: 'system',
+      }),
+    );
+    const found = await opened.fields.read(caseId, testActor, ids);
+    expect(ids.map((id) => found.get(id)?.values)).toEqual([values, values, {}]);
+    expect(ids.map((id) => found.get(id)?.version)).toEqual([1, 1, 1]);
+  },
+);
+
 test('the switches are turned in their order only, each found equal, and back', async () => {
   const { caseId, ids } = await newCase(40);
   await fill(caseId, ids);
