@@ -6,7 +6,7 @@
  *    killed. The stage is unlogged and made again from the source when it is gone.
  * 2. rows = imported + duplicates + overlaid + rejected, when it has ended.
  */
-import { CaseboundError, hasCode, type CaseId } from '@casebound/contract';
+import { type Actor, CaseboundError, hasCode, type CaseId } from '@casebound/contract';
 import type { Outbox } from '@casebound/messaging';
 import { classifyFailure } from '@casebound/messaging';
 import { bulkWrite } from '@casebound/records';
@@ -14,7 +14,7 @@ import type { CaseSessions, Transaction, TransactionOptions } from '../../databa
 import type { CrashPoint } from '../../platform/crash-points/Port.ts';
 import type { Log } from '../../platform/log/Port.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
-import type { Fields } from '../fields/index.ts';
+import { createExhibitsChanged, type Fields } from '../fields/index.ts';
 import { type CaseRecords, caseResource } from '../records/index.ts';
 import { HandedOn, HeldImport, Overtaken } from './held-import.ts';
 import { emptySource, insertProblems, problem } from './import-problem.ts';
@@ -27,10 +27,10 @@ import { openRowSource } from './rows/open-row-source.ts';
 import type { RowSource } from './source-row.ts';
 import { stageRows } from './stage/stage-rows.ts';
 import { claimImport, dropStage, findImport, isStaged, type StoredImport } from './store.ts';
-import { addToOriginals } from './write/add-to-originals.ts';
+import { type AddParts, addToOriginals, originOfAdditions } from './write/add-to-originals.ts';
 import { linkLateParents } from './write/link-late-parents.ts';
 import { recordUndone, undoImport } from './write/undo-import.ts';
-import { undoOverlay } from './write/undo-overlay.ts';
+import { undoChanges } from './write/undo-changes.ts';
 
 export interface RunImportDependencies extends ProcessParts {
   readonly sessions: CaseSessions;
@@ -173,13 +173,27 @@ const requireAllRows = async (tx: Transaction, jobId: string): Promise<void> => 
   );
 };
 
+/** For changes of exhibits that are not the import's own; the search index is told of them. */
+const changePartsOf = ({ parts, caseId }: HeldImport, actor: Actor): AddParts => {
+  const { records, fields, outbox, topic } = parts;
+  const changed = createExhibitsChanged(async (tx, events) => outbox.publish(tx, topic, events), 'import');
+  return {
+    caseId,
+    actor,
+    model: records.model,
+    fields,
+    within: async (tx) => records.within(caseId, tx),
+    onChanged: async (tx, exhibitIds) => changed(tx, caseId, exhibitIds, ['custodians', 'allPaths']),
+  };
+};
+
 /** What only the whole source says: parents that came after their children, and what duplicates add. */
 const link = async (held: HeldImport, late: readonly number[] | null): Promise<void> => {
   const { job, parts, caseId } = held;
   const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.transaction(fn);
   if (job.request.overlay === undefined) {
     await linkLateParents(parts.records, caseId, job, late, transact);
-    await addToOriginals(parts.records, caseId, job, transact);
+    await addToOriginals(changePartsOf(held, job.actor), job, transact);
   }
   await held.transaction(async (tx) => {
     await requireAllRows(tx, job.job_id);
@@ -248,12 +262,14 @@ const undo = async (
   const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.transaction(fn);
   /** What fails is undone by nobody's order. */
   const actor = end === 'cancelled' && job.cancelled_by !== null ? job.cancelled_by : system;
-  if (job.request.overlay === undefined) await undoImport(parts, caseId, job, actor, transact);
-  else {
-    const { records, fields } = parts;
-    const within = async (tx: Transaction) => records.within(caseId, tx);
-    await undoOverlay({ caseId, actor, model: records.model, fields, within }, job, transact);
-  }
+  const changing = changePartsOf(held, actor);
+  if (job.request.overlay === undefined) {
+    await undoImport(parts, caseId, job, actor, transact);
+    // Only originals of other imports are still there.
+    const additions = { origin: originOfAdditions(job.job_id), leftCode: 'original_left' };
+    if (job.duplicates > 0)
+      await undoChanges(changing, job, { ...additions, onTakenBack: changing.onChanged }, transact);
+  } else await undoChanges(changing, job, { origin: `overlay ${job.job_id}`, leftCode: 'overlay_left' }, transact);
   await removeFromIndex(held, caseId);
   await held.transaction(async (tx) => {
     await recordUndone(tx, job, actor, failure.detail);

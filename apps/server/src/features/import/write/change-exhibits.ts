@@ -35,7 +35,7 @@ export interface ChangeRequest {
   readonly exhibitIds: readonly number[];
   /** Unique in the case: names the segment of the new values. */
   readonly segment: string;
-  /** `overlay {job}`. */
+  /** `overlay {job}`, `import {job} duplicates`. */
   readonly origin: string;
   /** The new state; the same object for no change. Exhibits that are gone are not asked for. */
   readonly change: (exhibitId: number, state: ExhibitState) => ExhibitState;
@@ -44,7 +44,7 @@ export interface ChangeRequest {
 export interface ChangeResult {
   /** Exhibits that were there, changed or not. */
   readonly found: ReadonlySet<number>;
-  readonly changed: number;
+  readonly changed: readonly number[];
   readonly refused: ReadonlyMap<number, CaseboundError>;
 }
 
@@ -205,7 +205,7 @@ export const changeExhibits = async (
       changes: it.pairs,
     })),
   );
-  return { found: new Set(read.map((it) => it.exhibitId)), changed: kept.length, refused };
+  return { found: new Set(read.map((it) => it.exhibitId)), changed: kept.map((it) => it.exhibitId), refused };
 };
 
 /** An exhibit is changed whole or not at all: what one of its two records took is written back. */

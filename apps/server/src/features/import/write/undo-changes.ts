@@ -1,8 +1,9 @@
 /**
- * Takes an overlay back, by its audit: every member that still has the value it gave gets the one it had before.
+ * Takes back what an import changed of exhibits that are not its own, by the audit: an overlay, or what duplicates added to their originals.
+ * Every member that still has the value it gave gets the one it had before.
  *
  * - From the last change to the first, in sets; what was taken back already is found to be so, and undoing again changes nothing.
- * - What somebody changed since is left and told. Files that the overlay replaced stay replaced, which is told as well.
+ * - What somebody changed since is left and told. Files that an overlay replaced stay replaced, which is told as well.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonValue, StoreContext } from '@casebound/records';
@@ -45,12 +46,28 @@ const takeBack = (state: ExhibitState, pairs: Pairs, left: (member: string, reas
   return { document: next.document, exhibit: next.exhibit, values: next.values as ExhibitState['values'] };
 };
 
-export const undoOverlay = async (
+/** An exhibit that was changed several times is taken back once for each, the last first. */
+const beforeRepeat = <Row extends { readonly record_id: string }>(rows: readonly Row[]): readonly Row[] => {
+  const seen = new Set<string>();
+  const end = rows.findIndex(({ record_id: id }) => seen.size === seen.add(id).size);
+  return end === -1 ? rows : rows.slice(0, end);
+};
+
+export interface UndoneChanges {
+  /** Under which the changes are in the audit. */
+  readonly origin: string;
+  /** Of the problem that tells of a member that is left. */
+  readonly leftCode: string;
+  /** Called in the transaction that takes exhibits back. */
+  readonly onTakenBack?: (tx: Transaction, exhibitIds: readonly number[]) => Promise<void>;
+}
+
+export const undoChanges = async (
   parts: ChangeParts & { readonly within: (tx: Transaction) => Promise<StoreContext> },
   job: Pick<StoredImport, 'job_id'>,
+  { origin, leftCode, onTakenBack }: UndoneChanges,
   transact: <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>,
 ): Promise<void> => {
-  const origin = `overlay ${job.job_id}`;
   for (let before: string | null = null; ;) {
     const last: string | undefined = await transact(async (tx) => {
       const { rows } = await tx.query<{ audit_id: string; record_id: string; record_key: string; changes: Pairs }>(
@@ -59,9 +76,10 @@ export const undoOverlay = async (
         [origin, before, setSize],
       );
       const problems: RowProblem[] = [];
-      const byExhibit = new Map(rows.map((row) => [Number(row.record_id), row]));
+      const set = beforeRepeat(rows);
+      const byExhibit = new Map(set.map((row) => [Number(row.record_id), row]));
       if (byExhibit.size > 0) {
-        await changeExhibits(tx, await parts.within(tx), parts, {
+        const { changed } = await changeExhibits(tx, await parts.within(tx), parts, {
           exhibitIds: [...byExhibit.keys()],
           segment: `${job.job_id}-undone/${before ?? 'last'}`,
           origin: `${origin} undone`,
@@ -69,13 +87,14 @@ export const undoOverlay = async (
             const row = byExhibit.get(exhibitId);
             if (row === undefined) return state;
             return takeBack(state, row.changes, (field, reason) => {
-              problems.push(problem('warning', 'overlay_left', reason, { field, value: row.record_key }));
+              problems.push(problem('warning', leftCode, reason, { field, value: row.record_key }));
             });
           },
         });
+        await onTakenBack?.(tx, changed);
       }
       await insertProblems(tx, job.job_id, 'undo', problems);
-      return rows.at(-1)?.audit_id;
+      return set.at(-1)?.audit_id;
     });
     if (last === undefined) return;
     before = last;
