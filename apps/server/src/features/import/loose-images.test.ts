@@ -1,19 +1,19 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { drawPage } from '../../platform/ocr/testing/draw-page.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, type TestImport } from './testing/open-test-import.ts';
 
-let test: TestImport;
+let imports: TestImport;
 let folder: TemporaryFolder;
 beforeAll(async () => {
-  test = await openTestImport();
+  imports = await openTestImport();
   folder = await createTemporaryFolder();
 });
 afterAll(async () => {
-  await test[Symbol.asyncDispose]();
+  await imports[Symbol.asyncDispose]();
   await folder[Symbol.asyncDispose]();
 });
 
@@ -34,19 +34,19 @@ const source = async (files: Readonly<Record<string, string | Buffer>>): Promise
 };
 
 const bring = async (files: Readonly<Record<string, string | Buffer>>, ocr: 'auto' | 'off') => {
-  const caseId = await test.makeCase('images');
-  const job = await test.import(caseId, { path: await source(files), ocr });
-  const described = await describeCase(test, caseId);
+  const caseId = await imports.makeCase('images');
+  const job = await imports.import(caseId, { path: await source(files), ocr });
+  const described = await describeCase(imports, caseId);
   const found = Object.values(described.exhibits as Record<string, Described>);
   const byName = new Map(found.map((it) => [it.document.fileName, it]));
-  const problems = await test.problems(caseId, job.jobId);
+  const problems = await imports.problems(caseId, job.jobId);
   return { job, byName, problems: problems.map(({ code, path: at, severity }) => [code, at, severity]) };
 };
 
 const typesOf = (it: Described | undefined): readonly string[] =>
   (it?.document.variants ?? []).map(({ type }) => type).sort();
 
-it('an image that is a document becomes a PDF whose text is recognised, also where it came with a message', async () => {
+test('an image that is a document becomes a PDF whose text is recognised, also where it came with a message', async () => {
   const page = Buffer.from(await drawPage(['The cargo never left', 'the harbour of Bremen']));
   const mail = [
     'From: a@example.com',
@@ -79,7 +79,7 @@ it('an image that is a document becomes a PDF whose text is recognised, also whe
   expect(typesOf(byName.get('mail.eml'))).toEqual(['native', 'text']);
 });
 
-it('an image that cannot be read, and one of a kind that makes no pages, are told and come in as natives', async () => {
+test('an image that cannot be read, and one of a kind that makes no pages, are told and come in as natives', async () => {
   const page = Buffer.from(await drawPage(['whole']));
   const { job, byName, problems } = await bring(
     {
@@ -91,7 +91,7 @@ it('an image that cannot be read, and one of a kind that makes no pages, are tol
     'off',
   );
   expect(job.counts).toMatchObject({ rows: 4, imported: 4, rejected: 0 });
-  expect(problems.toSorted()).toEqual([
+  expect(problems.toSorted(([a], [b]) => String(a).localeCompare(String(b)))).toEqual([
     ['empty', 'nothing.png', 'warning'],
     ['empty_native', 'nothing.png', 'warning'],
     ['image_unreadable', 'cut.png', 'error'],

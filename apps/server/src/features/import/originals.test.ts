@@ -49,7 +49,7 @@ const originalIn = async (caseId: CaseId) => {
   expect(found).toHaveLength(1);
   return {
     custodians: ((found[0]?.exhibit['custodians'] ?? []) as { custodianReference: { name: string } }[]).map(
-      (it) => it.custodianReference.name,
+      ({ custodianReference }) => custodianReference.name,
     ),
     paths: ((found[0]?.document['allPaths'] ?? []) as string[]).length,
   };
