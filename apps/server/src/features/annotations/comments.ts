@@ -12,6 +12,7 @@ import { engineCall, type ExhibitCall } from './exhibit-document.ts';
 import { commentEntry, isMeant, meantBy } from './intent.ts';
 import { readLying } from './open-to-read.ts';
 import { readComments, refuseTooMany } from './read-input.ts';
+import { beingChanged, isBeingChanged } from './store.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -69,15 +70,32 @@ export const addComments = async (
     };
   });
 
-/** The comment at the version that was read. Errors: `annotation_not_found`, `annotation_conflict` with the comment as it is now. */
-const requireVersion = async (
+const findComment = async (
   { engine }: AnnotationDependencies,
   call: ExhibitCall,
   engineId: EngineDocumentId,
   commentId: string,
-  version: string,
-): Promise<StoredComment> => {
-  const found = (await engine.listComments(engineId, engineCall(call))).find(({ value }) => value.id === commentId);
+): Promise<StoredComment | undefined> =>
+  (await engine.listComments(engineId, engineCall(call))).find(({ value }) => value.id === commentId);
+
+/** A change takes the comment away and puts it back: for a moment it is not there. Errors: `annotation_conflict` in that moment. */
+const findUnchanged = async (
+  parts: AnnotationDependencies,
+  call: ExhibitCall,
+  engineId: EngineDocumentId,
+  commentId: string,
+): Promise<StoredComment | undefined> => {
+  const found = await findComment(parts, call, engineId, commentId);
+  if (found !== undefined) return found;
+  const isChanging = await parts.sessions.withCase(call.caseId, call.actor, async (tx) =>
+    isBeingChanged(tx, call.exhibitId, commentId),
+  );
+  if (isChanging) throw beingChanged();
+  return findComment(parts, call, engineId, commentId);
+};
+
+/** The comment at the version that was read. Errors: `annotation_not_found`, `annotation_conflict` with the comment as it is now. */
+const requireVersion = (found: StoredComment | undefined, commentId: string, version: string): StoredComment => {
   if (found === undefined)
     throw new CaseboundError('annotation_not_found', `The document has no comment with the id \`${commentId}\`.`);
   if (found.version === version) return found;
@@ -97,7 +115,7 @@ export const changeComment = async (
 ): Promise<ExhibitComment> =>
   changeExhibit(parts, call, async ({ engineId }) => {
     const { engine } = parts;
-    const present = await requireVersion(parts, call, engineId, commentId, version);
+    const present = requireVersion(await findUnchanged(parts, call, engineId, commentId), commentId, version);
     if (
       (comment['id'] !== undefined && comment['id'] !== commentId) ||
       (comment['rootId'] !== undefined && comment['rootId'] !== present.value.rootId)
@@ -118,7 +136,7 @@ export const changeComment = async (
       entries: [entry],
       comment: { id: commentId, value },
       run: async () => {
-        await requireVersion(parts, call, engineId, commentId, version);
+        requireVersion(await findComment(parts, call, engineId, commentId), commentId, version);
         await engine.deleteComments(engineId, [commentId], engineCall(call));
         parts.crashPoint('annotations.comment.deleted');
         const [stored] = await engine.addComments(engineId, [value], { actor: call.actor });
@@ -136,13 +154,13 @@ export const deleteComment = async (
   version: string,
 ): Promise<void> =>
   changeExhibit(parts, call, async ({ engineId }) => {
-    const present = await requireVersion(parts, call, engineId, commentId, version);
+    const present = requireVersion(await findUnchanged(parts, call, engineId, commentId), commentId, version);
     const entry = commentEntry('delete', present.value, version);
     return {
       entries: [entry],
       comment: { id: commentId },
       run: async () => {
-        await requireVersion(parts, call, engineId, commentId, version);
+        requireVersion(await findComment(parts, call, engineId, commentId), commentId, version);
         await parts.engine.deleteComments(engineId, [commentId], engineCall(call));
         return { result: undefined, done: [{ entry }] };
       },

@@ -76,6 +76,9 @@ export interface Intent {
   readonly ageSeconds: number;
 }
 
+export const beingChanged = (): CaseboundError =>
+  new CaseboundError('annotation_conflict', 'The comment is being changed by somebody else right now.');
+
 /** Writes an intent. Errors: `annotation_conflict` when the comment that it changes is being changed by another one. */
 export const insertIntent = async (
   tx: Queryable,
@@ -96,8 +99,7 @@ export const insertIntent = async (
       intent.comment === undefined ? null : JSON.stringify(intent.comment),
     ],
   );
-  if (rowCount === 0)
-    throw new CaseboundError('annotation_conflict', 'The comment is being changed by somebody else right now.');
+  if (rowCount === 0) throw beingChanged();
   if (!intent.redactions) return;
   // An exhibit that is marked and has no redaction annotation was marked by something else.
   await tx.query(
@@ -105,6 +107,15 @@ export const insertIntent = async (
      SELECT document_id, coalesce(redacted, false) AND NOT $2 FROM exhibit WHERE document_id = $1 ON CONFLICT DO NOTHING`,
     [intent.exhibitId, hadRedaction],
   );
+};
+
+/** Whether a change of the comment is under way. */
+export const isBeingChanged = async (tx: Queryable, exhibitId: number, commentId: string): Promise<boolean> => {
+  const { rowCount } = await tx.query('SELECT FROM annotation_intent WHERE exhibit_id = $1 AND comment_id = $2', [
+    exhibitId,
+    commentId,
+  ]);
+  return rowCount > 0;
 };
 
 export const listIntents = async (tx: Queryable, exhibitId: number): Promise<readonly Intent[]> => {

@@ -89,6 +89,31 @@ describe('comments', () => {
     expect(JSON.stringify(audit)).not.toContain('privileged');
     expect(await countIntents(world, caseId)).toBe(0);
   });
+
+  test('one that is being changed is in conflict, also in the moment when it is not there', async () => {
+    const { call } = await make();
+    await createAnnotations(parts, call, [{ ...highlight('h'), isCommentThreadRoot: true }]);
+    const [first] = await addComments(parts, call, [comment('c1', 'h', 'is this privileged?')]);
+    const version = first?.version ?? '';
+    const gone = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const engine: typeof parts.engine = Object.create(parts.engine, {
+      addComments: {
+        value: async (...given: Parameters<typeof parts.engine.addComments>) => {
+          gone.resolve();
+          await goOn.promise;
+          return parts.engine.addComments(...given);
+        },
+      },
+    });
+    const change = { version, comment: { text: { format: 'plain', value: 'yes' } } };
+    const changing = changeComment({ ...parts, engine }, call, 'c1', change);
+    await gone.promise;
+    expect(await codeOf(changeComment(parts, call, 'c1', change))).toBe('annotation_conflict');
+    expect(await codeOf(deleteComment(parts, call, 'c1', version))).toBe('annotation_conflict');
+    goOn.resolve();
+    expect(await changing).toMatchObject({ comment: { id: 'c1', text: { value: 'yes' } } });
+  });
 });
 
 describe('pictures', () => {
