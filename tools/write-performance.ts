@@ -66,7 +66,7 @@ const notes: Readonly<Record<string, string>> = {
   'exchange-annotated':
     'Both sides burn in the same pages with the same workers. The exchange proves its input and output, reads the text of the redacted pages anew from the PDF that arrived, puts it into engine and index, and signs.',
   import:
-    'COPY into one flat table against records, references, custom fields, audit and progress; ADR 0096 says what a row costs and what was tried.',
+    'COPY into one flat table against records, references, custom fields, audit and progress; `sameTables` are the rows of the import, ready made, by hand into the same tables. ADR 0096 says what a row costs and what was tried.',
   'exchange-fairness': 'The small exchange is asked for when the large one works on documents already.',
 };
 
