@@ -8,7 +8,7 @@
  *   trigger of the statement takes their identities along, whoever deletes them.
  */
 import { copyTablesDdl } from '../copy/copy-tables.ts';
-import { quoteIdentifier } from '../derive/naming.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 
 export interface InfrastructureOptions {
   /** Hash partitions of `reference_edge` by child; 1 keeps one table. */
@@ -24,11 +24,12 @@ export const requireSqlState = 'CB002';
 export const identitiesFollowDocuments = (schema: string): readonly string[] => {
   const s = quoteIdentifier(schema);
   return [
-    `CREATE OR REPLACE FUNCTION ${s}.records_forget_identities() RETURNS trigger LANGUAGE plpgsql AS $forget$
+    // As a literal: the schema's name is its caller's, and may hold whatever would end a dollar quote.
+    `CREATE OR REPLACE FUNCTION ${s}.records_forget_identities() RETURNS trigger LANGUAGE plpgsql AS ${quoteLiteral(`
 BEGIN
   DELETE FROM ${s}.referential_identity WHERE document_id = ANY (ARRAY(SELECT g.document_id FROM gone g));
   RETURN NULL;
-END $forget$`,
+END`)}`,
     `CREATE TRIGGER document_identities AFTER DELETE ON ${s}.document REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ${s}.records_forget_identities()`,
   ];
 };

@@ -89,3 +89,20 @@ test('the DDL of a model is the same text every time, with every name quoted or 
   expect(emitDdl(libraryModel(), 'a"b')).toEqual(statements);
   expect(statements.filter((sql) => !sql.includes('"a""b"'))).toEqual([]);
 });
+
+test('the name of the database schema is a name, whatever stands in it; identities go with their documents there, too', async () => {
+  const schema = `it's "a" $forget$; $$ \\ store`;
+  const model = libraryModel();
+  await provisionStore(database, model, schema);
+  const store = await openStore({ model, database, schema });
+  await upsertDocument(store, resourceAt(model, 'authors'), { authorKey: 'a1' });
+  await upsertDocument(store, resourceAt(model, 'authors'), { authorKey: 'a2' });
+  const quoted = `"${schema.replaceAll('"', '""')}"`;
+  const ids = async (): Promise<readonly unknown[]> =>
+    (await database.pool.query(`SELECT document_id FROM ${quoted}.referential_identity ORDER BY 1`)).rows;
+  const before = await ids();
+  await database.pool.query(`DELETE FROM ${quoted}.document WHERE document_id = $1`, [
+    (before[0] as { readonly document_id: unknown }).document_id,
+  ]);
+  expect(await ids()).toEqual(before.slice(1));
+});
