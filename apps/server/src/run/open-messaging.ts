@@ -62,13 +62,20 @@ const openQueueConnections = async (
     query_timeout: config.statementTimeoutMs,
     keepAlive: true,
   });
-  pool.on('error', (error) => log.warn('A connection of messaging broke', { errorCode: error.name }));
+  let isClosing = false;
+  pool.on('error', (error: Error & { readonly code?: string }) => {
+    // One that was still being opened when the pool was closed is ended by the server's own end, which is no news.
+    if (!isClosing) log.warn('A connection of messaging broke', { errorCode: error.code ?? error.name });
+  });
   return {
     control: {
       query: async (text, values) => pool.query(text, values === undefined ? undefined : [...values]),
       transaction: async (work) => databases.control.transaction({ alongside: true }, work),
     },
-    close: async () => pool.end(),
+    close: async () => {
+      isClosing = true;
+      await pool.end();
+    },
   };
 };
 
