@@ -104,49 +104,46 @@ const orphanDamages = (rows: readonly Record<string, unknown>[]): readonly Damag
     repairable: true,
   }));
 
-/** Edges of documents that are gone. Ids are never used again, so an edge that is an orphan once stays one. */
-const orphanEdges = async (
-  ctx: StoreContext,
-  after: number,
-  upTo: number,
-  repair: boolean,
-): Promise<readonly Damage[]> =>
-  ctx.database.transaction(async (tx) => {
-    const edge = ctx.writes.qualified('reference_edge');
-    const orphan = `e.parent_document_id > $1 AND e.parent_document_id <= $2 AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = e.parent_document_id)`;
-    const { rows } = repair
-      ? await tx.query(`DELETE FROM ${edge} e WHERE ${orphan} RETURNING parent_document_id, child_document_id`, [
-          after,
-          upTo,
-        ])
-      : await tx.query(`SELECT parent_document_id, child_document_id FROM ${edge} e WHERE ${orphan}`, [after, upTo]);
-    return orphanDamages(rows);
-  });
+/** Document ids behind the first, up to the second. */
+type IdRange = readonly [after: number, upTo: number];
 
-/** Identities of documents that are gone: they would keep the natural identity from whoever comes after. */
-const orphanIdentities = async (
+/** Rows of a table whose document is gone, with a column that tells them apart. Repair deletes them. */
+const rowsWithoutDocument = async (
   ctx: StoreContext,
-  after: number,
-  upTo: number,
+  { table, document, shown }: { readonly table: string; readonly document: string; readonly shown: string },
+  range: IdRange,
   repair: boolean,
-): Promise<readonly Damage[]> =>
+): Promise<readonly Record<string, unknown>[]> =>
   ctx.database.transaction(async (tx) => {
-    const identity = ctx.writes.qualified('referential_identity');
-    const orphan = `i.document_id > $1 AND i.document_id <= $2 AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = i.document_id)`;
+    const name = ctx.writes.qualified(table);
+    const orphan = `o.${document} > $1 AND o.${document} <= $2 AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = o.${document})`;
     const { rows } = await tx.query(
       repair
-        ? `DELETE FROM ${identity} i WHERE ${orphan} RETURNING document_id, referential_id`
-        : `SELECT document_id, referential_id FROM ${identity} i WHERE ${orphan}`,
-      [after, upTo],
+        ? `DELETE FROM ${name} o WHERE ${orphan} RETURNING ${document}, ${shown}`
+        : `SELECT ${document}, ${shown} FROM ${name} o WHERE ${orphan}`,
+      [...range],
     );
-    return rows.map((row) => ({
-      kind: 'identity-extra' as const,
-      documentId: Number(row['document_id']),
-      resource: '',
-      detail: `identity ${String(row['referential_id'])} of a document that is gone`,
-      repairable: true,
-    }));
+    return rows;
   });
+
+/** Edges of documents that are gone. Ids are never used again, so an edge that is an orphan once stays one. */
+const orphanEdges = async (ctx: StoreContext, range: IdRange, repair: boolean): Promise<readonly Damage[]> => {
+  const edges = { table: 'reference_edge', document: 'parent_document_id', shown: 'child_document_id' };
+  return orphanDamages(await rowsWithoutDocument(ctx, edges, range, repair));
+};
+
+/** Identities of documents that are gone: they would keep the natural identity from whoever comes after. */
+const orphanIdentities = async (ctx: StoreContext, range: IdRange, repair: boolean): Promise<readonly Damage[]> => {
+  const identities = { table: 'referential_identity', document: 'document_id', shown: 'referential_id' };
+  const rows = await rowsWithoutDocument(ctx, identities, range, repair);
+  return rows.map((row) => ({
+    kind: 'identity-extra' as const,
+    documentId: Number(row['document_id']),
+    resource: '',
+    detail: `identity ${String(row['referential_id'])} of a document that is gone`,
+    repairable: true,
+  }));
+};
 
 /** Looks at edges from a random place on for some whose document is gone. */
 export const sampleOrphanEdges = async (
@@ -168,7 +165,7 @@ export const sampleOrphanEdges = async (
   const [first] = damages;
   if (!repair || first === undefined) return damages;
   const last = Math.max(...damages.map((damage) => damage.documentId));
-  return orphanEdges(ctx, first.documentId - 1, last, true);
+  return orphanEdges(ctx, [first.documentId - 1, last], true);
 };
 
 /**
@@ -286,8 +283,9 @@ export const auditStore = async (ctx: StoreContext, options: AuditOptions = {}):
     options.signal?.throwIfAborted();
     const batch = await ctx.database.transaction((tx) => nextBatch(ctx, tx, last, options.batchSize ?? 2_000));
     const { end } = batch;
-    report(await orphanEdges(ctx, last, end ?? Number(endOfIds), repair));
-    report(await orphanIdentities(ctx, last, end ?? Number(endOfIds), repair));
+    const range: IdRange = [last, end ?? Number(endOfIds)];
+    report(await orphanEdges(ctx, range, repair));
+    report(await orphanIdentities(ctx, range, repair));
     if (end === null) break;
     report(await misplacedDocuments(ctx, last, end));
     report(await auditDocuments(ctx, batch.located, repair));
