@@ -17,6 +17,7 @@ export type { BatchHandler, Delivery, DeliveryFailure, WorkerDefinition } from '
 export { createMessaging } from './create-messaging.ts';
 export type { Messaging, MessagingOptions, Transport } from './create-messaging.ts';
 export { matchesPolicy, parseFilterPolicy } from './filter-policy.ts';
+export { serveTopic } from './serve-topic.ts';
 export type { FilterPolicy } from './filter-policy.ts';
 export type { FleetWorker, HandlerCatalogue, HandlerDefinition, WorkerFleet } from './fleet/Port.ts';
 export { fullJitter } from './full-jitter.ts';

@@ -6,7 +6,7 @@
  *   one that was not connected forgets everything when it is again.
  */
 import { CaseId, hasCode, type Actor } from '@casebound/contract';
-import { handleEvents, visibilityTimeoutMs, type HandlerCatalogue, type Messaging } from '@casebound/messaging';
+import { handleEvents, serveTopic, type HandlerCatalogue, type Messaging } from '@casebound/messaging';
 import type { Database, Listener } from '../../database/index.ts';
 import type { Fields } from './create-fields.ts';
 import type { StorageParts } from './migrate-storage.ts';
@@ -57,21 +57,7 @@ export const createCaseFollower = ({ control, fields, indexAnew, messaging }: Fo
   }),
   /** Makes the queue that all processes share. Done again, it changes nothing. */
   async start(): Promise<void> {
-    const { queues, topics, topic, fleet } = messaging();
-    await queues.create({
-      name: queue,
-      visibilityTimeoutMs: visibilityTimeoutMs({ handlerTimeoutMs, batchWindowMs: 0 }),
-      maxReceiveCount,
-    });
-    await topics.subscribe(topic, queue, policy);
-    await fleet.create({
-      name: `${queue}_worker`,
-      queue,
-      handler: queue,
-      concurrency: 1,
-      batchSize: 1,
-      batchWindowMs: 0,
-    });
+    await serveTopic(messaging(), { queue, policy, handlerTimeoutMs, maxReceiveCount });
   },
   /** Forgets definitions that changed anywhere. The caller closes it. */
   listen: async (): Promise<Listener> =>

@@ -5,7 +5,7 @@
  *   dead letter is put back.
  */
 import { type CaseId, hasCode, type JobId } from '@casebound/contract';
-import { handleEvents, type HandlerCatalogue, type Messaging, visibilityTimeoutMs } from '@casebound/messaging';
+import { handleEvents, type HandlerCatalogue, type Messaging, serveTopic } from '@casebound/messaging';
 import type { CaseSessions } from '../../database/index.ts';
 import type { Log } from '../../platform/log/Port.ts';
 import { stopImport } from './store.ts';
@@ -58,20 +58,6 @@ export const createDeadRunFollower = (parts: DeadRunParts) => ({
   }),
   /** Makes the queue that all processes share. Done again, it changes nothing. */
   async start(): Promise<void> {
-    const { queues, topics, topic, fleet } = parts.messaging();
-    await queues.create({
-      name: queue,
-      visibilityTimeoutMs: visibilityTimeoutMs({ handlerTimeoutMs, batchWindowMs: 0 }),
-      maxReceiveCount,
-    });
-    await topics.subscribe(topic, queue, policy);
-    await fleet.create({
-      name: `${queue}_worker`,
-      queue,
-      handler: queue,
-      concurrency: 1,
-      batchSize: 1,
-      batchWindowMs: 0,
-    });
+    await serveTopic(parts.messaging(), { queue, policy, handlerTimeoutMs, maxReceiveCount });
   },
 });
