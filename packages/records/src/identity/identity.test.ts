@@ -176,6 +176,39 @@ test('a writer that resolved a reference before it was renamed does not keep it'
   expect(page.bodies).toEqual([]);
 });
 
+test('a change of identity that commits between the two reads of a put is not written over', async () => {
+  const key = ownKey('between');
+  const { store, database } = library;
+  const works = library.resource('works');
+  await library.post('authors', { authorKey: key });
+  const body = { authorReference: { authorKey: key }, languageDescriptor: language('en') };
+  const work = await library.post('works', { ...body, title: 'old' });
+  let hasChanged = false;
+  const late = await library.reopen({
+    database: {
+      transaction: async (fn) =>
+        database.transaction((tx) =>
+          fn({
+            ...tx,
+            query: async (text, values) => {
+              if (!hasChanged && text.startsWith('SELECT d.document_uuid AS key')) {
+                hasChanged = true;
+                // The statement before it has been answered when this one is.
+                await tx.query('SELECT 1');
+                await putDocument(store, works, work.uuid, { ...body, title: 'new' });
+              }
+              return tx.query(text, values);
+            },
+          }),
+        ),
+    },
+  });
+  const put = await putDocument(late, works, work.uuid, { ...body, title: 'old' });
+  expect([hasChanged, put.outcome, put.etag]).toEqual([true, 'updated', 3]);
+  expect((await upsertDocument(store, works, { ...body, title: 'old' })).documentId).toBe(work.documentId);
+  await cleanAudit();
+});
+
 test('edges that commit while the changer waits for a lock are seen: the snapshot is taken after the wait', async () => {
   const [waited, changed, late] = [ownKey('waited'), ownKey('changed'), ownKey('late')];
   const made = await chain(waited);

@@ -396,6 +396,14 @@ export class WriteSql {
       values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), referentialIds.length],
     };
   }
+
+  /** Raises the guard: what the statements of a look-up read does not belong together. */
+  changedMeanwhile(): Statement {
+    return {
+      text: this.text('changedMeanwhile', () => `SELECT ${this.qualified('records_guard')}(0, 1, 'identity')`),
+      values: [],
+    };
+  }
 }
 
 /** New rows of `referential_identity`, by column. */

@@ -230,6 +230,9 @@ const notFound = (resource: Resource, uuid: string): CaseboundError =>
 
 /**
  * Replaces the document with an id.
+ *
+ * - Who has the identity and what the document says are read by two statements. When a change of identity committed between them, the
+ *   transaction is repeated: what the second saw would be written over without its identity.
  * @throws as `upsertDocument`, and `record_not_found`, `identity_immutable`, `cascade_too_large`
  */
 export const putDocument = async (
@@ -261,8 +264,12 @@ export const putDocument = async (
     if (existing === undefined || !existing.isAllowed) throw notFound(resource, uuid);
     checkPreconditions(options, existing.etag);
     const owner = found.identities.get(flat.referentialId)?.documentId ?? null;
-    if (owner === existing.documentId) {
-      checkResolved(flat, found, existing.before);
+    const { before } = existing;
+    if (owner === existing.documentId && before !== null && before.referentialId !== flat.referentialId)
+      await settleAll(sendStatements(ctx, tx, resource, [ctx.writes.changedMeanwhile()]));
+    // The identity in columns that cannot be read is not known: it is treated as one that changes, where it can.
+    if (owner === existing.documentId && (before !== null || !resource.allowIdentityUpdates)) {
+      checkResolved(flat, found, before);
       return finish(ctx, tx, resource, decideUpdate(ctx, resource, flat, existing, found, options), found.unread, own);
     }
     if (!resource.allowIdentityUpdates) {
@@ -274,9 +281,9 @@ export const putDocument = async (
         },
       );
     }
-    checkResolved(flat, found, existing.before);
+    checkResolved(flat, found, before);
     const alias = aliasOwner(found, flat);
-    if (owner !== null || (alias !== null && alias !== existing.documentId))
+    if ((owner !== null && owner !== existing.documentId) || (alias !== null && alias !== existing.documentId))
       throw duplicateIdentity(resource, flat, found.unreferable);
     const item = { flat, documentId: existing.documentId, uuid: existing.uuid, existing };
     await changeIdentity(ctx, tx, resource, item, resolutionOf(found));
