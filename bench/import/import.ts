@@ -8,6 +8,7 @@
  * - Both run in turns on one embedded installation with the settings of a new one, which is a process of its own (`serve.ts`): memory and
  *   processor time are the server's, not those of what is compared with it. The cost of a row at each size is a row of its own.
  * - `BENCH_BESIDE=1` adds two imports side by side in two cases. `BENCH_SAMPLE=DIR` imports what is there once, and tells time and memory.
+ *   `CASEBOUND_DATABASE_URL` (of a server without a case) runs both on your own PostgreSQL, whose processor time is not counted.
  *   `BENCH_UNTIL=imported` ends with the rows in the case; no further import is measured after it, for the first goes on.
  */
 import { fork, type ChildProcess } from 'node:child_process';

@@ -122,6 +122,15 @@ const importFolder = async (folder: string, whole: boolean): Promise<Measured> =
 const placeOfCase = async (): Promise<CasePlace> => {
   const caseId = await makeCase();
   const [place] = await system.databases.caseDatabases.list();
+  const own = process.env['CASEBOUND_DATABASE_URL'];
+  if (own !== undefined) {
+    const { hostname, port, username, password } = new URL(own);
+    const database = place?.databaseName ?? '';
+    return {
+      schema: `case_${caseId}`,
+      connection: { host: hostname, port: Number(port || 5432), user: username, password, database },
+    };
+  }
   const postmaster = await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8');
   const password = await readFile(path.join(dataDir, 'secrets', 'postgres-application'), 'utf8');
   return {
