@@ -4,20 +4,28 @@
  * - The PDF of the exhibit's record is the one that redaction left; the texts of the pages are read from it; images of these pages go; the
  *   search index is told. The native stays, and the exhibit stays marked, so that an exchange withholds it.
  * - Done again it changes nothing more, so whoever finds it half done does all of it.
+ * - Several may do it at once, upon files that were read before and after more was redacted. Objects and records are written while nobody else
+ *   writes them, and not once a later reading was recorded: an older file shows what the newer one does not.
  */
 import { createHash } from 'node:crypto';
 import { type JsonValue, readMany, upsertDocument } from '@casebound/records';
+import type { Queryable, Transaction } from '../../database/index.ts';
 import { objectKey, type ObjectKey } from '../../platform/object-store/Port.ts';
 import { indexAnew } from '../indexing/index.ts';
 import { caseResource } from '../records/index.ts';
 import type { AnnotationDependencies } from './dependencies.ts';
 import type { Entry } from './intent.ts';
-import { type AnnotatedExhibit, listRedactedPages } from './store.ts';
+import { type AnnotatedExhibit, beginReading, listRedactedPages, recordReading } from './store.ts';
 
 type Body = { [member: string]: JsonValue };
 type PdfEntry = Extract<Entry, { what: 'pdf' }>;
 
 const system = { kind: 'system', reason: 'annotations' } as const;
+
+/** Objects that are put at the same time. */
+const textsAtOnce = 16;
+/** For the texts of a file with very many pages. */
+const recordingTimeoutMs = 600_000;
 
 const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -54,22 +62,40 @@ interface PageText {
   readonly sha256: string;
 }
 
-/** Texts of the pages as the redacted file has them. @returns those that have one */
-const writeTexts = async (
-  { objects, pdf }: AnnotationDependencies,
-  exhibit: AnnotatedExhibit,
+interface TextToWrite {
+  readonly page: number;
+  readonly content: Buffer;
+}
+
+/** Texts of those of the pages that have one, as the redacted file has them. */
+const readTexts = async (
+  { pdf }: AnnotationDependencies,
   bytes: Uint8Array,
   pages: readonly number[],
+): Promise<readonly TextToWrite[]> =>
+  pages.length === 0
+    ? []
+    : (await pdf.text({ pdf: Uint8Array.from(bytes), pages })).flatMap(({ pageIndex: page, text }) =>
+        text.trim() === '' ? [] : [{ page, content: Buffer.from(text.replaceAll('\0', '\uFFFD'), 'utf8') }],
+      );
+
+/** The transaction says something between them, so that it is not ended for its silence. */
+const writeTexts = async (
+  tx: Queryable,
+  { objects }: AnnotationDependencies,
+  exhibit: AnnotatedExhibit,
+  texts: readonly TextToWrite[],
 ): Promise<ReadonlyMap<number, PageText>> => {
   const written = new Map<number, PageText>();
-  if (pages.length === 0) return written;
-  for (const { pageIndex, text } of await pdf.text({ pdf: Uint8Array.from(bytes), pages })) {
-    const content = Buffer.from(text.replaceAll('\0', '\uFFFD'), 'utf8');
-    if (text.trim() === '') continue;
-    const { size, sha256 } = await objects.put(textKey(exhibit, pageIndex), content, {
-      contentType: 'text/plain; charset=utf-8',
-    });
-    written.set(pageIndex, { size, sha256 });
+  for (let at = 0; at < texts.length; at += textsAtOnce) {
+    if (at > 0) await tx.query('SELECT 1');
+    await Promise.all(
+      texts.slice(at, at + textsAtOnce).map(async ({ page, content }) => {
+        const contentType = 'text/plain; charset=utf-8';
+        const { size, sha256 } = await objects.put(textKey(exhibit, page), content, { contentType });
+        written.set(page, { size, sha256 });
+      }),
+    );
   }
   return written;
 };
@@ -124,29 +150,32 @@ export const finishRedactedFile = async (
 ): Promise<void> => {
   const { engine, objects, sessions, records, index, fields } = parts;
   const { caseId, exhibitId, documentId } = exhibit;
+  const { reading, pages } = await sessions.withCase(caseId, system, async (tx) => ({
+    reading: await beginReading(tx, exhibitId),
+    pages: await listRedactedPages(tx, exhibitId),
+  }));
   const [bytes, sizes] = await Promise.all([
     engine.getPdf(exhibit.engineId, { actor: system }),
     engine.pageSizes(exhibit.engineId, { actor: system }),
   ]);
   const { isByPage } = entry;
-  const pages = await sessions.withCase(caseId, system, async (tx) => listRedactedPages(tx, exhibitId), {
-    readOnly: true,
-  });
   const affected: ReadonlySet<number> = new Set(
     isByPage ? [...entry.pages, ...pages].filter((page) => page < sizes.length) : sizes.keys(),
   );
   const sha256 = sha256Of(bytes);
   const key = keyBelow(exhibit, 'pdf', `redacted-${sha256.slice(0, 32)}.pdf`);
   await objects.put(key, bytes, { expected: { sha256 }, contentType: 'application/pdf' });
-  const texts = await writeTexts(
+  const found = await readTexts(
     parts,
-    exhibit,
     bytes,
     [...affected].toSorted((a, b) => a - b),
   );
-  await objects.flush();
+  const hasText = new Set(found.map(({ page }) => page));
 
-  const dropped = await sessions.withCase(caseId, system, async (tx): Promise<readonly string[]> => {
+  const record = async (tx: Transaction): Promise<readonly string[]> => {
+    const isNewest = await recordReading(tx, exhibitId, reading);
+    const texts = isNewest ? await writeTexts(tx, parts, exhibit, found) : new Map<number, PageText>();
+    await objects.flush();
     await tx.query('SELECT FROM document WHERE document_id = ANY ($1::bigint[]) ORDER BY document_id FOR UPDATE', [
       [exhibitId, documentId],
     ]);
@@ -159,6 +188,7 @@ export const finishRedactedFile = async (
     const document = await read('documents', documentId);
     if (own === undefined || document === undefined) return [];
     const variants = listOf(document['variants']);
+    if (!isNewest) return variants.some((one) => keyOf(one) === key) ? [] : [key];
     const shown = new Set(showsPages(variants, sizes.length, affected));
     const hadTexts = variants.some(({ type }) => type === 'text');
     const isStale = (one: Body): boolean =>
@@ -191,10 +221,11 @@ export const finishRedactedFile = async (
     const gone = variants.filter(isStale).map(keyOf);
     const silent = [...affected].filter((page) => !texts.has(page)).map((page) => String(textKey(exhibit, page)));
     return [...new Set([...entry.objects, ...gone, ...silent])].filter((one) => !inUse.has(one));
-  });
+  };
+  const dropped = await sessions.withCase(caseId, system, record, { transactionTimeoutMs: recordingTimeoutMs });
   parts.crashPoint('annotations.redactions.recorded');
   const own = `case_${caseId}/`;
-  const deletable = dropped.filter((one) => one.startsWith(own) && !texts.has(pageOfText(exhibit, one)));
+  const deletable = dropped.filter((one) => one.startsWith(own) && !hasText.has(pageOfText(exhibit, one)));
   if (deletable.length > 0) await objects.delete(deletable.map((one) => objectKey(one)));
   await indexAnew({ sessions, objects, index, fields }, caseId, system, [exhibitId], new AbortController().signal);
 };

@@ -178,6 +178,28 @@ export const advanceMark = async (tx: Queryable, exhibitId: number, keepsMark: b
   ]);
 };
 
+/** A number for who is about to read the redacted file from the engine, greater than those of all who asked before. */
+export const beginReading = async (tx: Queryable, exhibitId: number): Promise<string> => {
+  const { rows } = await tx.query<{ reading: string }>(
+    `INSERT INTO annotation_mark AS mark (exhibit_id, keeps_mark, last_reading) VALUES ($1, true, 1)
+     ON CONFLICT (exhibit_id) DO UPDATE SET last_reading = mark.last_reading + 1 RETURNING last_reading AS reading`,
+    [exhibitId],
+  );
+  return rows[0]?.reading ?? '0';
+};
+
+/**
+ * Makes the file of a reading the one that is recorded; until the transaction ends nobody else does so. False when a later reading was
+ * recorded.
+ */
+export const recordReading = async (tx: Queryable, exhibitId: number, reading: string): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    'UPDATE annotation_mark SET recorded_reading = $2 WHERE exhibit_id = $1 AND recorded_reading < $2',
+    [exhibitId, reading],
+  );
+  return rowCount === 1;
+};
+
 /** Whether another change of redactions is under way on the exhibit. */
 export const hasOtherRedactions = async (tx: Queryable, exhibitId: number, intentId: string): Promise<boolean> => {
   const { rowCount } = await tx.query(

@@ -298,13 +298,13 @@ describe('pages', () => {
 });
 
 describe('redactions that are applied', () => {
-  const mark = async (subject: Subject) => {
-    const matches = await searchText(parts, subject.call, 'secret');
+  const mark = async (subject: Subject, word = 'secret') => {
+    const matches = await searchText(parts, subject.call, word);
     return createAnnotations(
       parts,
       subject.call,
       matches.map(({ pageIndex, rects }, at) => ({
-        id: `r${at}`,
+        id: word === 'secret' ? `r${at}` : `${word}-${at}`,
         type: 'pspdfkit/markup/redaction',
         pageIndex,
         rects: rects.map(({ left, top, width, height }) => [left, top, width, height]),
@@ -349,6 +349,45 @@ describe('redactions that are applied', () => {
     await deleteAnnotation(parts, call, 'later', again!.version);
     expect((await recordOf(world, caseId, 'exhibits', exhibitId))['redacted']).toBe(true);
     expect(await countIntents(world, caseId)).toBe(0);
+  });
+
+  test('are recorded by the newest file, whoever read an older one before and records it later', async () => {
+    const subject = await make({ pages: [['Pay the SECRET amount today']] });
+    const { call, documentId, exhibitId, controlNumber } = subject;
+    await mark(subject);
+    const [wasRead, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const engine: typeof parts.engine = Object.create(parts.engine, {
+      getPdf: {
+        value: async (...given: Parameters<typeof parts.engine.getPdf>) => {
+          const bytes = await parts.engine.getPdf(...given);
+          wasRead.resolve();
+          await goOn.promise;
+          return bytes;
+        },
+      },
+    });
+    const first = applyRedactions({ ...parts, engine }, call, controlNumber);
+    await wasRead.promise;
+    await mark(subject, 'amount');
+    const second = await applyRedactions(parts, call, controlNumber);
+    goOn.resolve();
+    const older = (await first).pdf.sha256;
+    expect(older).not.toBe(second.pdf.sha256);
+    const { variants } = await recordOf(world, caseId, 'documents', documentId);
+    const pdfs = (variants as { type: string; sha256: string; objectKey: string }[]).filter(
+      ({ type }) => type === 'pdf',
+    );
+    expect(pdfs.map(({ sha256 }) => sha256)).toEqual([second.pdf.sha256]);
+    const olderKey = pdfs[0]!.objectKey.replace(second.pdf.sha256.slice(0, 32), older.slice(0, 32));
+    expect(await world.parts.objects.head(objectKey(olderKey))).toBeUndefined();
+    const { documentKey } = await recordOf(world, caseId, 'documents', documentId);
+    const folder = objectKey(pdfs[0]!.objectKey).replace(/\/pdf\/.*$/, '');
+    const text = objectKey(`${folder}/txt/${String(documentKey)}/attachments/1/content.txt`);
+    expect((await readBytes(world.parts.objects, text, { maxBytes: 1_000 })).toString()).not.toContain('amount');
+    const { pages } = await recordOf(world, caseId, 'exhibits', exhibitId);
+    const { sha256 } = (await world.parts.objects.head(text))!;
+    expect(pages).toMatchObject([{ textSource: 'document', textSha256: sha256 }]);
+    expect(await world.parts.index.search(caseId, { text: 'amount' }, { limit: 100 })).not.toContain(exhibitId);
   });
 
   test('are not needed for an exchange, which burns in what is marked', async () => {
