@@ -4,8 +4,10 @@
  * - The objects are written before the transaction commits, the checkpoint with it: a chunk is there whole or will be written again, with
  *   the same keys.
  * - A row that the record store refuses is a problem of its row; the others are written.
+ * - Rows become records that were not there: one that is there was written by somebody else since its number was looked for, and is not
+ *   written over.
  */
-import type { Actor, CaseboundError, CaseId } from '@casebound/contract';
+import { type Actor, CaseboundError, type CaseId } from '@casebound/contract';
 import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext, uuidV5 } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
 import type { ObjectStore } from '../../../platform/object-store/Port.ts';
@@ -153,6 +155,12 @@ const familyOf = (
   };
 };
 
+/** Whoever tries the chunk again finds the number taken. */
+const takenNow = (): CaseboundError =>
+  new CaseboundError('conflict_retries_exhausted', 'An exhibit got the number of a row while the row was written.', {
+    retryAfterSeconds: 1,
+  });
+
 const noFamily = { parent: null, root: null, rootRow: null };
 
 const withoutParent = ({ row, staged }: ChunkRow): RowProblem =>
@@ -206,7 +214,8 @@ export const importChunk = async (
         const row = some[outcome.index >> 1]?.row.row ?? 0;
         if (outcome.outcome === 'failed') {
           if (!refused.has(row)) refused.set(row, outcome.error);
-        } else if (outcome.index % 2 === 1) ids.set(row, outcome.documentId);
+        } else if (outcome.outcome !== 'created') throw takenNow();
+        else if (outcome.index % 2 === 1) ids.set(row, outcome.documentId);
         else documentIds.set(row, outcome.documentId);
       },
     });

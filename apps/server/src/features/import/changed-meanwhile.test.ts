@@ -1,0 +1,93 @@
+/** Imports of cases that others change at the same time: what somebody else wrote between two statements is neither lost nor taken for the import's own. */
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { type CaseId, hasCode, type JobId } from '@casebound/contract';
+import { type JsonValue, putDocument, readMany } from '@casebound/records';
+import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { caseResource } from '../records/index.ts';
+import { cancelImport } from './look-at-imports.ts';
+import { betweenStatements } from './testing/between-statements.ts';
+import { describeCase } from './testing/describe-case.ts';
+import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
+import { dat, writeSource } from './testing/write-source.ts';
+
+let test: TestImport;
+let folder: TemporaryFolder;
+let made = 0;
+beforeAll(async () => {
+  test = await openTestImport();
+  folder = await createTemporaryFolder();
+}, 60_000);
+afterAll(async () => {
+  await test[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+type Body = { readonly [key: string]: JsonValue };
+
+const source = async (files: Readonly<Record<string, string | Buffer>>): Promise<string> =>
+  writeSource(path.join(folder.path, `s${(made += 1)}`), files);
+
+const load = async (...rows: readonly (readonly string[])[]): Promise<string> => source({ 'load.dat': dat(...rows) });
+
+/** Changes members of an exhibit's record as somebody does who looks at it: what changed since it was read is read again. */
+const change = async (caseId: CaseId, controlNumber: string, changes: Body): Promise<void> => {
+  const { sessions, records } = test.parts;
+  const resource = caseResource(records.model, 'exhibits');
+  const { uuid, body } = await sessions.withCase(caseId, testActor, async (tx) => {
+    const { rows } = await tx.query<{ id: string; uuid: string }>(
+      'SELECT document_id AS id, document_uuid AS uuid FROM exhibit JOIN document USING (document_id) WHERE control_number = $1',
+      [controlNumber],
+    );
+    const [row] = rows;
+    const found = await readMany(await records.within(caseId, tx), tx, resource, [Number(row?.id)]);
+    return { uuid: row?.uuid ?? '', body: JSON.parse(found.get(Number(row?.id))?.body ?? '{}') as Body };
+  });
+  const { id: _id, _etag, _lastModifiedDate, ...rest } = body;
+  const store = await records.open(caseId, testActor);
+  try {
+    await putDocument(store, resource, uuid, { ...rest, ...changes }, { ifMatch: String(_etag) });
+  } catch (error) {
+    if (!hasCode(error, 'precondition_failed')) throw error;
+    await change(caseId, controlNumber, changes);
+  }
+};
+
+const exhibitsOf = async (caseId: CaseId) =>
+  (await describeCase(test, caseId)).exhibits as Record<string, { exhibit: Body; document: Body }>;
+
+/** The statement by which a bulk write looks up which of its rows are there. */
+const isLookUp = (text: string): boolean => text.startsWith('SELECT i.referential_id, i.document_id');
+
+/** True of the first statement that `then` is true of, once one was that `first` is true of. */
+const after = (first: (text: string) => boolean, then: (text: string) => boolean): ((text: string) => boolean) => {
+  let isNear = false;
+  return (text) => {
+    if (isNear) return then(text);
+    isNear = first(text);
+    return false;
+  };
+};
+
+const looksForNumbers = (text: string): boolean => text.startsWith('SELECT control_number FROM exhibit WHERE');
+
+/** Another import has an exhibit with the number A1. */
+const takeNumber = async (caseId: CaseId) =>
+  test.import(caseId, { path: await load(['BEGDOC', 'SUBJECT'], ['A1', 'foreign']), ocr: 'off' });
+
+const readsLate = (text: string): boolean => text.startsWith('SELECT child.row_no');
+
+const addsToOriginals = (text: string): boolean => text.startsWith('WITH twin AS');
+const locksExhibits = (text: string): boolean => text.startsWith('SELECT FROM document WHERE document_id IN');
+
+it('an exhibit that another import commits between the look for its number and the writing of a row is not overwritten', async () => {
+  const caseId = await test.makeCase('taken');
+  const { jobId } = await test.accept(caseId, { path: await load(['BEGDOC', 'SUBJECT'], ['A1', 'own']), ocr: 'off' });
+  const job = await test.run(caseId, jobId, {
+    sessions: betweenStatements(test.parts.sessions, after(looksForNumbers, isLookUp), async () => takeNumber(caseId)),
+  });
+  expect((await exhibitsOf(caseId))['A1']?.document['subject']).toBe('foreign');
+  expect(job).toMatchObject({ state: 'finished_with_errors', counts: { imported: 0, rejected: 1 } });
+  expect((await describeCase(test, caseId)).leftovers).toEqual([]);
+});
