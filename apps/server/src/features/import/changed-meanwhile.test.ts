@@ -81,6 +81,58 @@ const readsLate = (text: string): boolean => text.startsWith('SELECT child.row_n
 const addsToOriginals = (text: string): boolean => text.startsWith('WITH twin AS');
 const locksExhibits = (text: string): boolean => text.startsWith('SELECT FROM document WHERE document_id IN');
 
+describe('rows whose parent came later', () => {
+  const accepted = async (caseId: CaseId) =>
+    test.accept(caseId, {
+      path: await load(['BEGDOC', 'PARENTID', 'SUBJECT'], ['A1', 'A2', 'child'], ['A2', '', 'parent']),
+      ocr: 'off',
+    });
+  /** A chunk a row: the parent is not there yet when its child is written. */
+  const run = async (
+    caseId: CaseId,
+    jobId: JobId,
+    isNext: (text: string) => boolean,
+    meanwhile: () => Promise<unknown>,
+  ) => test.run(caseId, jobId, { chunkRows: 1, sessions: betweenStatements(test.parts.sessions, isNext, meanwhile) });
+
+  it('keep what somebody changes of them while they are linked', async () => {
+    const caseId = await test.makeCase('linked');
+    const { jobId } = await accepted(caseId);
+    const changing: Promise<void>[] = [];
+    const job = await run(caseId, jobId, after(readsLate, isLookUp), async () => {
+      // Who changes it waits where the exhibit is locked.
+      changing.push(change(caseId, 'A1', { notes: 'Read by Ann.' }));
+      await Promise.race([Promise.all(changing), setTimeout(500)]);
+    });
+    await Promise.all(changing);
+    expect(job.state).toBe('finished');
+    expect((await exhibitsOf(caseId))['A1']?.exhibit).toMatchObject({
+      notes: 'Read by Ann.',
+      parentExhibitReference: { controlNumber: 'A2' },
+    });
+  });
+
+  it('are those of the import, and not others that have got their numbers', async () => {
+    const caseId = await test.makeCase('foreign');
+    const { jobId } = await accepted(caseId);
+    // The number of the child is taken by an exhibit of another import before its row is written, and whoever goes on later looks at all rows.
+    const stopped = test.run(caseId, jobId, {
+      chunkRows: 1,
+      sessions: betweenStatements(test.parts.sessions, looksForNumbers, async () => takeNumber(caseId)),
+      crashPoint: (name) => {
+        if (name === 'import.chunk.committed') throw new Error('stopped here');
+      },
+    });
+    await expect(stopped).rejects.toThrow('stopped here');
+    const job = await test.run(caseId, jobId);
+    expect(job).toMatchObject({ state: 'finished_with_errors', counts: { imported: 1, rejected: 1 } });
+    const { A1 } = await exhibitsOf(caseId);
+    expect(A1?.document['subject']).toBe('foreign');
+    expect(A1?.exhibit).not.toHaveProperty('parentExhibitReference');
+    expect(A1?.document).not.toHaveProperty('familyRootReference');
+  });
+});
+
 it('an exhibit that another import commits between the look for its number and the writing of a row is not overwritten', async () => {
   const caseId = await test.makeCase('taken');
   const { jobId } = await test.accept(caseId, { path: await load(['BEGDOC', 'SUBJECT'], ['A1', 'own']), ocr: 'off' });

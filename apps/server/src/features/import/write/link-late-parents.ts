@@ -3,18 +3,23 @@
  * before the parent was there.
  *
  * - In sets, after all rows are in; linking again changes nothing.
+ * - An exhibit that has the number of a row and came another way is none of the import's: it is neither linked nor linked to.
+ * - The exhibits are locked before they are read, so that nobody's change is lost; what somebody linked meanwhile stays.
  */
 import type { CaseId } from '@casebound/contract';
 import { bulkWrite, type JsonValue, readMany } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
 import { type CaseRecords, caseResource } from '../../records/index.ts';
 import type { StoredImport } from '../store.ts';
+import { lockExhibits } from './change-exhibits.ts';
 import { documentKeyOf } from './import-chunk.ts';
 
 type Transact = <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>;
 type Body = { [key: string]: JsonValue };
 
 const setSize = 500;
+
+type LateJob = Pick<StoredImport, 'job_id' | 'batch_id'>;
 
 interface Late {
   readonly row: number;
@@ -27,7 +32,7 @@ interface Late {
 
 const readLate = async (
   tx: Transaction,
-  jobId: string,
+  { job_id: jobId, batch_id: batchId }: LateJob,
   after: number,
   among: readonly number[] | null,
 ): Promise<Late[]> => {
@@ -44,14 +49,14 @@ const readLate = async (
      FROM import_row AS child
      JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = child.parent_row
      JOIN import_row AS root ON root.job_id = $1 AND root.row_no = child.root_row
-     JOIN exhibit ON exhibit.control_number = child.control_number
-     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2 ${among === null ? '' : 'AND child.row_no = ANY ($4::bigint[])'}
+     JOIN exhibit ON exhibit.control_number = child.control_number AND exhibit.batch_document_id = $4
+     WHERE child.job_id = $1 AND child.fate = 'pending' AND child.row_no > $2 ${among === null ? '' : 'AND child.row_no = ANY ($5::bigint[])'}
        AND child.parent_row IS NOT NULL
        AND (exhibit.parent_exhibit_document_id IS NULL OR exhibit.family_document_id IS NULL)
-       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = parent.control_number)
-       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = root.control_number)
+       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = parent.control_number AND there.batch_document_id = $4)
+       AND EXISTS (SELECT FROM exhibit AS there WHERE there.control_number = root.control_number AND there.batch_document_id = $4)
      ORDER BY child.row_no LIMIT $3`,
-    [jobId, after, setSize, ...(among === null ? [] : [among])],
+    [jobId, after, setSize, batchId, ...(among === null ? [] : [among])],
   );
   return rows.map((row) => ({
     row: Number(row.row_no),
@@ -72,7 +77,7 @@ const parse = (body: string): Body => {
 export const linkLateParents = async (
   records: CaseRecords,
   caseId: CaseId,
-  job: Pick<StoredImport, 'job_id'>,
+  job: LateJob,
   among: readonly number[] | null,
   transact: Transact,
 ): Promise<void> => {
@@ -81,8 +86,12 @@ export const linkLateParents = async (
   const documents = caseResource(records.model, 'documents');
   for (let after = 0; ;) {
     const last = await transact(async (tx) => {
-      const late = await readLate(tx, job.job_id, after, among);
+      const late = await readLate(tx, job, after, among);
       if (late.length === 0) return null;
+      await lockExhibits(
+        tx,
+        late.map((it) => it.exhibitId),
+      );
       const store = await records.within(caseId, tx);
       const exhibitBodies = await readMany(
         store,
@@ -108,8 +117,8 @@ export const linkLateParents = async (
                   {
                     resource: documents,
                     document: {
-                      ...parse(document.body),
                       familyRootReference: { documentKey: documentKeyOf(job.job_id, it.rootRow) },
+                      ...parse(document.body),
                     },
                   },
                 ]),
@@ -119,9 +128,9 @@ export const linkLateParents = async (
                   {
                     resource: exhibits,
                     document: {
-                      ...parse(exhibit.body),
                       parentExhibitReference: { controlNumber: it.parent },
                       familyReference: { controlNumber: it.root },
+                      ...parse(exhibit.body),
                     },
                   },
                 ]),
