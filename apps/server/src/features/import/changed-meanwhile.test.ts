@@ -81,6 +81,28 @@ const readsLate = (text: string): boolean => text.startsWith('SELECT child.row_n
 const addsToOriginals = (text: string): boolean => text.startsWith('WITH twin AS');
 const locksExhibits = (text: string): boolean => text.startsWith('SELECT FROM document WHERE document_id IN');
 
+it('nothing is added to originals by a worker whose import was undone meanwhile', async () => {
+  const caseId = await test.makeCase('added late');
+  const first = await source({ 'first/memo.txt': 'The same words.' });
+  await test.import(caseId, { path: first, ocr: 'off', deduplicate: 'case', custodian: 'Smith' });
+  const before = Object.values(await exhibitsOf(caseId));
+  const { jobId } = await test.accept(caseId, {
+    path: await source({ 'second/memo.txt': 'The same words.' }),
+    ocr: 'off',
+    deduplicate: 'case',
+    custodian: 'Miller',
+    controlNumberPrefix: 'TWIN',
+  });
+  const job = await test.run(caseId, jobId, {
+    sessions: betweenStatements(test.parts.sessions, after(addsToOriginals, locksExhibits), async () => {
+      await cancelImport(test.parts, testActor, caseId, jobId);
+      await test.run(caseId, jobId);
+    }),
+  });
+  expect(job.state).toBe('cancelled');
+  expect(Object.values(await exhibitsOf(caseId))).toEqual(before);
+});
+
 describe('rows whose parent came later', () => {
   const accepted = async (caseId: CaseId) =>
     test.accept(caseId, {

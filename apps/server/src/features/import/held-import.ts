@@ -75,6 +75,15 @@ export class HeldImport {
     if (!(await updateHeld(tx, this.#job, from, assignments, values))) throw new Overtaken();
   }
 
+  /** A transaction that commits while the import is still ours, and in that state, and not otherwise. */
+  async ownTransaction<T>(state: State, fn: (tx: CaseTransaction) => Promise<T>): Promise<T> {
+    return this.transaction(async (tx) => {
+      const result = await fn(tx);
+      await this.advance(tx, [state], 'fence = fence');
+      return result;
+    });
+  }
+
   /** Whether the present slice of time is used up. */
   get isSliceOver(): boolean {
     return performance.now() - this.#startedMs > (this.parts.sliceMs ?? defaultSliceMs);

@@ -190,7 +190,7 @@ const changePartsOf = ({ parts, caseId }: HeldImport, actor: Actor): AddParts =>
 /** What only the whole source says: parents that came after their children, and what duplicates add. */
 const link = async (held: HeldImport, late: readonly number[] | null): Promise<void> => {
   const { job, parts, caseId } = held;
-  const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.transaction(fn);
+  const transact = async <T>(fn: (tx: Transaction) => Promise<T>): Promise<T> => held.ownTransaction('importing', fn);
   if (job.request.overlay === undefined) {
     await linkLateParents(parts.records, caseId, job, late, transact);
     await addToOriginals(changePartsOf(held, job.actor), job, transact);
