@@ -13,17 +13,22 @@ import { settleAll } from '../session.ts';
 import { emitDdl } from './emit-ddl.ts';
 import type { InfrastructureOptions } from './infrastructure.ts';
 
+export interface EffectiveSchema {
+  readonly fingerprint: string;
+  readonly manifest: unknown;
+  readonly tokenSecret: string;
+  /** The migration to this schema has statements of its second phase left to run. */
+  readonly isOwing: boolean;
+}
+
 /** What a store says of itself; null when there is none in the schema. */
-export const readEffectiveSchema = async (
-  tx: RecordTransaction,
-  schema: string,
-): Promise<{ readonly fingerprint: string; readonly manifest: unknown; readonly tokenSecret: string } | null> => {
+export const readEffectiveSchema = async (tx: RecordTransaction, schema: string): Promise<EffectiveSchema | null> => {
   const { rows: tables } = await tx.query(`SELECT to_regclass($1) IS NOT NULL AS present`, [
     `${quoteIdentifier(schema)}.effective_schema`,
   ]);
   if (tables[0]?.['present'] !== true) return null;
   const { rows } = await tx.query(
-    `SELECT fingerprint, manifest, token_secret FROM ${quoteIdentifier(schema)}.effective_schema`,
+    `SELECT fingerprint, manifest, token_secret, cardinality(pending) > 0 AS is_owing FROM ${quoteIdentifier(schema)}.effective_schema`,
   );
   const [row] = rows;
   if (row === undefined) return null;
@@ -31,6 +36,7 @@ export const readEffectiveSchema = async (
     fingerprint: String(row['fingerprint']),
     manifest: row['manifest'],
     tokenSecret: String(row['token_secret']),
+    isOwing: row['is_owing'] === true,
   };
 };
 

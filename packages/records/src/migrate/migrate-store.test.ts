@@ -186,6 +186,51 @@ test('many stores: an interrupted second phase is finished by the next run, one 
   expect(await finishOnline(database, autocommit, 'many1')).toBe(0);
 });
 
+test('what an interrupted second phase still owes is not forgotten when the next migration is to another schema', async () => {
+  const owing = model(grown);
+  await provisionStore(database, model(base), 'owes');
+  const failing: AutocommitSession = {
+    execute: async () => Promise.reject(new Error('connection lost')),
+  };
+  await expect(migrateStore(database, failing, owing, 'owes')).rejects.toThrow('connection lost');
+  const target = model({ ...grown, late: { kind: 'reference', target: 'Chair' } }, addition);
+  await migrateStore(database, autocommit, target, 'owes');
+  await provisionStore(database, target, 'owes_not');
+  expect(await catalogue('owes')).toEqual(await catalogue('owes_not'));
+});
+
+test('a second phase that is at work does not take away what a migration owes that came meanwhile', async () => {
+  const [first, second] = [model(grown), model({ ...grown, late: { kind: 'reference', target: 'Chair' } })];
+  await provisionStore(database, model(base), 'overtaken');
+  const failing: AutocommitSession = {
+    execute: async () => Promise.reject(new Error('connection lost')),
+  };
+  let calls = 0;
+  const overtaken: AutocommitSession = {
+    execute: async (text) => {
+      await autocommit.execute(text);
+      calls += 1;
+      if (calls > 1) return;
+      let others = 0;
+      const alsoFailing: AutocommitSession = {
+        execute: async (statement) => {
+          // Of what the first owed nothing is left when the second begins; of its own it does nothing.
+          others += 1;
+          const { rows } = await database.pool.query(`SELECT pending FROM overtaken.effective_schema`);
+          if (String(rows[0]?.pending).includes('late')) throw new Error(`connection lost ${others}`);
+          await autocommit.execute(statement);
+        },
+      };
+      await expect(migrateStore(database, alsoFailing, second, 'overtaken')).rejects.toThrow('connection lost');
+    },
+  };
+  await expect(migrateStore(database, failing, first, 'overtaken')).rejects.toThrow('connection lost');
+  await finishOnline(database, overtaken, 'overtaken');
+  await migrateStore(database, autocommit, second, 'overtaken');
+  await provisionStore(database, second, 'overtaken_not');
+  expect(await catalogue('overtaken')).toEqual(await catalogue('overtaken_not'));
+});
+
 const withReference: Members = {
   ...base,
   chairReference: { kind: 'reference', target: 'Chair' },

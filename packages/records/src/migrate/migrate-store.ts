@@ -4,7 +4,8 @@
  * - Additions (resources, columns, arrays, extensions) and wider types are applied; whatever could lose data, or rewrites a table
  *   under a lock, is refused unless it is named in `accept`, word for word as the refusal names it.
  * - Two phases: one short transaction with everything that needs no scan, foreign keys NOT VALID included; then, each by itself and
- *   repeatable, indexes built CONCURRENTLY and keys validated. A run that was interrupted is simply run again.
+ *   repeatable, indexes built CONCURRENTLY and keys validated. A run that was interrupted is simply run again, or goes on to a schema
+ *   that is newer yet: what the store still owes is done first.
  */
 import { CaseboundError } from '@casebound/contract';
 import { readEffectiveSchema } from '../ddl/provision.ts';
@@ -234,7 +235,7 @@ export const migrateStore = async (
   schema: string,
   options: MigrateOptions = {},
 ): Promise<readonly string[]> => {
-  const { plan, renewals } = await database.transaction(async (tx) => {
+  const outcome = await database.transaction(async (tx) => {
     await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`records provision ${schema}`]);
     const current = await readEffectiveSchema(tx, schema);
     if (current === null)
@@ -253,6 +254,7 @@ export const migrateStore = async (
     if ((await identityKeys(tx, schema)).length > 0) outdated.push(identityRenewal);
     const done = { plan: planned, renewals: outdated };
     if (options.dryRun === true || current.fingerprint === model.fingerprint) return done;
+    if (current.isOwing) return null;
     const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
     const drops = [...model.abstracts.values()].map(
@@ -284,32 +286,43 @@ export const migrateStore = async (
     );
     return done;
   });
+  if (outcome === null) {
+    await finishOnline(database, autocommit, schema);
+    return migrateStore(database, autocommit, model, schema, options);
+  }
   if (options.dryRun !== true) {
     await finishOnline(database, autocommit, schema);
     await renewIndexes(database, async (text) => autocommit.execute(text), model, schema);
     await renewIdentities(database, schema);
   }
-  return [...plan.changes.map(describeChange), ...renewals];
+  return [...outcome.plan.changes.map(describeChange), ...outcome.renewals];
 };
 
-/** Runs what an earlier migration left for its second phase; each statement can be run again. */
+/**
+ * Runs what migrations left for their second phase; each statement can be run again. What is done is taken off the list by itself, so
+ * that nothing is lost which another run has added meanwhile.
+ * @returns how many statements it ran
+ */
 export const finishOnline = async (
   database: RecordDatabase,
   autocommit: AutocommitSession,
   schema: string,
 ): Promise<number> => {
   const table = `${quoteIdentifier(schema)}.effective_schema`;
-  const { rows } = await database.transaction((tx) => tx.query(`SELECT pending FROM ${table}`));
-  const pending = rows[0]?.['pending'];
-  const statements = Array.isArray(pending) ? pending.map(String) : [];
-  for (const [done, statement] of statements.entries()) {
+  const next = async (done: string | null): Promise<string | undefined> => {
+    const { rows } = await database.transaction(async (tx) => {
+      if (done !== null) await tx.query(`UPDATE ${table} SET pending = array_remove(pending, $1::text)`, [done]);
+      return tx.query(`SELECT pending[1] AS statement FROM ${table} WHERE cardinality(pending) > 0`);
+    });
+    return rows[0] === undefined ? undefined : String(rows[0]['statement']);
+  };
+  let count = 0;
+  for (let statement = await next(null); statement !== undefined; statement = await next(statement)) {
     const index = /^CREATE INDEX CONCURRENTLY IF NOT EXISTS ("(?:[^"]|"")+")/.exec(statement)?.[1];
     // A build that was interrupted leaves an invalid index of that name behind.
     if (index !== undefined) await autocommit.execute(`DROP INDEX IF EXISTS ${quoteIdentifier(schema)}.${index}`);
     await autocommit.execute(statement);
-    await database.transaction((tx) =>
-      tx.query(`UPDATE ${table} SET pending = $1::text[]`, [statements.slice(done + 1)]),
-    );
+    count += 1;
   }
-  return statements.length;
+  return count;
 };
