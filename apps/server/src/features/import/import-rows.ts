@@ -22,6 +22,7 @@ import {
 import { insertLostDuplicates, isOverwritten, overwritten, overwrittenDuplicate } from './write/changed-files.ts';
 import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './write/import-chunk.ts';
 import { overlayChunk } from './write/overlay-chunk.ts';
+import { type OverlaidFiles, placeTexts } from './write/overlaid-files.ts';
 import { SharedRecords } from './write/shared-records.ts';
 import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
 
@@ -187,6 +188,7 @@ class RowImport {
       caseId,
       batchId: staged.match?.batchId ?? job.batch_id,
       documentKey: staged.match?.documentKey ?? documentKey,
+      overlay: staged.match === null ? undefined : job.job_id,
     };
     return storeFiles(parts.objects, row, place, listed, { signal, imageList: this.#source.imageList });
   }
@@ -279,11 +281,12 @@ class RowImport {
   ): Promise<readonly number[]> {
     const held = this.#held;
     const { parts, caseId, job } = held;
-    return held.transaction(async (tx) => {
+    const { late, files } = await held.transaction(async (tx) => {
       const store = await parts.records.within(caseId, tx);
       const { overlay, strict } = job.request;
       let counts = { imported: 0, overlaid: 0, rejected: 0 };
       let late: readonly number[] = [];
+      let files: OverlaidFiles = { places: [], unused: [] };
       let written = rows;
       if (overlay === undefined) {
         const taken = await readTaken(
@@ -307,7 +310,8 @@ class RowImport {
         counts = { imported: result.imported, overlaid: 0, rejected: result.rejected + clashes.length };
       } else {
         const result = await overlayChunk(tx, store, this.#context, rows, { mode: overlay.mode, chunkStart: first });
-        counts = { imported: 0, ...result };
+        counts = { imported: 0, overlaid: result.overlaid, rejected: result.rejected };
+        files = result.files;
       }
       if (strict && counts.rejected > 0) {
         throw new CaseboundError(
@@ -333,8 +337,12 @@ class RowImport {
       );
       await held.publishProgress(tx);
       if (isLast) await held.handOn(tx);
-      return late;
+      // Nobody else has the import until this commits.
+      await placeTexts(parts.objects, files);
+      return { late, files };
     });
+    await parts.objects.delete(files.unused);
+    return late;
   }
 }
 

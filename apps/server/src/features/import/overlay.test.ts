@@ -1,9 +1,12 @@
 /** Overlays change exhibits that are there, by a key, in sets, and can be taken back. */
+import { createHash } from 'node:crypto';
 import { writeFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { CaseId } from '@casebound/contract';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { objectKey } from '../../platform/object-store/Port.ts';
+import { readBytes } from '../../platform/object-store/read-bytes.ts';
 import { cancelImport } from './look-at-imports.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
@@ -218,5 +221,61 @@ describe('an overlay', () => {
     const withoutVersions = (all: Record<string, Described>) =>
       Object.fromEntries(Object.entries(all).map(([number, one]) => [number, { ...one, version: 0 }]));
     expect(withoutVersions(await exhibitsOf(caseId))).toEqual(withoutVersions(before));
+  });
+
+  describe('and the files that exhibits have', () => {
+    const files = { 'n/new.txt': 'newer native', 't/new.txt': 'new text' };
+    const lines = ['BEGDOC,NATIVELINK,TEXTLINK', 'A1,n/new.txt,t/new.txt'];
+    /** Bytes and text of A1, by what its records say of them. */
+    const filesOf = async (caseId: CaseId) => {
+      const { A1 } = await exhibitsOf(caseId);
+      const [page] = A1?.exhibit['pages'] as { textSha256: string }[];
+      const { rows } = await test.parts.sessions.withCase(caseId, testActor, async (tx) =>
+        tx.query<{ type: string; object_key: string; sha256: string }>(
+          'SELECT type, object_key, sha256 FROM source_document__variants WHERE root_document_id = (SELECT document_document_id FROM exhibit WHERE control_number = $1) ORDER BY type',
+          ['A1'],
+        ),
+      );
+      const read: Record<string, string> = {};
+      for (const { type, object_key: key, sha256 } of rows) {
+        const bytes = await readBytes(test.parts.objects, objectKey(key), { maxBytes: 1_000 });
+        read[type] = bytes.toString();
+        const hash = createHash('sha256').update(bytes).digest('hex');
+        expect([type, hash]).toEqual([type, sha256]);
+        if (type === 'text') expect(page?.textSha256).toBe(hash);
+        else expect(A1?.document['sha256Hash']).toBe(hash);
+      }
+      return read;
+    };
+
+    it('leaves them when it appends', async () => {
+      const caseId = await filled('kept files');
+      expect((await overlay(caseId, 'append', lines, { files })).job.state).toBe('finished');
+      expect(await filesOf(caseId)).toEqual({ native: 'native', text: 'one' });
+    });
+
+    it('leaves them when it is cancelled before what it stored is committed', async () => {
+      const caseId = await filled('cancelled files');
+      const { jobId } = await test.accept(caseId, {
+        path: await production(lines, files),
+        overlay: { mode: 'replace' },
+      });
+      await expect(
+        test.run(caseId, jobId, {
+          crashPoint: (name) => {
+            if (name === 'import.chunk.written') throw new Error('stopped here');
+          },
+        }),
+      ).rejects.toThrow('stopped here');
+      await cancelImport(test.parts, testActor, caseId, jobId);
+      expect((await test.run(caseId, jobId)).state).toBe('cancelled');
+      expect((await filesOf(caseId))['native']).toBe('native');
+    });
+
+    it('takes their places when it replaces', async () => {
+      const caseId = await filled('replaced files');
+      await overlay(caseId, 'replace', lines, { files });
+      expect(await filesOf(caseId)).toEqual({ native: 'newer native', text: 'new text' });
+    });
   });
 });

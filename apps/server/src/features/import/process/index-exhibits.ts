@@ -3,10 +3,20 @@
  *
  * - In sets in the order of their ids, each with a checkpoint; a set that was interrupted is put again, which replaces it.
  * - A set is read while the one before it is written; none is written before the checkpoint of the one before.
+ * - What somebody changed after it was read is put again before the checkpoint.
  */
 import type { CaseId } from '@casebound/contract';
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
-import { buildIndexDocuments, documentOf, readCoreFields, readCustomFields, readPages } from '../../indexing/index.ts';
+import {
+  buildIndexDocuments,
+  documentOf,
+  indexChanged,
+  readCoreFields,
+  readCustomFields,
+  readPages,
+  readRevisions,
+  type Revisions,
+} from '../../indexing/index.ts';
 import { chunkOptions, HandedOn, type HeldImport } from '../held-import.ts';
 
 /** Exhibits that are put together: a write of the index waits for the disk once. */
@@ -46,7 +56,12 @@ const readSet = async (held: HeldImport, after: number) =>
         batchId: Number(row.batch_id),
       }));
       const ids = exhibits.map((it) => it.exhibitId);
-      return { exhibits, core: await readCoreFields(tx, ids), pages: await readPages(tx, ids) };
+      return {
+        exhibits,
+        revisions: await readRevisions(tx, ids),
+        core: await readCoreFields(tx, ids),
+        pages: await readPages(tx, ids),
+      };
     },
     { ...chunkOptions, readOnly: true },
   );
@@ -86,8 +101,15 @@ async function* buildParts(
 }
 
 /** When a set is in the index. Throws `HandedOn` when the slice is over. */
-const checkpoint = async (held: HeldImport, put: Promise<void>, exhibits: number, last: number): Promise<void> => {
+const checkpoint = async (
+  held: HeldImport,
+  put: Promise<void>,
+  revisions: Revisions,
+  exhibits: number,
+  last: number,
+): Promise<void> => {
   await put;
+  await indexChanged(held.parts, held.caseId, held.job.actor, revisions, held.signal);
   const isLast = held.isSliceOver;
   await held.transaction(async (tx) => {
     await held.advance(tx, ['indexing'], 'indexed_to = $4, indexed = indexed + $5', [last, exhibits]);
@@ -137,7 +159,7 @@ export const indexExhibits = async (held: HeldImport): Promise<void> => {
         await writing;
         write(index.put(held.caseId, part));
       }
-      write(checkpoint(held, writing, set.exhibits.length, last.exhibitId));
+      write(checkpoint(held, writing, set.revisions, set.exhibits.length, last.exhibitId));
       after = last.exhibitId;
     }
   } finally {
@@ -159,6 +181,7 @@ export const removeFromIndex = async (held: HeldImport, caseId: CaseId): Promise
     const last = set.exhibits.at(-1);
     if (last === undefined) return;
     for await (const part of buildParts(held, set)) await held.parts.index.put(caseId, part);
+    await indexChanged(held.parts, caseId, held.job.actor, set.revisions, held.signal);
     after = last.exhibitId;
   }
 };

@@ -286,19 +286,25 @@ const pdfOf = (
   ...(fileName === undefined ? {} : { fileName }),
 });
 
+export interface ProcessOptions {
+  readonly ocr: boolean;
+  /** Job of the overlay whose files are processed. */
+  readonly overlay: string | undefined;
+}
+
 /** Processes one document. */
 export const processDocument = async (
   parts: ProcessParts,
   caseId: CaseId,
   it: Processable,
   { document, exhibit }: StoredPair,
-  ocr: boolean,
+  { ocr, overlay }: ProcessOptions,
   signal: AbortSignal,
 ): Promise<Processed> => {
   const { batchId, documentKey } = it;
   const from = document['sourcePath'];
   const path = it.line === null && typeof from === 'string' ? from : null;
-  const run = new DocumentRun(parts, { caseId, batchId, documentKey }, { ...it, path }, ocr, signal);
+  const run = new DocumentRun(parts, { caseId, batchId, documentKey, overlay }, { ...it, path }, ocr, signal);
   const variants = variantsOf(document);
   const known = Array.isArray(exhibit['pages']) ? exhibit['pages'] : [];
   const listed = known.filter((page) => typeof page === 'object' && page !== null && 'batesNumber' in page).length;

@@ -53,6 +53,8 @@ const processSet = async (
   pairs: Pairs,
 ): Promise<ReadonlyMap<number, Processed>> => {
   const results = new Map<number, Processed>();
+  const { ocr, overlay } = job.request;
+  const options = { ocr: ocr === 'auto', overlay: overlay === undefined ? undefined : job.job_id };
   const waiting = set.toReversed();
   const work = async (): Promise<void> => {
     for (let it = waiting.pop(); it !== undefined; it = waiting.pop()) {
@@ -60,7 +62,7 @@ const processSet = async (
       const pair = pairs.get(it.exhibitId);
       // Removed by somebody since.
       if (pair === undefined) continue;
-      results.set(it.exhibitId, await processDocument(parts, caseId, it, pair, job.request.ocr === 'auto', signal));
+      results.set(it.exhibitId, await processDocument(parts, caseId, it, pair, options, signal));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, work));

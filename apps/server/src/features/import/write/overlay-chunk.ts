@@ -4,7 +4,7 @@
  * - `append` fills what has no value; `replace` puts the row's value in the place of what is there, and an empty cell takes it away;
  *   `merge` joins lists and replaces the rest, and an empty cell changes nothing.
  * - Numbers, families and hashes stay as they are: they say which document it is.
- * - A file of the row takes the place of the exhibit's own of its kind; a PDF that was made of other files is made again.
+ * - A file of the row is taken instead of the exhibit's own of its kind; a PDF that was made of other files is made again.
  */
 import type { JsonValue, StoreContext } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
@@ -12,6 +12,7 @@ import { valuesOf } from '../../fields/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import { insertProcessing } from '../process/processing-store.ts';
 import { changeExhibits, type Body, type ExhibitState } from './change-exhibits.ts';
+import { filesOfRow, type OverlaidFiles } from './overlaid-files.ts';
 import { type ChunkContext, type ChunkRow, needsProcessing } from './import-chunk.ts';
 
 export type OverlayMode = 'append' | 'replace' | 'merge';
@@ -148,6 +149,7 @@ const apply = (mode: OverlayMode, it: ChunkRow, context: ChunkContext, state: Ex
 export interface OverlayResult {
   readonly overlaid: number;
   readonly rejected: number;
+  readonly files: OverlaidFiles;
 }
 
 /** Lays the matched rows of a chunk over their exhibits, in the caller's transaction. */
@@ -161,13 +163,16 @@ export const overlayChunk = async (
   const byExhibit = new Map(
     rows.flatMap((it) => (it.staged.match === null ? [] : [[it.staged.match.exhibitId, it] as const])),
   );
+  const states = new Map<number, ExhibitState>();
   const result = await changeExhibits(tx, store, context, {
     exhibitIds: [...byExhibit.keys()],
     segment: `${context.jobId}/${chunkStart}`,
     origin: `overlay ${context.jobId}`,
     change: (exhibitId, state) => {
       const it = byExhibit.get(exhibitId);
-      return it === undefined ? state : apply(mode, it, context, state);
+      const next = it === undefined ? state : apply(mode, it, context, state);
+      states.set(exhibitId, next);
+      return next;
     },
   });
   const problems: RowProblem[] = [];
@@ -209,5 +214,13 @@ export const overlayChunk = async (
     [context.jobId, [...result.found]],
   );
   await insertProblems(tx, context.jobId, 'importing', problems);
-  return { overlaid: overlaidRows, rejected };
+  const files = rows.map((it) => {
+    const exhibitId = it.staged.match?.exhibitId ?? 0;
+    return filesOfRow(it, context, result.refused.has(exhibitId) ? undefined : states.get(exhibitId));
+  });
+  return {
+    overlaid: overlaidRows,
+    rejected,
+    files: { places: files.flatMap((it) => it.places), unused: files.flatMap((it) => it.unused) },
+  };
 };

@@ -14,7 +14,7 @@ import { detectFileType, headBytes } from '../sources/file-type.ts';
 import { type Digests, hashBytes } from '../sources/hash-bytes.ts';
 import { imageTypeOf } from './image-type.ts';
 import { decodeText } from './decode-text.ts';
-import { annotationsKey, type DocumentPlace, imageKey, nativeKey, pageTextKey } from './object-keys.ts';
+import { annotationsKey, type DocumentPlace, imageKey, nativeKey, pageTextKey, storedTextKey } from './object-keys.ts';
 
 /** A page image that an image list names, resolved or not. */
 export interface ListedPage {
@@ -206,9 +206,12 @@ class RowStorer {
 
   async pageText(position: number, text: string): Promise<{ readonly size: number; readonly sha256: string }> {
     const key = pageTextKey(this.#place, position);
-    const { size, sha256 } = await this.#objects.put(key, Buffer.from(text, 'utf8'), {
-      contentType: 'text/plain; charset=utf-8',
-    });
+    const put = { contentType: 'text/plain; charset=utf-8' };
+    const { size, sha256 } = await this.#objects.put(
+      storedTextKey(this.#place, position),
+      Buffer.from(text, 'utf8'),
+      put,
+    );
     this.files += 1;
     this.bytes += size;
     this.variants.push({ type: 'text', position, objectKey: key, size, sha256, mimeType: 'text/plain' });
