@@ -272,6 +272,47 @@ test('a matched record that is renamed while the job runs: what is named after i
   ]);
 });
 
+test('a record that was to be overlaid and is renamed or deleted meanwhile: it is left alone, its old identity written anew', async () => {
+  const { source, destination } = await pair();
+  await fill(destination);
+  await post(source, 'works', work('One', 'a1', { pages: 7 }));
+  const works = resourceAt(destination.model, 'works');
+  const named = await post(destination, 'works', work('One', 'a1', { pages: 5 }));
+  const moved = await post(destination, 'works', work('One', 'a2'));
+  await post(source, 'works', work('Gone', 'a1', { pages: 8 }));
+  const gone = await post(destination, 'works', work('Gone', 'a1'));
+  const [author] = (await bodies(destination, 'authors')).filter((body) => body['authorKey'] === 'a3');
+  const copy = await startCopy({
+    source,
+    destination,
+    select: `SELECT document_id FROM ${source.schema}.work`,
+    policy: { resources: { 'Library.Work': { mode: 'insert', onConflict: 'overlay' } } },
+  });
+  expect((await mapRecords(copy)).resources['Library.Work']).toMatchObject({ overlaid: 4 });
+  await deleteDocument(destination, works, gone.uuid);
+  await putDocument(destination, works, named.uuid, work('Mine', 'a1', { pages: 5 }));
+  await putDocument(destination, works, moved.uuid, work('One', 'a1', { pages: 6 }));
+  // What is called otherwise because its author is, is still the record of its author.
+  await putDocument(destination, resourceAt(destination.model, 'authors'), String(author?.['id']), {
+    authorKey: 'a3 renamed',
+  });
+  await finish(copy);
+  const found = (await bodies(destination, 'works')).map((body) => {
+    const { authorKey } = body['authorReference'] as { authorKey: string };
+    return `${authorKey} ${String(body['title'])} ${String(body['pages'])} ${body['id'] === moved.uuid ? 'moved' : ''}`;
+  });
+  expect(found.sort()).toEqual([
+    'a1 Gone 8 ',
+    'a1 Mine 5 ',
+    'a1 One 7 moved',
+    'a2 One undefined ',
+    'a3 renamed One undefined ',
+  ]);
+  expect(await removeCopied(copy)).toMatchObject({ restored: 1, kept: 0, overlaidKept: 0 });
+  expect(await auditStore(destination)).toMatchObject({ damages: 0 });
+  expect(await bodies(destination, 'works')).toHaveLength(3);
+});
+
 test('users who write to the destination while the copy runs lose nothing, and nothing of theirs is damaged', async () => {
   const { source, destination } = await pair();
   for (let n = 0; n < 60; n += 1)

@@ -15,6 +15,9 @@ export const sourceChanged = 'copy.source';
 /** ... when a record whose identity is part of a copied one has got another name in the destination. */
 export const identityMoved = 'copy.identity';
 
+/** ... when a record that is to be overlaid is gone from the destination, or is another one by now. */
+export const overlaidMoved = 'copy.overlaid';
+
 const newUuid = (sql: CopySql): string =>
   sql.facts.hasUuidV7
     ? 'uuidv7()'
@@ -41,7 +44,7 @@ export const identityRows = (sql: CopySql, resource: PlannedResource, members: s
 const insertProvenance = (sql: CopySql): string =>
   `INSERT INTO ${sql.own('record_copy_provenance')} (document_id, job_id, source_document_uuid, etag) SELECT m.document_id, $1, d.document_uuid, 1 FROM ${sql.members} JOIN ${sql.source('document')} d ON d.document_id = m.source_document_id`;
 
-const guard = (sql: CopySql, count: string, what: string): string =>
+export const guard = (sql: CopySql, count: string, what: string): string =>
   `SELECT ${sql.own('records_guard')}((${count}), 0, '${what}')`;
 
 export const sourceGuard = (sql: CopySql, members = sql.members): string =>

@@ -3,11 +3,12 @@
  *
  * - Both change records that readers may have seen, so both bump etags, once, and only where something changes.
  * - A record that somebody changed since the copy wrote it is not linked: what that person wrote stands.
+ * - An overlaid record is locked, and then looked at whether it still is the one that has the identity.
  */
-import { documentColumn } from '../ddl/emit-ddl.ts';
+import { documentColumn, identityColumns } from '../ddl/emit-ddl.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import type { PlannedResource } from './compile-plan.ts';
-import { sourceGuard } from './chunk-statements.ts';
+import { guard, overlaidMoved, sourceGuard } from './chunk-statements.ts';
 import type { CopySql } from './copy-sql.ts';
 import type { MappedTable } from './map-tables.ts';
 
@@ -72,6 +73,22 @@ const differing = (sql: CopySql, resource: PlannedResource, members: string): st
     })
     .join(' UNION ');
 
+/**
+ * `SELECT id` of records to be overlaid that are not there any more, or whose own members of the identity are not those of the source:
+ * somebody has renamed them since they were found by their identity, here or there. What is named after another record and called
+ * otherwise because that one is, is still the same.
+ */
+export const movedRecords = (sql: CopySql, resource: PlannedResource, members: string): string => {
+  const gone = `SELECT m.document_id AS id FROM ${members} WHERE NOT EXISTS (SELECT 1 FROM ${sql.own('document')} d WHERE d.document_id = m.document_id)`;
+  const [root] = resource.tables;
+  if (root === undefined || !resource.destination.allowIdentityUpdates) return gone;
+  const rows = sql.rows(resource, root, true, members);
+  const different = identityColumns(resource.destination)
+    .filter((name) => rows.columns.includes(name))
+    .map((name) => `n.${quoteIdentifier(name)} IS DISTINCT FROM x.${quoteIdentifier(name)}`);
+  return `${gone} UNION ALL SELECT n.document_id FROM (${sql.select(rows)}) n JOIN ${sql.own(root.destination.name)} x ON x.document_id = n.document_id WHERE ${different.join(' OR ')}`;
+};
+
 /** The statements that give overlaid records the content of the source, and keep what they were. */
 export const overlayStatements = (sql: CopySql, resource: PlannedResource): readonly string[] =>
   sql.memo(`overlay ${resource.name}`, () => {
@@ -91,6 +108,7 @@ export const overlayStatements = (sql: CopySql, resource: PlannedResource): read
     const edges = sql.insertEdges(own, changed);
     return [
       `SELECT count(*) FROM (SELECT 1 FROM ${document} d JOIN ${all} ON m.document_id = d.document_id ORDER BY d.document_id FOR NO KEY UPDATE OF d) locked`,
+      guard(sql, `SELECT count(*) FROM (${movedRecords(sql, resource, all)}) v`, overlaidMoved),
       `INSERT INTO ${before} (job_id, document_id, table_name, body) SELECT $1, d.document_id, 'document', to_jsonb(d) FROM (${differing(sql, resource, all)}) n JOIN ${document} d ON d.document_id = n.id`,
       ...own.map((table) => {
         const owner = quoteIdentifier(documentColumn(table));

@@ -4,11 +4,14 @@
  * - One transaction. Records that are written already stay as they are; those that are not are decided about anew, and what they now
  *   lead to comes in as a batch of its own, with chunks of its own.
  * - Gone from the source: no longer copied. Changed there: as it is now. Appeared in the destination: matched, skipped, overlaid or
- *   a conflict, by the policy. Gone from the destination although others need it: inserted.
+ *   a conflict, by the policy. Gone from the destination although others need it: inserted. To be overlaid and another record by now:
+ *   left alone, and what has the identity is overlaid, or inserted.
  */
 import type { RecordTransaction } from '../session.ts';
 import { plannedByKey } from './chunks.ts';
+import type { PlannedResource } from './compile-plan.ts';
 import type { CopySql } from './copy-sql.ts';
+import { movedRecords } from './finish-statements.ts';
 import { insertChunks, nextId, takenActions } from './map-sql.ts';
 import { checkResource, runRound, settlePending } from './map-records.ts';
 import { inDestination, queryByHash, type RecordCopy } from './open-copy.ts';
@@ -30,6 +33,13 @@ const renewChanged = (sql: CopySql, recomputed: readonly number[]): string =>
 /** Records that were there and are not: to be decided about (`q`), in the new batch. */
 const reopenGone = (sql: CopySql): string =>
   `UPDATE ${sql.own('record_copy_map')} m SET action = 'q', batch = $3::smallint, generation = $2::smallint WHERE m.job_id = $1 AND m.action IN ('m', 's', 'o') AND ${gone(sql)}`;
+
+/** Records to be overlaid in the place of one that is another by now: to be decided about anew. */
+const reopenMoved = (sql: CopySql, resource: PlannedResource): string => {
+  const map = sql.own('record_copy_map');
+  const members = `(SELECT m.source_document_id, m.document_id FROM ${map} m WHERE m.job_id = $1 AND m.resource_key_id = ${sql.ownKey(resource.destination.name)} AND m.action = 'o' AND ${unwritten(sql)}) m`;
+  return `UPDATE ${map} m SET action = 'q', batch = $3::smallint, generation = $2::smallint FROM (${movedRecords(sql, resource, members)}) v WHERE m.job_id = $1 AND m.document_id = v.id AND m.action = 'o'`;
+};
 
 /** Records that the job wrote, somebody deleted, and unwritten ones refer to. */
 const reopenDeleted = (sql: CopySql): string => {
@@ -75,6 +85,9 @@ const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void>
     [copy.jobId, generation],
   );
   await tx.query(reopenGone(sql), [copy.jobId, generation, batch]);
+  for (const resource of plan.resources)
+    if (resource.onConflict === 'overlay' && resource.destination.allowIdentityUpdates)
+      await queryByHash(tx, reopenMoved(sql, resource), [copy.jobId, generation, batch]);
   await tx.query(reopenDeleted(sql), [copy.jobId, generation, batch]);
   await queryByHash(tx, reopenJoined(sql), [copy.jobId, generation, batch]);
   for (const resource of recomputed) await settlePending(copy, tx, resource);

@@ -12,7 +12,7 @@ import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { computeIdentities, knownIdentities } from '../identity/recompute-identities.ts';
 import { retryReason } from '../retry.ts';
 import { settleAll, sqlFailureOf, type RecordTransaction } from '../session.ts';
-import { identityMoved, recordStatements, sourceChanged } from './chunk-statements.ts';
+import { identityMoved, overlaidMoved, recordStatements, sourceChanged } from './chunk-statements.ts';
 import { type Chunk, chunkValues } from './chunks.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import { linkStatements, overlayStatements } from './finish-statements.ts';
@@ -111,8 +111,8 @@ const nextAfter = (error: unknown): Next => {
   const failure = sqlFailureOf(error);
   if (failure === null) return 'fail';
   if (failure.raised === identityMoved) return 'name-from-rows';
-  if (failure.raised === sourceChanged || failure.sqlState === '23503' || failure.sqlState === '23505')
-    return 'outdated';
+  if (failure.raised === sourceChanged || failure.raised === overlaidMoved) return 'outdated';
+  if (failure.sqlState === '23503' || failure.sqlState === '23505') return 'outdated';
   if (failure.sqlState.startsWith('08') || failure.sqlState.startsWith('57P')) return 'reconnect';
   return retryReason(error, false) === null ? 'fail' : 'again';
 };
