@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { ImportJob, ImportRequest } from '@casebound/contract';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { indexAnew } from '../indexing/index.ts';
 import { previewImport } from './create-import.ts';
 import { getImport } from './look-at-imports.ts';
 import { buildZip } from './sources/testing/build-zip.ts';
@@ -89,4 +90,29 @@ it('the step that indexes has numbers of its own, in the job and in its events',
   );
   for (const { stage, progress } of told) if (stage === 'indexing') expect(progress.total).toBe(count);
   expect((await getImport(test.parts, testActor, caseId, jobId)).progress).toMatchObject({ done: count, total: count });
+});
+
+it('what somebody codes while it is being indexed is not put back in the index', async () => {
+  const caseId = await test.makeCase('coded meanwhile');
+  const { sessions, index } = test.parts;
+  const at = await write({ 'load.dat': dat(['BEGDOC', 'SUBJECT'], ['A1', 'words'], ['A2', 'words']) });
+  const { jobId } = await test.accept(caseId, request(at));
+  let coded: number | undefined;
+  const put: typeof index.put = async (...given) => {
+    if (coded === undefined) {
+      const { rows } = await sessions.withCase(caseId, testActor, async (tx) =>
+        tx.query<{ id: string }>(
+          `WITH one AS (UPDATE exhibit SET privilege = 'Privileged' WHERE control_number = 'A1' RETURNING document_id)
+           UPDATE document SET etag = etag + 1 FROM one WHERE document.document_id = one.document_id RETURNING one.document_id AS id`,
+        ),
+      );
+      coded = Number(rows[0]?.id);
+      // As the event about it is followed.
+      await indexAnew(test.parts, caseId, testActor, [coded], new AbortController().signal);
+    }
+    await index.put(...given);
+  };
+  expect(await test.run(caseId, jobId, { index: { ...index, put } })).toMatchObject({ state: 'finished' });
+  const query = { filters: [{ field: 'privilege', equals: 'Privileged' }] };
+  expect(await index.search(caseId, query, { limit: 10 })).toEqual([coded]);
 });

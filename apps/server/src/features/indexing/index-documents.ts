@@ -3,11 +3,11 @@
  */
 import { createHash } from 'node:crypto';
 import { hasCode, type Actor, type CaseId } from '@casebound/contract';
-import type { CaseSessions, Queryable } from '../../database/index.ts';
+import type { Queryable } from '../../database/index.ts';
 import type { Each, ObjectStore } from '../../platform/object-store/Port.ts';
-import type { FieldValue, IndexDocument, IndexPage, SearchIndex } from '../../platform/search-index/Port.ts';
+import type { FieldValue, IndexDocument, IndexPage } from '../../platform/search-index/Port.ts';
 import type { Fields } from '../fields/index.ts';
-import { pageTextKey, type PageText, readPages } from './page-texts.ts';
+import { pageTextKey, type PageText } from './page-texts.ts';
 
 const maxPageBytes = 64 * 1024 * 1024;
 
@@ -175,52 +175,6 @@ export const readCustomFields = async (
       ),
     ]),
   );
-};
-
-export interface IndexingParts {
-  readonly sessions: CaseSessions;
-  readonly objects: Pick<ObjectStore, 'readAll'>;
-  readonly index: Pick<SearchIndex, 'put'>;
-  readonly fields: Fields;
-}
-
-/** Puts exhibits into the index from what stands in the case now, whichever way it came there. */
-export const indexAnew = async (
-  { sessions, objects, index, fields }: IndexingParts,
-  caseId: CaseId,
-  actor: Actor,
-  exhibitIds: readonly number[],
-  signal: AbortSignal,
-): Promise<void> => {
-  if (exhibitIds.length === 0) return;
-  const { core, pages, places } = await sessions.withCase(
-    caseId,
-    actor,
-    async (tx) => ({
-      core: await readCoreFields(tx, exhibitIds),
-      pages: await readPages(tx, exhibitIds),
-      places: await tx.query<{ exhibit_id: string; control_number: string; document_key: string; batch_id: string }>(
-        `SELECT e.document_id AS exhibit_id, e.control_number, d.document_key, e.batch_document_id AS batch_id
-         FROM exhibit e JOIN source_document d ON d.document_id = e.document_document_id WHERE e.document_id = ANY ($1::bigint[])`,
-        [exhibitIds],
-      ),
-    }),
-    { readOnly: true, signal },
-  );
-  const custom = await readCustomFields(fields, caseId, actor, exhibitIds, signal);
-  const exhibits = places.rows.map((row): ExhibitToIndex => {
-    const exhibitId = Number(row.exhibit_id);
-    return {
-      exhibitId,
-      controlNumber: row.control_number,
-      documentKey: row.document_key,
-      batchId: Number(row.batch_id),
-      pages: pages.get(exhibitId) ?? [],
-      fields: { ...core.get(exhibitId), ...custom.get(exhibitId) },
-    };
-  });
-  for await (const part of buildIndexDocuments(objects, caseId, exhibits, signal))
-    await index.put(caseId, part.map(documentOf));
 };
 
 /** @throws what the texts of the exhibit could not be read for */

@@ -1,2 +1,3 @@
-export { buildIndexDocuments, documentOf, indexAnew, readCoreFields, readCustomFields } from './index-documents.ts';
+export { indexAnew, indexChanged, readRevisions, type Revisions } from './index-anew.ts';
+export { buildIndexDocuments, documentOf, readCoreFields, readCustomFields } from './index-documents.ts';
 export { pageTextKey, type PageText, readPages } from './page-texts.ts';

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { highlight, redaction } from '../../../platform/document-engine/testing/sample-annotations.ts';
 import { EngineDocumentId } from '../../../platform/document-engine/Port.ts';
 import { objectPrefix } from '../../../platform/object-store/Port.ts';
+import { indexAnew } from '../../indexing/index.ts';
 import type { StepDependencies } from '../orchestrator/steps.ts';
 import { requestExchange } from '../request-exchange.ts';
 import { fillCase } from '../testing/fill-case.ts';
@@ -226,5 +227,42 @@ test('a redaction that is made after the files were copied takes back what shows
     tx.query('SELECT type FROM source_document__variants ORDER BY 1'),
   );
   expect(variants.rows).toEqual([{ type: 'pdf' }]);
+  await world[Symbol.asyncDispose]();
+}, 90_000);
+
+test('what somebody codes while an exhibit is put into the index is not put back', async () => {
+  const world = await openTestExchange();
+  const { parts } = world;
+  const [from, to] = [await world.createCase('from'), await world.createCase('to')];
+  await fillCase(parts, from, [{ controlNumber: 'A1', pages: [['words']] }]);
+  await world.run(ExchangeRequest.parse({ sourceCaseId: from, destinationCaseId: to, selection: { by: 'all' } }));
+  const { rows } = await parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query<{ id: string; document_key: string; batch_id: string }>(
+      'SELECT e.document_id AS id, document_key, batch_document_id AS batch_id FROM exhibit e JOIN source_document d ON d.document_id = document_document_id',
+    ),
+  );
+  const [row] = rows;
+  const exhibitId = Number(row?.id);
+  const { signal } = new AbortController();
+  let isCoded = false;
+  const put: typeof parts.index.put = async (...given) => {
+    if (!isCoded) {
+      isCoded = true;
+      await parts.sessions.withCase(to, testActor, async (tx) => {
+        await tx.query(`UPDATE exhibit SET privilege = 'Privileged' WHERE document_id = $1`, [exhibitId]);
+        await tx.query('UPDATE document SET etag = etag + 1 WHERE document_id = $1', [exhibitId]);
+      });
+      // As the event about it is followed.
+      await indexAnew(parts, to, testActor, [exhibitId], signal);
+    }
+    await parts.index.put(...given);
+  };
+  await createSearchText({ ...parts, index: { ...parts.index, put } })({
+    job: { destinationCaseId: to, createdBy: testActor, batchId: Number(row?.batch_id) },
+    exhibits: [{ exhibitId, documentKey: row?.document_key ?? '', controlNumber: 'A1' }],
+    signal,
+  } as unknown as Parameters<Processor>[0]);
+  const query = { filters: [{ field: 'privilege', equals: 'Privileged' }] };
+  expect(await parts.index.search(to, query, { limit: 5 })).toEqual([exhibitId]);
   await world[Symbol.asyncDispose]();
 }, 90_000);

@@ -3,12 +3,20 @@
  *
  * 1. It comes last of an exhibit's stages, so that it finds the text that arrived and no other.
  * 2. Putting an exhibit again replaces its index document whole.
- * 3. Writes are bounded by number and bytes, whatever a message carries.
+ * 3. An exhibit that somebody changed after it was read is put again.
+ * 4. Writes are bounded by number and bytes, whatever a message carries.
  */
 import type { IndexDocument } from '../../../platform/search-index/Port.ts';
 import type { Fields } from '../../fields/index.ts';
 import type { ExchangeDependencies } from '../dependencies.ts';
-import { buildIndexDocuments, readCoreFields, readCustomFields, readPages } from '../../indexing/index.ts';
+import {
+  buildIndexDocuments,
+  indexChanged,
+  readCoreFields,
+  readCustomFields,
+  readPages,
+  readRevisions,
+} from '../../indexing/index.ts';
 import type { Outcome } from '../ledger.ts';
 import { permanentOutcome, type Processor } from './process-message.ts';
 
@@ -22,10 +30,14 @@ export const createSearchText =
   ({ sessions, objects, index, config, crashPoint, fields }: Parts): Processor =>
   async ({ job, exhibits, signal }) => {
     const ids = exhibits.map(({ exhibitId }) => exhibitId);
-    const { core, pages } = await sessions.withCase(
+    const { revisions, core, pages } = await sessions.withCase(
       job.destinationCaseId,
       job.createdBy,
-      async (tx) => ({ core: await readCoreFields(tx, ids), pages: await readPages(tx, ids) }),
+      async (tx) => ({
+        revisions: await readRevisions(tx, ids),
+        core: await readCoreFields(tx, ids),
+        pages: await readPages(tx, ids),
+      }),
       { signal },
     );
     const custom = await readCustomFields(fields, job.destinationCaseId, job.createdBy, ids, signal);
@@ -89,6 +101,9 @@ export const createSearchText =
       }
     }
     if (waiting.length > 0) await write();
+    const done = new Set(outcomes.flatMap(({ exhibitId, state }) => (state === 'done' ? [exhibitId] : [])));
+    const written = new Map([...revisions].filter(([exhibitId]) => done.has(exhibitId)));
+    await indexChanged({ sessions, objects, index, fields }, job.destinationCaseId, job.createdBy, written, signal);
     return {
       outcomes,
       retry,
