@@ -1,10 +1,14 @@
 /** Imports of cases that others change at the same time: what somebody else wrote between two statements is neither lost nor taken for the import's own. */
+import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { type CaseId, hasCode, type JobId } from '@casebound/contract';
 import { type JsonValue, putDocument, readMany } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { objectKey } from '../../platform/object-store/Port.ts';
+import { readBytes } from '../../platform/object-store/read-bytes.ts';
+import { drawPage } from '../../platform/ocr/testing/draw-page.ts';
 import { caseResource } from '../records/index.ts';
 import { cancelImport } from './look-at-imports.ts';
 import { betweenStatements } from './testing/between-statements.ts';
@@ -163,5 +167,51 @@ it('an exhibit that another import commits between the look for its number and t
   });
   expect((await exhibitsOf(caseId))['A1']?.document['subject']).toBe('foreign');
   expect(job).toMatchObject({ state: 'finished_with_errors', counts: { imported: 0, rejected: 1 } });
+  expect((await describeCase(test, caseId)).leftovers).toEqual([]);
+});
+
+it('what an overlay brings of an exhibit whose document is being processed is not put aside for what was there before', async () => {
+  const caseId = await test.makeCase('processed');
+  const [was, is] = await Promise.all([drawPage(['What it was']), drawPage(['What it is now'])]);
+  const { jobId } = await test.accept(caseId, {
+    path: await source({ 'load.dat': dat(['BEGDOC', 'NATIVELINK'], ['A1', 'a.png']), 'a.png': Buffer.from(was) }),
+    ocr: 'off',
+  });
+  let overlays: Promise<unknown> | undefined;
+  const overlay = async (): Promise<unknown> =>
+    test.import(caseId, {
+      path: await source({ 'load.dat': dat(['BEGDOC', 'NATIVELINK'], ['A1', 'b.png']), 'b.png': Buffer.from(is) }),
+      ocr: 'off',
+      overlay: { mode: 'replace', key: 'controlNumber' },
+    });
+  const { pdf } = test.parts;
+  const job = await test.run(caseId, jobId, {
+    pdf: {
+      ...pdf,
+      mergeImages: async (...given) => {
+        const made = await pdf.mergeImages(...given);
+        overlays ??= overlay();
+        await overlays;
+        return made;
+      },
+    },
+  });
+  expect(job.state).toBe('finished');
+  const { A1 } = await exhibitsOf(caseId);
+  const variants = A1?.document['variants'] as { type: string; sha256: string; objectKey: string }[];
+  const sha256 = createHash('sha256').update(is).digest('hex');
+  expect(A1?.document['sha256Hash']).toBe(sha256);
+  expect(variants.find(({ type }) => type === 'native')?.sha256).toBe(sha256);
+  // Its PDF is of the new picture, and is what its record says.
+  const { rows } = await test.parts.sessions.withCase(caseId, testActor, async (tx) =>
+    tx.query<{ object_key: string; sha256: string }>(
+      `SELECT object_key, sha256 FROM source_document__variants WHERE type = 'pdf'`,
+    ),
+  );
+  expect(rows).toHaveLength(1);
+  const bytes = await readBytes(test.parts.objects, objectKey(rows[0]?.object_key ?? ''), { maxBytes: 10_000_000 });
+  expect(createHash('sha256').update(bytes).digest('hex')).toBe(rows[0]?.sha256);
+  expect(rows[0]?.object_key).toContain('/pdf/');
+  expect(await test.parts.pdf.pageInfo({ pdf: bytes })).toMatchObject({ pages: [{}] });
   expect((await describeCase(test, caseId)).leftovers).toEqual([]);
 });

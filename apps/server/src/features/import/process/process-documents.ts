@@ -4,9 +4,12 @@
  *
  * - Working takes a while in which people change exhibits: what they changed is read again, under a lock, before the results are written
  *   into it.
+ * - What was worked on may have been replaced meanwhile, by an overlay: an exhibit whose files or pages are others now is left to be done
+ *   again.
  */
 import { type JsonValue, bulkWrite, readMany } from '@casebound/records';
 import { availableParallelism } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import type { Transaction } from '../../../database/index.ts';
 import { caseResource } from '../../records/index.ts';
 import { HandedOn, type HeldImport } from '../held-import.ts';
@@ -69,9 +72,20 @@ const processSet = async (
   return results;
 };
 
+/** Whether the files and pages that a result was made of are still those of the exhibit; of one that is gone, nothing is left to be done. */
+const isCurrent = (before: Pairs, now: Pairs, exhibitId: number): boolean => {
+  const [was, is] = [before.get(exhibitId), now.get(exhibitId)];
+  if (was === undefined || is === undefined) return true;
+  return (
+    isDeepStrictEqual(was.document['variants'], is.document['variants']) &&
+    isDeepStrictEqual(was.exhibit['pages'], is.exhibit['pages'])
+  );
+};
+
 const writeSet = async (
   held: HeldImport,
   set: readonly Processable[],
+  before: Pairs,
   results: ReadonlyMap<number, Processed>,
   isLast: boolean,
 ): Promise<void> => {
@@ -84,11 +98,13 @@ const writeSet = async (
       set.map((it) => it.exhibitId),
     );
     const now = await readPairs(held, tx, set);
+    const done = set.filter((it) => isCurrent(before, now, it.exhibitId));
     await bulkWrite(
       await parts.records.within(caseId, tx),
-      [...results].flatMap(([exhibitId, { document, exhibit }]) => {
-        const pair = now.get(exhibitId);
-        if (pair === undefined) return [];
+      done.flatMap(({ exhibitId }) => {
+        const [pair, result] = [now.get(exhibitId), results.get(exhibitId)];
+        if (pair === undefined || result === undefined) return [];
+        const { document, exhibit } = result;
         return [
           ...(document === null
             ? []
@@ -106,14 +122,14 @@ const writeSet = async (
       tx,
       job.job_id,
       'processing',
-      set.flatMap((it) => results.get(it.exhibitId)?.problems ?? []),
+      done.flatMap((it) => results.get(it.exhibitId)?.problems ?? []),
     );
     await markProcessed(
       tx,
       job.job_id,
-      set.map((it) => it.exhibitId),
+      done.map((it) => it.exhibitId),
     );
-    await held.advance(tx, ['processing'], 'processed = processed + $4', [set.length]);
+    await held.advance(tx, ['processing'], 'processed = processed + $4', [done.length]);
     await held.publishProgress(tx);
     parts.crashPoint('import.set.processed');
     if (isLast) await held.handOn(tx);
@@ -131,7 +147,7 @@ export const processDocuments = async (held: HeldImport): Promise<void> => {
     const results = await processSet(held, set, pairs);
     await held.parts.objects.flush();
     const isLast = held.isSliceOver;
-    await writeSet(held, set, results, isLast);
+    await writeSet(held, set, pairs, results, isLast);
     if (isLast) throw new HandedOn();
   }
 };
