@@ -27,6 +27,7 @@ export type DamageKind =
   | 'descriptor-uri'
   | 'cache-wrong'
   | 'root-missing'
+  | 'row-extra'
   | 'root-of-other-resource'
   | 'resource-unknown'
   | 'descriptor-target'

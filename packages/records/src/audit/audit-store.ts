@@ -16,6 +16,7 @@ import type { StoreContext } from '../store-context.ts';
 import { closureSql, hasHierarchy } from '../auth/maintain-closure.ts';
 import { transactionWithRetry } from '../retry.ts';
 import { auditResourceDocuments, type Damage } from './audit-documents.ts';
+import { type IdRange, orphanEdges, orphanIdentities, orphanRows } from './orphans.ts';
 import { repairResourceDocuments } from './repair-documents.ts';
 
 export interface AuditOptions {
@@ -93,79 +94,6 @@ export const auditDocuments = async (
     if (suspectIds.length > 0) confirmed.push(...(await confirmAndRepair(ctx, resource, suspectIds, repair)));
   }
   return confirmed;
-};
-
-const orphanDamages = (rows: readonly Record<string, unknown>[]): readonly Damage[] =>
-  rows.map((row) => ({
-    kind: 'edge-extra' as const,
-    documentId: Number(row['parent_document_id']),
-    resource: '',
-    detail: `child ${String(row['child_document_id'])}`,
-    repairable: true,
-  }));
-
-/** Document ids behind the first, up to the second. */
-type IdRange = readonly [after: number, upTo: number];
-
-/** Rows of a table whose document is gone, with a column that tells them apart. Repair deletes them. */
-const rowsWithoutDocument = async (
-  ctx: StoreContext,
-  { table, document, shown }: { readonly table: string; readonly document: string; readonly shown: string },
-  range: IdRange,
-  repair: boolean,
-): Promise<readonly Record<string, unknown>[]> =>
-  ctx.database.transaction(async (tx) => {
-    const name = ctx.writes.qualified(table);
-    const orphan = `o.${document} > $1 AND o.${document} <= $2 AND NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = o.${document})`;
-    const { rows } = await tx.query(
-      repair
-        ? `DELETE FROM ${name} o WHERE ${orphan} RETURNING ${document}, ${shown}`
-        : `SELECT ${document}, ${shown} FROM ${name} o WHERE ${orphan}`,
-      [...range],
-    );
-    return rows;
-  });
-
-/** Edges of documents that are gone. Ids are never used again, so an edge that is an orphan once stays one. */
-const orphanEdges = async (ctx: StoreContext, range: IdRange, repair: boolean): Promise<readonly Damage[]> => {
-  const edges = { table: 'reference_edge', document: 'parent_document_id', shown: 'child_document_id' };
-  return orphanDamages(await rowsWithoutDocument(ctx, edges, range, repair));
-};
-
-/** Identities of documents that are gone: they would keep the natural identity from whoever comes after. */
-const orphanIdentities = async (ctx: StoreContext, range: IdRange, repair: boolean): Promise<readonly Damage[]> => {
-  const identities = { table: 'referential_identity', document: 'document_id', shown: 'referential_id' };
-  const rows = await rowsWithoutDocument(ctx, identities, range, repair);
-  return rows.map((row) => ({
-    kind: 'identity-extra' as const,
-    documentId: Number(row['document_id']),
-    resource: '',
-    detail: `identity ${String(row['referential_id'])} of a document that is gone`,
-    repairable: true,
-  }));
-};
-
-/** Looks at edges from a random place on for some whose document is gone. */
-export const sampleOrphanEdges = async (
-  ctx: StoreContext,
-  size: number,
-  repair: boolean,
-): Promise<readonly Damage[]> => {
-  const edge = ctx.writes.qualified('reference_edge');
-  const damages = await ctx.database.transaction(async (tx) => {
-    const { rows } = await tx.query(
-      `SELECT e.parent_document_id, e.child_document_id
-       FROM (SELECT floor(random() * (coalesce(max(parent_document_id), 0) + 1))::bigint AS pivot FROM ${edge} OFFSET 0) p,
-       LATERAL (SELECT parent_document_id, child_document_id FROM ${edge} WHERE parent_document_id >= p.pivot ORDER BY parent_document_id LIMIT $1) e
-       WHERE NOT EXISTS (SELECT 1 FROM ${ctx.writes.qualified('document')} d WHERE d.document_id = e.parent_document_id)`,
-      [size],
-    );
-    return orphanDamages(rows);
-  });
-  const [first] = damages;
-  if (!repair || first === undefined) return damages;
-  const last = Math.max(...damages.map((damage) => damage.documentId));
-  return orphanEdges(ctx, [first.documentId - 1, last], true);
 };
 
 /**
@@ -286,6 +214,7 @@ export const auditStore = async (ctx: StoreContext, options: AuditOptions = {}):
     const range: IdRange = [last, end ?? Number(endOfIds)];
     report(await orphanEdges(ctx, range, repair));
     report(await orphanIdentities(ctx, range, repair));
+    report(await orphanRows(ctx, range, repair));
     if (end === null) break;
     report(await misplacedDocuments(ctx, last, end));
     report(await auditDocuments(ctx, batch.located, repair));

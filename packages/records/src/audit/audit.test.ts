@@ -61,6 +61,10 @@ const damages = (): readonly (readonly [kind: string, sql: string])[] => [
     `INSERT INTO library.referential_identity SELECT gen_random_uuid(), 99999999, resource_key_id FROM library.document WHERE document_id = ${ids.work}`,
   ],
   [
+    'row-extra',
+    `INSERT INTO library.author (document_id, author_key) VALUES (99999997, 'of nobody'); INSERT INTO library.work__contributors (root_document_id, contributors_ordinal, author_document_id) VALUES (99999998, 0, ${ids.author})`,
+  ],
+  [
     'identity-wrong',
     `UPDATE library.author SET author_key = 'behind the back' WHERE document_id = ${ids.author}; DELETE FROM library.document_cache`,
   ],

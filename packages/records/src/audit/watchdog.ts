@@ -9,7 +9,8 @@ import { CaseboundError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import type { Incident, StoreContext } from '../store-context.ts';
 import { applyDeferredBumps } from '../identity/deferred-bumps.ts';
-import { auditDocuments, sampleDocuments, sampleOrphanEdges } from './audit-store.ts';
+import { auditDocuments, sampleDocuments } from './audit-store.ts';
+import { sampleOrphanEdges } from './orphans.ts';
 import type { Damage } from './audit-documents.ts';
 
 export interface WatchdogOptions {

@@ -18,17 +18,10 @@ import { sqlType } from '../derive/scalar-type.ts';
 import { IdentityJoins } from '../plan/identity-sql.ts';
 import { modelManifest } from '../derive/manifest.ts';
 import { infrastructureDdl, type InfrastructureOptions } from './infrastructure.ts';
+import { documentColumn, keyColumns } from './key-columns.ts';
+import { isOwned, listOwnedTables } from './owned-tables.ts';
 
-/** Name of the column that holds the document's id in a table. */
-export const documentColumn = (table: Table): string => (rootOwned(table) ? 'document_id' : 'root_document_id');
-
-const rootOwned = (table: Table): boolean => table.kind === 'root';
-
-/** Columns of a table's primary key. */
-export const keyColumns = (table: Table): readonly string[] =>
-  table.valueKey === null
-    ? [documentColumn(table), ...table.ordinals]
-    : [documentColumn(table), ...table.ordinals.slice(0, -1), table.valueKey.name];
+export { documentColumn, keyColumns };
 
 export const columnDdl = (column: Column, inKey: boolean): string =>
   `${quoteIdentifier(column.name)} ${sqlType(column.type)}${inKey ? ' NOT NULL' : ''}`;
@@ -43,14 +36,13 @@ export const tableDdl = (schema: string, table: Table): string => {
   return `CREATE TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table.name)} (\n  ${lines.join(',\n  ')}\n)`;
 };
 
-const parentForeignKey = (schema: string, table: Table): string => {
-  const name = quoteIdentifier(foreignKeyName(table, null));
+/** Key of a nested collection to the row that it stands in; null where rows go with their document (`owned-tables.ts`). */
+const parentForeignKey = (schema: string, table: Table): string | null => {
+  if (table.parent === null || isOwned(table)) return null;
   const s = quoteIdentifier(schema);
-  const alter = `ALTER TABLE ${s}.${quoteIdentifier(table.name)} ADD CONSTRAINT ${name}`;
-  if (table.parent === null) return `${alter} FOREIGN KEY (document_id) REFERENCES ${s}.document ON DELETE CASCADE`;
   const parentKey = keyColumns(table.parent);
   const ownKey = [documentColumn(table), ...parentKey.slice(1)];
-  return `${alter} FOREIGN KEY (${ownKey.map(quoteIdentifier).join(', ')}) REFERENCES ${s}.${quoteIdentifier(table.parent.name)} (${parentKey.map(quoteIdentifier).join(', ')}) ON DELETE CASCADE`;
+  return `ALTER TABLE ${s}.${quoteIdentifier(table.name)} ADD CONSTRAINT ${quoteIdentifier(foreignKeyName(table, null))} FOREIGN KEY (${ownKey.map(quoteIdentifier).join(', ')}) REFERENCES ${s}.${quoteIdentifier(table.parent.name)} (${parentKey.map(quoteIdentifier).join(', ')}) ON DELETE CASCADE`;
 };
 
 /** Foreign key of a reference or descriptor column; null for a scalar. */
@@ -114,7 +106,7 @@ const leadingColumns = (resource: Resource, table: Table): ReadonlySet<string> =
 
 /** All statements beyond the bare tables of one resource, in the order they must run. */
 export const resourceConstraints = (model: Model, schema: string, resource: Resource): readonly string[] => [
-  ...resource.tables.map((table) => parentForeignKey(schema, table)),
+  ...resource.tables.map((table) => parentForeignKey(schema, table)).filter((sql) => sql !== null),
   ...uniqueDdl(schema, resource),
   ...resource.tables.flatMap((table) =>
     table.columns
@@ -176,6 +168,7 @@ const seedDdl = (model: Model, schema: string): readonly string[] => {
   );
   return [
     `INSERT INTO ${s}.resource_key (resource_key_id, project_name, resource_name, resource_version) VALUES\n  ${keys.join(',\n  ')}`,
+    ...listOwnedTables(model, schema),
     `INSERT INTO ${s}.schema_component (project_name, version, fingerprint) VALUES\n  ${components.join(',\n  ')}`,
     `INSERT INTO ${s}.effective_schema (fingerprint, manifest) VALUES (${quoteLiteral(model.fingerprint)}, ${quoteLiteral(JSON.stringify(modelManifest(model)))}::jsonb)`,
   ];

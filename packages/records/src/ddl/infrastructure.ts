@@ -9,6 +9,7 @@
  */
 import { copyTablesDdl } from '../copy/copy-tables.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { rowsFollowDocuments } from './owned-tables.ts';
 
 export interface InfrastructureOptions {
   /** Hash partitions of `reference_edge` by child; 1 keeps one table. */
@@ -61,6 +62,7 @@ export const infrastructureDdl = (schema: string, options: InfrastructureOptions
 )`,
     `CREATE UNIQUE INDEX referential_identity_document ON ${s}.referential_identity (document_id, resource_key_id)`,
     ...identitiesFollowDocuments(schema),
+    ...rowsFollowDocuments(schema),
     `CREATE TABLE ${s}.descriptor (
   document_id bigint PRIMARY KEY REFERENCES ${s}.document ON DELETE CASCADE,
   resource_key_id smallint NOT NULL,

@@ -21,6 +21,7 @@ const infrastructure = [
   'bulk_stage',
   'audit_progress',
   'authorization_closure',
+  'owned_table',
 ] as const;
 const infrastructureIndexes = [
   'resource_key_project_name_resource_name_key',

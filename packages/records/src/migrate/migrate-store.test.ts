@@ -9,7 +9,8 @@ import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { loadSchema } from '../schema/load-schema.ts';
 import { buildSchema, type Members, type ProjectSpec } from '../testing/build-schema.ts';
 import { openRecordDatabase, type TestRecordDatabase } from '../testing/open-database.ts';
-import { resourceAt } from '../testing/open-library.ts';
+import { fillLibrary, libraryModel, resourceAt } from '../testing/open-library.ts';
+import type { RecordDatabase } from '../session.ts';
 import { upsertDocument } from '../write/write-document.ts';
 import { type AutocommitSession, finishOnline, migrateStore } from './migrate-store.ts';
 import { listStores, migrateStores, type StoreToMigrate } from './migrate-stores.ts';
@@ -372,6 +373,46 @@ test('identities of an older store go with their documents by a key, and by the 
   await pool.query('DELETE FROM keyed.document WHERE document_id IN (1, 3)');
   const { rows } = await pool.query('SELECT document_id::int AS id FROM keyed.referential_identity ORDER BY 1');
   expect(rows).toEqual([{ id: 2 }, { id: 4 }]);
+});
+
+test('rows of an older store go with their documents by keys, and by the trigger once it is migrated, also after a run that was interrupted', async () => {
+  const target = libraryModel();
+  for (const schema of ['cascading', 'cascading_not']) await provisionStore(database, target, schema);
+  const wanted = await catalogue('cascading_not');
+  const { pool } = database;
+  const store = await openStore({ model: target, database, schema: 'cascading' });
+  await fillLibrary(async (endpoint, document) => upsertDocument(store, resourceAt(target, endpoint), document));
+  await pool.query(
+    `DROP TRIGGER document_rows ON cascading.document; DROP FUNCTION cascading.records_forget_rows(); DROP TABLE cascading.owned_table;
+     ALTER TABLE cascading.author ADD CONSTRAINT author___parent___fk FOREIGN KEY (document_id) REFERENCES cascading.document ON DELETE CASCADE;
+     ALTER TABLE cascading.work ADD CONSTRAINT work___parent___fk FOREIGN KEY (document_id) REFERENCES cascading.document ON DELETE CASCADE;
+     ALTER TABLE cascading.work__subjects ADD CONSTRAINT work__subjects___parent___fk FOREIGN KEY (root_document_id) REFERENCES cascading.work ON DELETE CASCADE`,
+  );
+  const words = ['lets rows go with their documents by a trigger'];
+  expect(await migrateStore(database, autocommit, target, 'cascading', { dryRun: true })).toEqual(words);
+  const interrupted: AutocommitSession & RecordDatabase = {
+    execute: async (text) => autocommit.execute(text),
+    transaction: async (fn) =>
+      database.transaction((tx) =>
+        fn({
+          ...tx,
+          query: async (text, values) => {
+            if (text.includes('"work__subjects" DROP CONSTRAINT')) throw new Error('the process ended');
+            return tx.query(text, values);
+          },
+        }),
+      ),
+  };
+  await expect(migrateStore(interrupted, interrupted, target, 'cascading')).rejects.toThrow('the process ended');
+  expect(await migrateStore(database, autocommit, target, 'cascading')).toEqual(words);
+  expect(await migrateStore(database, autocommit, target, 'cascading')).toEqual([]);
+  expect(await catalogue('cascading')).toEqual(wanted);
+  const { rows } = await pool.query<{ id: number }>(
+    'DELETE FROM cascading.document d USING cascading.work w WHERE d.document_id = w.document_id RETURNING d.document_id::int AS id',
+  );
+  expect(rows.length).toBeGreaterThan(0);
+  const left = await pool.query('SELECT FROM cascading.work UNION ALL SELECT FROM cascading.work__subjects');
+  expect(left.rows).toEqual([]);
 });
 
 test('an index of a reference that does not hold the id yet is renewed, also after a run that was interrupted', async () => {

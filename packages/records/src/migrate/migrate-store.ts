@@ -28,6 +28,7 @@ import { dropResources, followChanges, refusedByRecords, updateKeys } from './fo
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
 import { identityKeys, identityRenewal, renewIdentities } from './renew-identities.ts';
 import { describeRenewal, outdatedIndexes, renewIndexes } from './renew-indexes.ts';
+import { followDocuments, ownedKeys, renewRows, rowRenewal } from './renew-rows.ts';
 
 export interface MigrationPlan {
   readonly changes: readonly SchemaChange[];
@@ -252,11 +253,13 @@ export const migrateStore = async (
     }
     const outdated = (await outdatedIndexes(tx, model, schema)).map(describeRenewal);
     if ((await identityKeys(tx, schema)).length > 0) outdated.push(identityRenewal);
+    if ((await ownedKeys(tx, model, schema)).length > 0) outdated.push(rowRenewal);
     const done = { plan: planned, renewals: outdated };
     if (options.dryRun === true || current.fingerprint === model.fingerprint) return done;
     if (current.isOwing) return null;
     const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
+    await followDocuments(tx, model, schema);
     const drops = [...model.abstracts.values()].map(
       (view) => `${quoteIdentifier(schema)}.${quoteIdentifier(view.viewName)}`,
     );
@@ -294,6 +297,7 @@ export const migrateStore = async (
     await finishOnline(database, autocommit, schema);
     await renewIndexes(database, async (text) => autocommit.execute(text), model, schema);
     await renewIdentities(database, schema);
+    await renewRows(database, model, schema);
   }
   return [...outcome.plan.changes.map(describeChange), ...outcome.renewals];
 };

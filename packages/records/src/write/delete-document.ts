@@ -11,6 +11,7 @@ import type { Claims } from '../auth/claim-set.ts';
 import { forgetHierarchy } from '../auth/maintain-closure.ts';
 import { rowPredicate, type RowPredicate } from '../auth/row-predicate.ts';
 import { documentColumn } from '../ddl/emit-ddl.ts';
+import { ownedTables } from '../ddl/owned-tables.ts';
 import { displayName, type Resource, resourceId } from '../derive/model.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { isUuid } from '../identity/uuid-v7.ts';
@@ -133,6 +134,20 @@ const referenced = (resource: Resource, types: readonly string[]): CaseboundErro
   );
 };
 
+/**
+ * Deletes the document `$1`; its rows go with it by the trigger. Where its resource has a superclass, references lead to the document itself
+ * and are checked before the trigger runs: its own rows, which may refer to it, go in the same statement.
+ */
+const deleteSql = (ctx: StoreContext, resource: Resource): string =>
+  ctx.memo(`delete ${resource.projectEndpoint}/${resource.endpoint}`, () => {
+    const rows = resource.alias === null ? [] : ownedTables(resource);
+    const own = rows.map(
+      (table, at) =>
+        `own${at} AS (DELETE FROM ${ctx.writes.qualified(table.name)} WHERE ${documentColumn(table)} = $1), `,
+    );
+    return `WITH ${own.join('')}gone AS (DELETE FROM ${ctx.writes.qualified('document')} WHERE document_id = $1 RETURNING 1) SELECT ${ctx.writes.qualified('records_guard')}((SELECT count(*) FROM gone), 1, 'gone')`;
+  });
+
 const sendDelete = async (
   ctx: StoreContext,
   tx: RecordTransaction,
@@ -140,7 +155,6 @@ const sendDelete = async (
   documentId: number,
   own: boolean,
 ): Promise<void> => {
-  const document = ctx.writes.qualified('document');
   const statements: readonly Statement[] = [
     ...forgetHierarchy(ctx, resource, [documentId]),
     {
@@ -149,7 +163,7 @@ const sendDelete = async (
       tally: { kind: 'edges-deleted', asked: 0 },
     },
     {
-      text: `WITH gone AS (DELETE FROM ${document} WHERE document_id = $1 RETURNING 1) SELECT ${ctx.writes.qualified('records_guard')}((SELECT count(*) FROM gone), 1, 'gone')`,
+      text: deleteSql(ctx, resource),
       values: [documentId],
     },
   ];

@@ -254,3 +254,37 @@ test('a delete leaves nothing behind', async () => {
   );
   expect(Number(rows[0]?.n)).toBe(0);
 });
+
+test('documents that go together by SQL take all their rows along, though they refer to each other', async () => {
+  const { pool } = library.database;
+  const work = await library.post('works', { ...fullWork(), title: 'goes by SQL' });
+  const { authorReference, languageDescriptor } = fullWork();
+  const { authorKey } = authorReference as { readonly authorKey: string };
+  const copy = await library.post('copies', {
+    workReference: { authorKey, title: 'goes by SQL', languageDescriptor: languageDescriptor as string },
+    copyNumber: 77,
+  });
+  const ids = [work.documentId, copy.documentId];
+  await pool.query('DELETE FROM library.document WHERE document_id = ANY ($1)', [ids]);
+  const { rows: tables } = await pool.query<{ name: string; key: string }>(
+    `SELECT table_name AS name, column_name AS key FROM information_schema.columns
+     WHERE table_schema = 'library' AND column_name IN ('document_id', 'root_document_id') AND table_name <> 'reference_edge' AND is_updatable = 'YES'`,
+  );
+  expect(tables.length).toBeGreaterThan(15);
+  for (const { name, key } of tables) {
+    const { rows } = await pool.query(`SELECT FROM library."${name}" WHERE "${key}" = ANY ($1)`, [ids]);
+    expect([name, rows.length]).toEqual([name, 0]);
+  }
+});
+
+test('a record that refers to itself, by a superclass too, can be deleted', async () => {
+  const branches = library.resource('branches');
+  const { uuid } = await library.post('branches', { branchId: 4711, name: 'own parent' });
+  await putDocument(library.store, branches, uuid, {
+    branchId: 4711,
+    name: 'own parent',
+    parentOrganisationReference: { organisationId: 4711 },
+  });
+  await deleteDocument(library.store, branches, uuid);
+  await expect(getDocument(library.store, branches, uuid)).rejects.toMatchObject({ code: 'record_not_found' });
+});
