@@ -313,6 +313,44 @@ test('a record that was to be overlaid and is renamed or deleted meanwhile: it i
   expect(await bodies(destination, 'works')).toHaveLength(3);
 });
 
+test('a record that its new identity lets be overlaid instead of inserted, or inserted instead of overlaid, is not left out', async () => {
+  const { source, destination } = await pair();
+  await fill(destination);
+  const inserted = await post(source, 'works', work('New', 'a1', { pages: 2 }));
+  await post(destination, 'works', work('Copy of Present'));
+  const overlaid = await post(source, 'works', work('There', 'a1', { pages: 1 }));
+  await post(destination, 'works', work('Copy of There'));
+  const copy = await startCopy({
+    source,
+    destination,
+    select: `SELECT document_id FROM ${source.schema}.work`,
+    policy: {
+      resources: {
+        'Library.Work': {
+          mode: 'insert',
+          onConflict: 'overlay',
+          columns: { '$.title': (scope) => `'Copy of ' || ${scope.value}` },
+        },
+      },
+    },
+  });
+  expect((await mapRecords(copy)).resources['Library.Work']).toMatchObject({ overlaid: 1, inserted: 4 });
+  const works = resourceAt(source.model, 'works');
+  await putDocument(source, works, overlaid.uuid, work('Late', 'a1', { pages: 3 }));
+  await putDocument(source, works, inserted.uuid, work('Present', 'a1', { pages: 4 }));
+  await finish(copy);
+  const found = (await bodies(destination, 'works')).map((body) => `${String(body['title'])} ${String(body['pages'])}`);
+  expect(found.filter((title) => title.startsWith('Copy of')).sort()).toEqual([
+    'Copy of Late 3',
+    'Copy of One undefined',
+    'Copy of One undefined',
+    'Copy of One undefined',
+    'Copy of Present 4',
+    'Copy of There undefined',
+  ]);
+  expect(await compareCopied(copy)).toMatchObject({ differences: 0, changedInSource: 0 });
+});
+
 test('users who write to the destination while the copy runs lose nothing, and nothing of theirs is damaged', async () => {
   const { source, destination } = await pair();
   for (let n = 0; n < 60; n += 1)

@@ -26,9 +26,14 @@ const gone = (sql: CopySql): string =>
 const dropGone = (sql: CopySql): string =>
   `DELETE FROM ${sql.own('record_copy_map')} m WHERE m.job_id = $1 AND m.action IN ('i', 'o') AND ${unwritten(sql)} AND NOT EXISTS (SELECT 1 FROM ${sql.source('document')} s WHERE s.document_id = m.source_document_id)`;
 
-/** Unwritten records that the source has changed: their identity is looked up anew, and what they lead to is followed again. */
-const renewChanged = (sql: CopySql, recomputed: readonly number[]): string =>
-  `UPDATE ${sql.own('record_copy_map')} m SET source_etag = s.etag, generation = $2::smallint, referential_id = NULL, alias_id = NULL, action = CASE WHEN m.resource_key_id IN (${[-1, ...recomputed].join(', ')}) THEN 'p'::"char" ELSE m.action END FROM ${sql.source('document')} s WHERE m.job_id = $1 AND m.action IN ('i', 'o') AND ${unwritten(sql)} AND s.document_id = m.source_document_id AND s.etag <> m.source_etag`;
+/**
+ * Unwritten records that the source has changed: their identity is looked up anew, and what they lead to is followed again. Those that are
+ * decided about by it may come to be written in another way, for which the chunks of their batch have no place: they get a new batch.
+ */
+const renewChanged = (sql: CopySql, recomputed: readonly number[]): string => {
+  const isRecomputed = `m.resource_key_id IN (${[-1, ...recomputed].join(', ')})`;
+  return `UPDATE ${sql.own('record_copy_map')} m SET source_etag = s.etag, generation = $2::smallint, referential_id = NULL, alias_id = NULL, action = CASE WHEN ${isRecomputed} THEN 'p'::"char" ELSE m.action END, batch = CASE WHEN ${isRecomputed} THEN $3::smallint ELSE m.batch END FROM ${sql.source('document')} s WHERE m.job_id = $1 AND m.action IN ('i', 'o') AND ${unwritten(sql)} AND s.document_id = m.source_document_id AND s.etag <> m.source_etag`;
+};
 
 /** Records that were there and are not: to be decided about (`q`), in the new batch. */
 const reopenGone = (sql: CopySql): string =>
@@ -82,7 +87,7 @@ const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void>
       sql,
       recomputed.map((resource) => sql.ownKey(resource.destination.name)),
     ),
-    [copy.jobId, generation],
+    [copy.jobId, generation, batch],
   );
   await tx.query(reopenGone(sql), [copy.jobId, generation, batch]);
   for (const resource of plan.resources)
