@@ -54,7 +54,7 @@ export interface FieldUpdate {
 /** Values of exhibits that are new in the case. */
 export interface NewValues {
   readonly caseId: CaseId;
-  /** Unique in the case, `{job}/{chunk}`; a repetition writes the same object. */
+  /** Unique in the case, `{job}/{chunk}`; where the object of an attempt is there, a repetition takes a key beside it. */
   readonly name: string;
   /** At most `exhibitsPerSegment`. */
   readonly exhibits: readonly WritableValues[];

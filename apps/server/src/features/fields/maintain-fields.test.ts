@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { silentLog } from '../../database/testing/open-test-databases.ts';
+import { createClock } from '../../platform/clock/create-clock.ts';
 import { objectKey } from '../../platform/object-store/Port.ts';
 import { createSearchIndex } from '../../platform/search-index/create-search-index.ts';
 import { searchIndexConfigSchema } from '../../platform/search-index/config.ts';
@@ -11,6 +12,7 @@ import type { SearchIndex } from '../../platform/search-index/Port.ts';
 import { indexAnew } from '../indexing/index.ts';
 import { openTestCases, testActor, type TestCases } from '../records/testing/open-test-cases.ts';
 import { compactValues } from './compact-values.ts';
+import { createFields } from './create-fields.ts';
 import { createFindByField, type FindByField } from './find-exhibits.ts';
 import {
   createStorageMigration,
@@ -142,12 +144,12 @@ test('what a transaction that rolled back left is swept, and its key can be writ
     });
   await expect(attempt(true)).rejects.toThrow('stop');
   expect(await objectsOf(caseId)).toBe(1);
-  // Killed after the keys were doomed: nothing can be pointed at them until the next sweep has deleted them.
+  // Killed after the objects were deleted: nothing can be pointed at their keys until the next sweep has forgotten them.
   const died = sweepSegments(
     {
       ...parts,
       crashPoint: (name) => {
-        if (name === 'fields.sweep.doomed') throw new Error('killed');
+        if (name === 'fields.sweep.deleted') throw new Error('killed');
       },
     },
     caseId,
@@ -159,6 +161,50 @@ test('what a transaction that rolled back left is swept, and its key can be writ
   expect(await sweepSegments(parts, caseId, testActor, 0)).toMatchObject({ objects: 1 });
   await attempt(false);
   expect(await valuesOf(caseId, ids)).toEqual([{ Comment: 'x' }, { Comment: 'x' }]);
+});
+
+test('a repetition does without the object that is there, which a sweep may be about to remove', async () => {
+  const { caseId, ids } = await newCase(1);
+  const [stored, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const write = async (flush: () => Promise<void>) =>
+    opened.databases.cases.withCase(caseId, testActor, async (tx) =>
+      createFields({
+        sessions: opened.databases.cases,
+        objects: { ...opened.objects, flush },
+        clock: createClock(),
+        cacheBytes: 0,
+      }).overlayValues(tx, {
+        caseId,
+        name: 'again/0',
+        mode: 'replace',
+        rows: ids.map((exhibitId) => ({ exhibitId, values: { Comment: 'x' } })),
+        by: { actor: 'system' },
+      }),
+    );
+  await expect(
+    write(async () => {
+      throw new Error('stop');
+    }),
+  ).rejects.toThrow('stop');
+  // Stored before the sweep deletes, pointed at after it has forgotten the key.
+  let repeated: Promise<unknown> | undefined;
+  const objects: typeof opened.objects = {
+    ...opened.objects,
+    delete: async (...given) => {
+      repeated = write(async () => {
+        stored.resolve();
+        await goOn.promise;
+      });
+      await stored.promise;
+      await opened.objects.delete(...given);
+    },
+  };
+  const swept = await sweepSegments({ ...parts, source: { ...parts.source, objects } }, caseId, testActor, 0);
+  goOn.resolve();
+  await repeated;
+  expect(swept.objects).toBe(1);
+  expect(await valuesOf(caseId, ids)).toEqual([{ Comment: 'x' }]);
+  expect(await objectsOf(caseId)).toBe(1);
 });
 
 test('a case with tables reads, updates and overlays as any other, set-based', async () => {

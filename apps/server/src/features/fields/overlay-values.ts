@@ -21,7 +21,7 @@ export interface OverlayRow {
 
 export interface ValueOverlay {
   readonly caseId: CaseId;
-  /** Unique in the case for each call, `{job}/{chunk}`; a repetition writes the same objects. */
+  /** Unique in the case for each call, `{job}/{chunk}`; where the objects of an attempt are there, a repetition takes keys beside them. */
   readonly name: string;
   readonly mode: OverlayMode;
   /** One an exhibit; any number. */

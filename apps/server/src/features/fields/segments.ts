@@ -2,8 +2,8 @@
  * Segments: the values of up to 1,000 exhibits in one immutable object of JSON lines, read back by byte range.
  *
  * - The object is written before the transaction that points at it commits; a transaction that rolls back changes nothing readable.
- * - An object is never replaced: pointers of a transaction that was committed may lead into it. A repetition with the same values finds its
- *   object there; with others, it takes a key of its own.
+ * - An object is never replaced: pointers of a transaction that was committed may lead into it. A repetition takes a key of its own, also for
+ *   the same values: nothing points at the object of an attempt that failed, so that a sweep may be about to remove it.
  * - Offsets are bytes, not characters.
  */
 import { hasCode, type CaseId } from '@casebound/contract';
@@ -25,7 +25,7 @@ export interface WrittenSegment {
   readonly entries: readonly SegmentEntry[];
 }
 
-/** Key of a segment; `name` is unique in the case (`{job}/{chunk}`), so that a repeated chunk writes the same object. */
+/** Key of a segment; `name` is unique in the case (`{job}/{chunk}`). */
 export const segmentKey = (caseId: CaseId, name: string): ObjectKey =>
   objectKey(`case_${caseId}/custom-fields/segments/${name}.jsonl`);
 
@@ -33,7 +33,7 @@ export const segmentKey = (caseId: CaseId, name: string): ObjectKey =>
 const editKey = (caseId: CaseId, exhibitId: number, version: number): ObjectKey =>
   objectKey(`case_${caseId}/exhibit_${exhibitId}_custom_fields.v${version}.json`);
 
-/** The same place, for other bytes. */
+/** The same place, for another attempt. */
 const besides = (key: ObjectKey): ObjectKey =>
   objectKey(key.replace(/(\.[^./]+)$/, `-${crypto.randomUUID().slice(0, 13)}$1`));
 
@@ -44,14 +44,12 @@ const putNew = async (
   contentType: string,
 ): Promise<Omit<WrittenSegment, 'entries'>> => {
   const options = { ifAbsent: true, contentType };
-  try {
-    const { size, sha256 } = await objects.put(key, bytes, options);
-    return { key, size, sha256 };
-  } catch (error) {
+  const first = await objects.put(key, bytes, options).catch((error: unknown) => {
     if (!hasCode(error, 'object_exists')) throw error;
-    const { key: other, size, sha256 } = await objects.put(besides(key), bytes, options);
-    return { key: other, size, sha256 };
-  }
+    return undefined;
+  });
+  const { key: own, size, sha256 } = first?.created === true ? first : await objects.put(besides(key), bytes, options);
+  return { key: own, size, sha256 };
 };
 
 /** Writes the values of exhibits as one object; its key is `key`, or one beside it. */
