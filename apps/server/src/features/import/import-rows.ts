@@ -23,7 +23,7 @@ import { insertLostDuplicates, isOverwritten, overwritten, overwrittenDuplicate 
 import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './write/import-chunk.ts';
 import { overlayChunk } from './write/overlay-chunk.ts';
 import { type OverlaidFiles, placeTexts } from './write/overlaid-files.ts';
-import { SharedRecords } from './write/shared-records.ts';
+import { requireNew, SharedRecords } from './write/shared-records.ts';
 import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
 
 /** Files that are read at once. */
@@ -143,9 +143,7 @@ class RowImport {
       try {
         await this.#held.transaction(async (tx) => {
           await bulkWrite(await parts.records.within(caseId, tx), await shared.rowsFor(tx, names), {
-            onRow: (outcome) => {
-              if (outcome.outcome === 'failed') throw outcome.error;
-            },
+            onRow: requireNew,
           });
         });
         shared.keep();

@@ -29,6 +29,7 @@ import { stageRows } from './stage/stage-rows.ts';
 import { claimImport, dropStage, findImport, isStaged, type StoredImport } from './store.ts';
 import { type AddParts, addToOriginals, originOfAdditions } from './write/add-to-originals.ts';
 import { linkLateParents } from './write/link-late-parents.ts';
+import { requireNew } from './write/shared-records.ts';
 import { recordUndone, undoImport } from './write/undo-import.ts';
 import { undoChanges } from './write/undo-changes.ts';
 
@@ -111,11 +112,7 @@ const defineFields = async (
         resource,
         document: { title: column.title, inputType: column.type, displayOrder: column.index },
       })),
-    {
-      onRow: (outcome) => {
-        if (outcome.outcome === 'failed') throw outcome.error;
-      },
-    },
+    { onRow: requireNew },
   );
   return wanted.length;
 };

@@ -6,9 +6,9 @@
  */
 import { type BulkRow, bulkWrite, type JsonValue, type StoreContext } from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
-import { caseResource } from '../../records/index.ts';
 import { insertProblems, problem, type RowProblem } from '../import-problem.ts';
 import type { StoredImport } from '../store.ts';
+import { requireNew, SharedRecords } from './shared-records.ts';
 import { type Body, changeExhibits, type ChangeParts, type ExhibitState } from './change-exhibits.ts';
 
 type Transact = <T>(fn: (tx: Transaction) => Promise<T>) => Promise<T>;
@@ -138,11 +138,7 @@ const addSet = async (tx: Transaction, parts: AddParts, job: OriginalsJob, after
   }
   const problems = additions.filter((it) => it.exhibitId === null).map(withoutOriginal);
   const store = await parts.within(tx);
-  await bulkWrite(store, custodiansOf(parts, byExhibit), {
-    onRow: (outcome) => {
-      if (outcome.outcome === 'failed') throw outcome.error;
-    },
-  });
+  await bulkWrite(store, await custodiansOf(tx, parts, byExhibit), { onRow: requireNew });
   const { changed, refused } = await changeExhibits(tx, store, parts, {
     exhibitIds: [...byExhibit.keys()],
     segment: `${job.job_id}-originals/${after}`,
@@ -157,9 +153,12 @@ const addSet = async (tx: Transaction, parts: AddParts, job: OriginalsJob, after
   return last.row;
 };
 
-/** Custodians that duplicates bring; those that are there already stay as they are. */
-const custodiansOf = ({ model }: AddParts, byExhibit: ReadonlyMap<number, readonly Addition[]>): readonly BulkRow[] => {
-  const resource = caseResource(model, 'custodians');
+/** Custodians that duplicates bring and the case does not have. */
+const custodiansOf = async (
+  tx: Transaction,
+  { model }: AddParts,
+  byExhibit: ReadonlyMap<number, readonly Addition[]>,
+): Promise<readonly BulkRow[]> => {
   const names = new Set([...byExhibit.values()].flatMap((list) => list.flatMap((it) => it.custodian ?? [])));
-  return [...names].map((name) => ({ resource, document: { name } }));
+  return names.size === 0 ? [] : new SharedRecords(model).rowsFor(tx, new Map([['custodian', [...names]]]));
 };

@@ -3,18 +3,29 @@
  * in a transaction of their own before the first chunk that needs them, so that chunks that are written at once never wait for each other.
  *
  * - What is known is remembered only after it was committed.
+ * - What is there stays as it is, whoever made it and when: a record that somebody makes after it was not found is found by the next try.
  * - A confidentiality code takes the lowest bit that is free, under a lock: two imports cannot give one bit to two codes.
  */
 import { CaseboundError } from '@casebound/contract';
-import type { BulkRow, JsonValue, Model } from '@casebound/records';
+import type { BulkRow, JsonValue, Model, RowOutcome } from '@casebound/records';
 import type { Queryable } from '../../../database/index.ts';
 import { caseResource } from '../../records/index.ts';
 import type { SourceRow } from '../source-row.ts';
 
 /** Codes of one case: more would not fit the bits of a number. */
 const maxBits = 52;
+const maxCodeLength = 100;
 /** Names that are remembered: some 10 MB. */
 const maxKnown = 100_000;
+
+/** For `onRow` of a write of records that were not there. Throws what a row failed for, and `conflict_retries_exhausted` when one was written over. */
+export const requireNew = (outcome: RowOutcome): void => {
+  if (outcome.outcome === 'failed') throw outcome.error;
+  if (outcome.outcome === 'updated')
+    throw new CaseboundError('conflict_retries_exhausted', 'Somebody made a shared record in the same moment.', {
+      retryAfterSeconds: 1,
+    });
+};
 
 const depthOf = (path: string): number => path.split('/').length;
 
@@ -168,7 +179,9 @@ export class SharedRecords {
     const taken = new Set(rows.map((row) => Number(row.bit)));
     const known = new Map(rows.map((row) => [row.code, Number(row.bit)]));
     for (const code of codes) {
-      let bit = known.get(code);
+      // Codes that are stored alike are one.
+      const stored = code.slice(0, maxCodeLength);
+      let bit = known.get(stored);
       if (bit === undefined) {
         bit = 0;
         while (taken.has(bit)) bit += 1;
@@ -179,7 +192,8 @@ export class SharedRecords {
           );
         }
         taken.add(bit);
-        add('confidentialityCodes', { code: code.slice(0, 100), labelText: code.slice(0, 300), bit });
+        known.set(stored, bit);
+        add('confidentialityCodes', { code: stored, labelText: code.slice(0, 300), bit });
       }
       this.#pendingBits.set(code, bit);
     }
