@@ -101,7 +101,10 @@ export interface BuildOptions {
   readonly fresh?: FreshDocuments | null;
 }
 
-/** Looks again at what is referred to and is none of the group's own. */
+/**
+ * Looks again at what is referred to, but for what the group makes, and records of its own that are referred to by the identity under
+ * which they are written. One that was resolved by another identity is looked at: who had it was read before what the records say.
+ */
 const recheckStatement = (
   ctx: StoreContext,
   fresh: FreshDocuments | null,
@@ -113,8 +116,14 @@ const recheckStatement = (
       ? (fresh?.rechecked ?? new Map<string, number>())
       : new Map([...(fresh?.rechecked ?? []), ...recheckedOf(updated, resolution)]);
   if (rechecked.size === 0) return null;
-  const own = new Set([...(fresh?.documentIds ?? []), ...updated.map((item) => item.documentId)]);
-  const others = [...rechecked].filter(([, documentId]) => !own.has(documentId));
+  const made = new Set(fresh?.documentIds ?? []);
+  const written = new Map(
+    updated.flatMap(({ flat, documentId }) => [
+      [flat.referentialId, documentId],
+      [flat.aliasId ?? '', documentId],
+    ]),
+  );
+  const others = [...rechecked].filter(([id, documentId]) => !made.has(documentId) && written.get(id) !== documentId);
   if (others.length === 0) return null;
   return ctx.writes.recheck(
     others.map(([referentialId]) => referentialId),
