@@ -53,10 +53,13 @@ export class BatchResolution implements Resolution {
     return true;
   }
 
-  /** Whether something has the identity of the row. */
+  /**
+   * Whether another has the superclass identity of a row of which no record says anything. Where something had its own identity as well,
+   * it was deleted or renamed before what it says was read: what has it now, if anything, is told by the attempt to write the row.
+   */
   isTaken({ block, at }: PreparedRow): boolean {
     const alias = block.alias[at] ?? -1;
-    return this.documentOf[block.own[at] ?? -1] !== 0 || (alias >= 0 && this.documentOf[alias] !== 0);
+    return this.documentOf[block.own[at] ?? -1] === 0 && alias >= 0 && this.documentOf[alias] !== 0;
   }
 
   /** The wave in which a document of a resource can be written that refers to a slot. */

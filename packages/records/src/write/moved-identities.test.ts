@@ -1,4 +1,4 @@
-/** Writes whose references lead to records of their own group, while the identities of these change hands. */
+/** Writes while the identities that they name change hands, between the two reads of their look-up. */
 import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { auditStore } from '../audit/audit-store.ts';
@@ -13,6 +13,7 @@ import { buildSchema } from '../testing/build-schema.ts';
 import { happenBetween } from '../testing/happen-between.ts';
 import { openRecordDatabase, type TestRecordDatabase } from '../testing/open-database.ts';
 import { resourceAt } from '../testing/open-library.ts';
+import { deleteDocument } from './delete-document.ts';
 import { putDocument, upsertDocument } from './write-document.ts';
 
 const model = deriveModel(
@@ -20,7 +21,14 @@ const model = deriveModel(
     buildSchema({
       name: 'P',
       endpoint: 'p',
+      abstracts: { Thing: ['$.thingId'] },
       resources: {
+        Chair: {
+          endpoint: 'chairs',
+          identity: ['$.thingId'],
+          superclass: { name: 'Thing' },
+          members: { thingId: { kind: 'integer', required: true } },
+        },
         Folder: {
           endpoint: 'folders',
           identity: ['$.k'],
@@ -36,6 +44,7 @@ const model = deriveModel(
   ]),
 );
 const folders = resourceAt(model, 'folders');
+const chairs = resourceAt(model, 'chairs');
 
 let created: TestDatabase;
 let database: TestRecordDatabase;
@@ -95,5 +104,25 @@ test('a bulk write of records that change their identities with each other, and 
   const rows = documents.map((document) => ({ resource: folders, document }));
   expect(await bulkWrite(late, rows)).toMatchObject({ created: 1, updated: 2, failed: 0 });
   expect(await found()).toMatchObject({ x: { note: 'of x' }, y: { note: 'of y' }, new: { parent: 'x' } });
+  expect(await auditStore(store)).toMatchObject({ damages: 0 });
+});
+
+test('what was deleted between the two reads is written anew, and not told to have its identity still', async () => {
+  for (const [resource, document] of [
+    [folders, { k: 'gone' }],
+    [chairs, { thingId: 1 }],
+  ] as const) {
+    for (const write of [
+      async (late: StoreContext) => upsertDocument(late, resource, document),
+      async (late: StoreContext) => bulkWrite(late, [{ resource, document }]),
+    ]) {
+      const { uuid } = await upsertDocument(store, resource, document);
+      const late = await whileLookingUp(async () => deleteDocument(store, resource, uuid));
+      const written = await write(late);
+      expect('outcome' in written ? written.outcome : written).toEqual(
+        'outcome' in written ? 'created' : { created: 1, updated: 0, unchanged: 0, failed: 0 },
+      );
+    }
+  }
   expect(await auditStore(store)).toMatchObject({ damages: 0 });
 });

@@ -208,7 +208,9 @@ export const upsertDocument = async (
     }
     checkPreconditions(options, null);
     checkResolved(flat, found, null);
-    if (aliasOwner(found, flat) !== null) throw duplicateIdentity(resource, flat, found.unreferable);
+    // What had the identity itself was deleted or renamed before what it says was read, and its superclass identity with it.
+    if (!found.identities.has(flat.referentialId) && aliasOwner(found, flat) !== null)
+      throw duplicateIdentity(resource, flat, found.unreferable);
     const [documentId] = found.newIds;
     if (documentId === undefined) throw new CaseboundError('internal', 'The database gave no document id.');
     const uuid = uuidV7();
