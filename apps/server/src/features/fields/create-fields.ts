@@ -18,7 +18,7 @@ import { createExhibitsChanged, type Publish } from './exhibits-changed.ts';
 import { type ExhibitValues, type FieldType, type FieldValues, valuesOf, type WritableValues } from './field-values.ts';
 import { type OverlayOutcome, overlayValues, type ValueOverlay } from './overlay-values.ts';
 import { type StoredValues, ValueCache } from './read-values.ts';
-import { segmentKey, writeEdit, writeSegment } from './segments.ts';
+import { exhibitsPerSegment, segmentKey, writeEdit, writeSegment } from './segments.ts';
 import { linkNewExhibits, readLegacy } from './store.ts';
 import {
   type ExhibitState,
@@ -56,7 +56,6 @@ export interface NewValues {
   readonly caseId: CaseId;
   /** Unique in the case, `{job}/{chunk}`; where the object of an attempt is there, a repetition takes a key beside it. */
   readonly name: string;
-  /** At most `exhibitsPerSegment`. */
   readonly exhibits: readonly WritableValues[];
   /** The caller's transaction made the exhibits, so that none of them can have values. */
   readonly madeNow?: boolean;
@@ -100,7 +99,7 @@ export interface Fields {
     requestId?: string,
     options?: Pick<TransactionOptions, 'onStatement'>,
   ): Promise<StoredValues>;
-  /** Writes the values of new exhibits in the caller's transaction: one object, one statement, a few more in a case with tables. */
+  /** Writes the values of new exhibits in the caller's transaction: an object and a statement for a thousand, a few more in a case with tables. */
   add(tx: Transaction, values: NewValues): Promise<void>;
   /**
    * Replaces values of exhibits that still have the version that was read, in the caller's transaction, and states that they changed; the
@@ -155,7 +154,8 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     return checkChanges(definitions, values);
   };
 
-  const write = async (tx: Transaction, { caseId, name, exhibits, madeNow, by }: Written) => {
+  /** Writes what one segment holds. */
+  const writeOne = async (tx: Transaction, { caseId, name, exhibits, madeNow, by }: Written) => {
     if (exhibits.length === 0) return new Map<number, number>();
     const legacy = await readLegacy(tx);
     const segment = writesObjects(legacy) ? await writeSegment(objects, segmentKey(caseId, name), exhibits) : null;
@@ -171,6 +171,17 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
       changed: legacy === null ? {} : newValues(differences(before, valuesOf(values))),
     }));
     return swapValues(tx, legacy, segment, swaps, by);
+  };
+
+  const write = async (tx: Transaction, values: Written): Promise<ReadonlyMap<number, number>> => {
+    const { exhibits, name } = values;
+    if (exhibits.length <= exhibitsPerSegment) return writeOne(tx, values);
+    const versions = new Map<number, number>();
+    for (let at = 0; at < exhibits.length; at += exhibitsPerSegment) {
+      const part = { exhibits: exhibits.slice(at, at + exhibitsPerSegment), name: at === 0 ? name : `${name}.${at}` };
+      for (const [id, version] of await writeOne(tx, { ...values, ...part })) versions.set(id, version);
+    }
+    return versions;
   };
 
   return {

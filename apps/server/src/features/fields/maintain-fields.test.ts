@@ -257,6 +257,21 @@ test.each(['segments', 'tables'])(
   },
 );
 
+test('values of more exhibits than a segment holds are written into several', async () => {
+  const { caseId, ids } = await newCase(2_001);
+  const exhibits = ids.map((exhibitId) => ({
+    exhibitId,
+    values: { Pages: exhibitId },
+    metadata: { importedAt: '2026-01-02T03:04:05.000Z', batchId: 1 },
+  }));
+  await opened.databases.cases.withCase(caseId, testActor, async (tx) =>
+    opened.fields.add(tx, { caseId, name: 'job/1', exhibits, madeNow: true, by: 'system' }),
+  );
+  expect(await queryCase(caseId, 'SELECT count(*)::int AS n FROM custom_field_segment')).toEqual([{ n: 3 }]);
+  const found = await opened.fields.read(caseId, testActor, ids);
+  expect(ids.map((id) => found.get(id)?.values)).toEqual(ids.map((id) => ({ Pages: id })));
+});
+
 test('the switches are turned in their order only, each found equal, and back', async () => {
   const { caseId, ids } = await newCase(40);
   await fill(caseId, ids);
