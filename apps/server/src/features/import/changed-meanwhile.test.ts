@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { type CaseId, hasCode, type JobId } from '@casebound/contract';
+import { type CaseId, hasCode, type ImportJob, type JobId } from '@casebound/contract';
+import type { Outbox } from '@casebound/messaging';
 import { type JsonValue, putDocument, readMany } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -214,4 +215,37 @@ it('what an overlay brings of an exhibit whose document is being processed is no
   expect(rows[0]?.object_key).toContain('/pdf/');
   expect(await test.parts.pdf.pageInfo({ pdf: bytes })).toMatchObject({ pages: [{}] });
   expect((await describeCase(test, caseId)).leftovers).toEqual([]);
+});
+
+it('an import that has told that it is finished is not undone by somebody who cancels it in the same moment', async () => {
+  const caseId = await test.makeCase('cancelled late');
+  const { jobId } = await test.accept(caseId, { path: await load(['BEGDOC', 'SUBJECT'], ['A1', 'one']), ocr: 'off' });
+  const told: string[] = [];
+  const outbox: Outbox = {
+    ...test.parts.outbox,
+    publish: async (tx, topic, events, options) => {
+      told.push(...events.map((event) => event.eventType));
+      return test.parts.outbox.publish(tx, topic, events, options);
+    },
+  };
+  let running: Promise<ImportJob> | undefined;
+  const sessions = betweenStatements(
+    test.parts.sessions,
+    (text) => text.startsWith(`UPDATE import_job SET state = 'cancelling'`),
+    async () => {
+      // It waits where its row is locked.
+      running = test.run(caseId, jobId, { outbox });
+      await Promise.race([running, setTimeout(1_000)]);
+    },
+  );
+  const parts = { ...test.parts, sessions };
+  const refused = await cancelImport(parts, testActor, caseId, jobId).then(
+    () => false,
+    (error: unknown) => hasCode(error, 'import_busy'),
+  );
+  await running;
+  const { state } = await test.run(caseId, jobId);
+  expect({ refused, state }).toEqual(
+    told.includes('IMPORT_FINISHED') ? { refused: true, state: 'finished' } : { refused: false, state: 'cancelled' },
+  );
 });

@@ -14,6 +14,7 @@ import {
   findImport,
   isEnded,
   listStoredImports,
+  lockImport,
   markCancelling,
   restartImport,
   type StoredImport,
@@ -112,7 +113,7 @@ export const resumeImport = async (
   jobId: JobId,
 ): Promise<ImportJob> =>
   sessions.withCase(caseId, actor, async (tx) => {
-    const found = requireOpen(await findImport(tx, jobId), jobId);
+    const found = requireOpen(await lockImport(tx, jobId), jobId);
     await restartImport(tx, jobId);
     await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });
     return toImportJob(caseId, requireOpen(await findImport(tx, jobId), jobId));
@@ -126,7 +127,7 @@ export const cancelImport = async (
   jobId: JobId,
 ): Promise<ImportJob> =>
   sessions.withCase(caseId, actor, async (tx) => {
-    const found = requireOpen(await findImport(tx, jobId), jobId);
+    const found = requireOpen(await lockImport(tx, jobId), jobId);
     if (found.state === 'cancelling') return toImportJob(caseId, found);
     await markCancelling(tx, jobId, actor);
     await sendRun(tx, outbox, { jobId, caseId, batchId: found.batch_id });

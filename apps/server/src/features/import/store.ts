@@ -149,6 +149,12 @@ export const findImport = async (tx: Queryable, jobId: string): Promise<StoredIm
   return rows[0] === undefined ? undefined : JobRow.parse(rows[0]);
 };
 
+/** The import as it is until the transaction ends: whoever would change it waits. */
+export const lockImport = async (tx: Queryable, jobId: string): Promise<StoredImport | undefined> => {
+  const { rows } = await tx.query(`SELECT ${columns} FROM import_job WHERE job_id = $1 FOR UPDATE`, [jobId]);
+  return rows[0] === undefined ? undefined : JobRow.parse(rows[0]);
+};
+
 export const listStoredImports = async (tx: Queryable): Promise<StoredImport[]> => {
   const { rows } = await tx.query(`SELECT ${columns} FROM import_job ORDER BY created_at DESC, job_id LIMIT 500`);
   return rows.map((row) => JobRow.parse(row));
