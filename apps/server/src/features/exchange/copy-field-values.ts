@@ -1,8 +1,8 @@
 /**
  * Values of custom fields, segment by segment: one read and one write of an object for a thousand exhibits.
  *
- * - The object of a part has a name of its own, so that a repeated part writes the same object; its pointers are set where there are
- *   none yet, so that a repetition does not undo what somebody changed meanwhile.
+ * - The object of a part has a name of its own; its pointers are set where there are none yet, so that a repetition does not undo what somebody
+ *   changed meanwhile.
  */
 import type { Queryable } from '../../database/index.ts';
 import type { ExchangeDependencies } from './dependencies.ts';

@@ -146,6 +146,19 @@ const insertSegment = `INSERT INTO custom_field_segment AS known (object_key, si
          WHERE NOT known.doomed
        RETURNING segment_id`;
 
+/**
+ * CTEs over the exhibits $ids: `here`, those with a row in the table, and `bare`, those of the others that exist. Both are locked, so that
+ * nobody removes them until the transaction ends: an insertion that waited for a removal would bring the row of a gone exhibit back. Rows
+ * first, as who removes exhibits does.
+ */
+export const lockedExhibits = (table: 'custom_field_pointer' | 'tagging_versions', ids: string): string =>
+  `here AS MATERIALIZED (
+     SELECT exhibit_id FROM ${table} WHERE exhibit_id = ANY (${ids}::bigint[]) ORDER BY exhibit_id FOR NO KEY UPDATE
+   ), bare AS MATERIALIZED (
+     SELECT document_id AS exhibit_id FROM exhibit
+     WHERE document_id = ANY (${ids}::bigint[]) AND document_id NOT IN (SELECT exhibit_id FROM here) ORDER BY document_id FOR KEY SHARE
+   )`;
+
 const beingRemoved = (segment: WrittenSegment): CaseboundError =>
   new CaseboundError(
     'object_store_unavailable',
@@ -177,7 +190,7 @@ export const linkNewExhibits = async (tx: Queryable, segment: WrittenSegment): P
 };
 
 /**
- * Points exhibits at a segment.
+ * Points those of the exhibits at a segment that are there.
  * @returns the exhibits that now point at the segment, with their new version
  * Errors: `object_store_unavailable` when the object of this key is being removed; the caller writes it again later.
  */
@@ -189,13 +202,13 @@ export const linkSegment = async (
   const { rows } = await tx.query<{ segments: string; linked: string | null }>(
     `WITH segment AS (
        ${insertSegment}
-     ), linked AS (
+     ), ${lockedExhibits('custom_field_pointer', '$5')}, linked AS (
        INSERT INTO custom_field_pointer AS pointer (exhibit_id, segment_id, byte_offset, byte_length, version)
        SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, coalesce(entry.expected, 0) + 1
        FROM unnest($5::bigint[], $6::int[], $7::int[], $8::int[]) AS entry (exhibit_id, byte_offset, byte_length, expected)
        CROSS JOIN segment
-       WHERE $9 NOT IN ('expect', 'move') OR entry.expected = 0
-          OR EXISTS (SELECT FROM custom_field_pointer AS present WHERE present.exhibit_id = entry.exhibit_id)
+       WHERE entry.exhibit_id IN (SELECT exhibit_id FROM here)
+          OR (($9 NOT IN ('expect', 'move') OR entry.expected = 0) AND entry.exhibit_id IN (SELECT exhibit_id FROM bare))
        ORDER BY entry.exhibit_id
        ON CONFLICT (exhibit_id) DO UPDATE
          SET segment_id = excluded.segment_id, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,

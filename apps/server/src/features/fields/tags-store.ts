@@ -6,6 +6,7 @@
  */
 import type { Queryable } from '../../database/index.ts';
 import type { FieldValue, FieldValues } from './field-values.ts';
+import { lockedExhibits } from './store.ts';
 
 export interface TaggedChange {
   readonly exhibitId: number;
@@ -80,16 +81,17 @@ export const readTaggingVersions = async (
   return new Map(rows.map((row) => [Number(row.exhibit_id), row.version]));
 };
 
-/** Moves versions on of exhibits that still have the one expected (0: none). @returns the new version of those moved */
+/** Moves versions on of exhibits that are there and still have the one expected (0: none). @returns the new version of those moved */
 export const moveTaggingVersions = async (
   tx: Queryable,
   exhibitIds: readonly number[],
   expected: readonly number[],
 ): Promise<ReadonlyMap<number, number>> => {
   const { rows } = await tx.query<{ exhibit_id: string; version: number }>(
-    `INSERT INTO tagging_versions AS known (exhibit_id, version)
+    `WITH ${lockedExhibits('tagging_versions', '$1')}
+     INSERT INTO tagging_versions AS known (exhibit_id, version)
      SELECT exhibit_id, expected + 1 FROM unnest($1::bigint[], $2::int[]) AS entry (exhibit_id, expected)
-     WHERE expected = 0 OR EXISTS (SELECT FROM tagging_versions AS present WHERE present.exhibit_id = entry.exhibit_id)
+     WHERE exhibit_id IN (SELECT exhibit_id FROM here) OR (expected = 0 AND exhibit_id IN (SELECT exhibit_id FROM bare))
      ORDER BY exhibit_id
      ON CONFLICT (exhibit_id) DO UPDATE SET version = known.version + 1 WHERE excluded.version = known.version + 1
      RETURNING exhibit_id, version`,
