@@ -249,3 +249,26 @@ it('an import that has told that it is finished is not undone by somebody who ca
     told.includes('IMPORT_FINISHED') ? { refused: true, state: 'finished' } : { refused: false, state: 'cancelled' },
   );
 });
+
+it('a worker whose import was undone leaves nothing that it still stored', async () => {
+  const caseId = await test.makeCase('stored late');
+  const { jobId } = await test.accept(caseId, { path: await source({ 'memo.txt': 'Words.' }), ocr: 'off' });
+  const { objects } = test.parts;
+  let undoing: Promise<unknown> | undefined;
+  const undo = async (): Promise<void> => {
+    await cancelImport(test.parts, testActor, caseId, jobId);
+    await test.run(caseId, jobId);
+  };
+  const job = await test.run(caseId, jobId, {
+    objects: {
+      ...objects,
+      put: async (...given) => {
+        undoing ??= undo();
+        await undoing;
+        return objects.put(...given);
+      },
+    },
+  });
+  expect(job.state).toBe('cancelled');
+  expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
+});

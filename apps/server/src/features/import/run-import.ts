@@ -26,11 +26,11 @@ import { processDocuments } from './process/process-documents.ts';
 import { openRowSource } from './rows/open-row-source.ts';
 import type { RowSource } from './source-row.ts';
 import { stageRows } from './stage/stage-rows.ts';
-import { claimImport, dropStage, findImport, isStaged, type StoredImport } from './store.ts';
+import { claimImport, dropStage, findImport, isStaged, isUndone, type StoredImport } from './store.ts';
 import { type AddParts, addToOriginals, originOfAdditions } from './write/add-to-originals.ts';
 import { linkLateParents } from './write/link-late-parents.ts';
 import { requireNew } from './write/shared-records.ts';
-import { recordUndone, undoImport } from './write/undo-import.ts';
+import { recordUndone, removeFiles, undoImport } from './write/undo-import.ts';
 import { undoChanges } from './write/undo-changes.ts';
 
 export interface RunImportDependencies extends ProcessParts {
@@ -234,12 +234,9 @@ const beforeItsEnd = ['planning', 'staging', 'importing', 'processing', 'indexin
 
 /** What cannot end well by being tried again is undone; everything else is left for the next try. */
 const fail = async (held: HeldImport, error: unknown): Promise<void> => {
-  const { job, parts, caseId } = held;
+  const { job } = held;
   if (error instanceof HandedOn) return;
-  if (error instanceof Overtaken) {
-    parts.log.info('the import was taken over or cancelled', { caseId, jobId: job.job_id });
-    return;
-  }
+  if (error instanceof Overtaken) throw error;
   const { family, code, reason } = classifyFailure(error);
   if (held.signal.aborted || family !== 'permanent') throw error;
   const failure = { code, detail: reason.slice(0, 2_000) };
@@ -290,6 +287,15 @@ const undo = async (
   });
 };
 
+/** Another worker has the import. When that one undoes it, it may have removed the files before this one had stored its last. */
+const letGo = async (held: HeldImport): Promise<void> => {
+  const { job, parts, caseId } = held;
+  parts.log.info('the import was taken over or cancelled', { caseId, jobId: job.job_id });
+  if (job.request.overlay !== undefined) return;
+  if (await held.transaction(async (tx) => isUndone(tx, job), { readOnly: true }))
+    await removeFiles(parts.objects, caseId, job);
+};
+
 const carryOn = async (held: HeldImport): Promise<void> => {
   const { state, error_code: code, error_detail: detail } = held.job;
   if (state === 'cancelling') {
@@ -337,5 +343,12 @@ export const runImport = async (
     if (hasCode(error, 'case_not_found')) return;
     throw error;
   }
-  if (job !== undefined) await carryOn(new HeldImport(dependencies, caseId, job, signal));
+  if (job === undefined) return;
+  const held = new HeldImport(dependencies, caseId, job, signal);
+  try {
+    await carryOn(held);
+  } catch (error) {
+    if (!(error instanceof Overtaken)) throw error;
+    await letGo(held);
+  }
 };

@@ -365,6 +365,19 @@ export const countActive = async (tx: Queryable): Promise<number> => {
   return Number(rows[0]?.count ?? 0);
 };
 
+/** Whether an import is being undone or was, and has no exhibits: none will come again. */
+export const isUndone = async (
+  tx: Queryable,
+  { job_id: jobId, batch_id: batchId }: Pick<StoredImport, 'job_id' | 'batch_id'>,
+): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    `SELECT FROM import_job WHERE job_id = $1 AND (state IN ('cancelling', 'cancelled') OR error_code IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM exhibit WHERE batch_document_id = $2)`,
+    [jobId, batchId],
+  );
+  return rowCount === 1;
+};
+
 export const isStaged = async (tx: Queryable, jobId: string): Promise<boolean> => {
   const { rows } = await tx.query<{ there: boolean }>(
     'SELECT EXISTS (SELECT FROM import_row WHERE job_id = $1) AS there',

@@ -102,7 +102,16 @@ export const undoImport = async (
     return rows.length;
   });
   await objects.deletePrefix(objectPrefix(`case_${caseId}/custom-fields/segments/${job.job_id}/`));
-  if (left === 0) await objects.deletePrefix(objectPrefix(`case_${caseId}/processed-files/${job.batch_id}/`));
+  if (left === 0) await removeFiles(objects, caseId, job);
+};
+
+/** Removes the files of an import that has no exhibits. */
+export const removeFiles = async (
+  objects: ObjectStore,
+  caseId: CaseId,
+  job: Pick<StoredImport, 'batch_id'>,
+): Promise<void> => {
+  await objects.deletePrefix(objectPrefix(`case_${caseId}/processed-files/${job.batch_id}/`));
 };
 
 const originOf = (job: Pick<StoredImport, 'job_id'>): string => `import ${job.job_id} undone`;
