@@ -336,6 +336,35 @@ test('the switches are turned in their order only, each found equal, and back', 
   expect(await queryCase(caseId, 'SELECT FROM custom_field_pointer')).toHaveLength(0);
 });
 
+test('a switch is not turned upon what was found equal before another switch was turned', async () => {
+  const { caseId, ids } = await newCase(2);
+  await migration.makeLegacy(caseId, testActor, signal);
+  await fill(caseId, ids);
+  for (const name of storageSwitches.slice(0, 3)) await migration.turnOn(caseId, testActor, name, signal);
+  const [exhibitId = 0] = ids;
+  let isFirst = true;
+  const sessions: typeof parts.sessions = {
+    ...parts.sessions,
+    withCase: async (id, actor, fn, options) => {
+      if (options?.readOnly !== true && isFirst) {
+        isFirst = false;
+        await migration.turnOn(caseId, testActor, 'stop-table-writes', signal);
+        await opened.fields.update(caseId, testActor, { exhibitId, values: { Comment: 'in objects only' } });
+        // Ended before anything was copied.
+        const ended = migration.turnOff(caseId, testActor, 'stop-table-writes', AbortSignal.abort());
+        await expect(ended).rejects.toThrow('aborted');
+      }
+      return parts.sessions.withCase(id, actor, fn, options);
+    },
+  };
+  const late = createStorageMigration({ ...parts, sessions }).turnOff(caseId, testActor, 'read-from-objects', signal);
+  await expect(late).rejects.toMatchObject({ code: 'storage_step_refused' });
+  expect((await valuesOf(caseId, [exhibitId]))[0]).toMatchObject({ Comment: 'in objects only' });
+  await migration.turnOff(caseId, testActor, 'stop-table-writes', signal);
+  await migration.turnOff(caseId, testActor, 'read-from-objects', signal);
+  expect((await valuesOf(caseId, [exhibitId]))[0]).toMatchObject({ Comment: 'in objects only' });
+});
+
 test('a migration under writers ends equal', async () => {
   const { caseId, ids } = await newCase(60);
   await migration.makeLegacy(caseId, testActor, signal);

@@ -1,8 +1,8 @@
 /**
  * The way of a case from tables to segments, by four switches: parallel write, filters from index, read from objects, stop table writes.
  *
- * 1. A switch is turned only after the one before it, and only when what it relies on was found equal just now. Else `storage_step_refused`,
- *    with the differences.
+ * 1. A switch is turned only after the one before it, and only when what it relies on was found equal just now, with no other switch turned
+ *    since. Else `storage_step_refused`, with the differences.
  * 2. Each can be turned back, the last first. Nothing is lost either way: what the tables missed is written into them before they serve
  *    again.
  * 3. Writers hold off a switch until they commit (`swapValues`), so none of them acts on a storage that is no more.
@@ -83,6 +83,11 @@ const needEqual = (what: string, comparison: StorageComparison): number => {
   throw refuse(`${what} differ in ${comparison.differing} places; nothing was switched.`, comparison);
 };
 
+/** The switches as a step found them, and when the last of them was turned. */
+interface Standing extends LegacyStorage {
+  readonly changedAt: string;
+}
+
 export const createStorageMigration = (parts: StorageParts) => {
   const { sessions, source } = parts;
   const within = async <T>(
@@ -92,19 +97,29 @@ export const createStorageMigration = (parts: StorageParts) => {
     options: TransactionOptions = {},
   ): Promise<T> => sessions.withCase(caseId, actor, fn, options);
 
-  const legacyOf = async (caseId: CaseId, actor: Actor): Promise<LegacyStorage> => {
-    const legacy = await within(caseId, actor, readLegacy, { readOnly: true });
-    if (legacy === null) throw refuse(`The case ${caseId} keeps its custom fields in segments already.`);
-    return legacy;
-  };
-  const set = async (caseId: CaseId, actor: Actor, name: StorageSwitch, on: boolean): Promise<void> => {
-    await within(caseId, actor, async (tx) =>
-      tx.query(
-        `UPDATE custom_field_storage SET ${columns[name]} = $1, changed_at = now(), verified_at = CASE WHEN $1 THEN now() END`,
-        [on],
-      ),
+  const standingOf = async (caseId: CaseId, actor: Actor): Promise<Standing> =>
+    within(
+      caseId,
+      actor,
+      async (tx) => {
+        // First: what is read of the switches is as new as this, or newer.
+        const { rows } = await tx.query<{ at: string }>('SELECT changed_at::text AS at FROM custom_field_storage');
+        const legacy = await readLegacy(tx);
+        if (legacy === null) throw refuse(`The case ${caseId} keeps its custom fields in segments already.`);
+        return { ...legacy, changedAt: rows[0]?.at ?? '' };
+      },
+      { readOnly: true },
     );
+  const setWithin = async (tx: CaseTransaction, name: StorageSwitch, on: boolean, since: Standing): Promise<void> => {
+    const { rowCount } = await tx.query(
+      `UPDATE custom_field_storage SET ${columns[name]} = $1, changed_at = clock_timestamp(), verified_at = CASE WHEN $1 THEN now() END
+       WHERE changed_at::text = $2`,
+      [on, since.changedAt],
+    );
+    if (rowCount === 0) throw refuse('Another switch was turned meanwhile; nothing was switched.');
   };
+  const set = async (caseId: CaseId, actor: Actor, name: StorageSwitch, on: boolean, since: Standing): Promise<void> =>
+    within(caseId, actor, async (tx) => setWithin(tx, name, on, since));
 
   /** Writes objects for exhibits whose tables are ahead of them. Two transactions' worth of locks: none outlives its thousand. */
   const copyToObjects = async (caseId: CaseId, actor: Actor, signal: AbortSignal): Promise<number> => {
@@ -232,14 +247,14 @@ export const createStorageMigration = (parts: StorageParts) => {
     name: StorageSwitch,
     signal: AbortSignal,
   ): Promise<StorageStep> => {
-    const legacy = await legacyOf(caseId, actor);
+    const legacy = await standingOf(caseId, actor);
     const at = storageSwitches.indexOf(name);
     const before = storageSwitches[at - 1];
     if (before !== undefined && !isOn(legacy, before))
       throw refuse(`The switch ${name} needs ${before} to be on first.`);
     switch (name) {
       case 'parallel-write': {
-        if (!legacy.parallelWrite) await set(caseId, actor, name, true);
+        if (!legacy.parallelWrite) await set(caseId, actor, name, true, legacy);
         const copied = await copyToObjects(caseId, actor, signal);
         return step(caseId, actor, { compared: await equalValues(caseId, actor, signal), copied });
       }
@@ -251,13 +266,13 @@ export const createStorageMigration = (parts: StorageParts) => {
           found = await compareFilters(parts, caseId, actor, signal);
         }
         const compared = needEqual('Filters of the tables and of the index', found);
-        await set(caseId, actor, name, true);
+        await set(caseId, actor, name, true, legacy);
         return step(caseId, actor, { compared, copied: 0 });
       }
       case 'read-from-objects':
       case 'stop-table-writes': {
         const compared = await equalValues(caseId, actor, signal);
-        await set(caseId, actor, name, true);
+        await set(caseId, actor, name, true, legacy);
         return step(caseId, actor, { compared, copied: 0 });
       }
     }
@@ -269,29 +284,27 @@ export const createStorageMigration = (parts: StorageParts) => {
     name: StorageSwitch,
     signal: AbortSignal,
   ): Promise<StorageStep> => {
-    const legacy = await legacyOf(caseId, actor);
+    const legacy = await standingOf(caseId, actor);
     const after = storageSwitches[storageSwitches.indexOf(name) + 1];
     if (after !== undefined && isOn(legacy, after))
       throw refuse(`The switch ${name} cannot be turned back while ${after} is on.`);
     switch (name) {
       case 'stop-table-writes': {
-        if (legacy.tableWritesStopped) await set(caseId, actor, name, false);
+        if (legacy.tableWritesStopped) await set(caseId, actor, name, false, legacy);
         const copied = await copyToTables(caseId, actor, signal);
         return step(caseId, actor, { compared: await equalValues(caseId, actor, signal), copied });
       }
       case 'read-from-objects': {
         const compared = await equalValues(caseId, actor, signal);
-        await set(caseId, actor, name, false);
+        await set(caseId, actor, name, false, legacy);
         return step(caseId, actor, { compared, copied: 0 });
       }
       case 'filters-from-index':
-        await set(caseId, actor, name, false);
+        await set(caseId, actor, name, false, legacy);
         return step(caseId, actor, { compared: null, copied: 0 });
       case 'parallel-write':
         await within(caseId, actor, async (tx) => {
-          await tx.query(
-            'UPDATE custom_field_storage SET parallel_write = false, changed_at = now(), verified_at = NULL',
-          );
+          await setWithin(tx, name, false, legacy);
           // Nothing reads them any more; left behind, they would be taken for values.
           await tx.query('DELETE FROM custom_field_pointer');
         });
