@@ -9,7 +9,7 @@ import { documentColumn } from '../ddl/emit-ddl.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { resourceId } from '../derive/model.ts';
 import { expectedEdgesSql } from './expected-edges.ts';
-import { rightfulHolders } from './rightful-holders.ts';
+import { holdersOf } from './rightful-holders.ts';
 import { computeIdentities } from '../identity/recompute-identities.ts';
 import { arrayLiteral } from '../plan/array-literal.ts';
 import type { RecordTransaction } from '../session.ts';
@@ -92,14 +92,14 @@ const auditIdentities = async (
   const lacking = expected.filter(
     ({ referentialId, documentId, resourceKeyId }) => actual.get(`${documentId} ${resourceKeyId}`) !== referentialId,
   );
-  const holders = await rightfulHolders(
+  const { rightful } = await holdersOf(
     ctx,
     tx,
     lacking.flatMap((entry) => (entry.referentialId === null ? [] : [entry.referentialId])),
   );
   for (const { referentialId, documentId, resourceKeyId } of lacking) {
     const detail = `resource key ${resourceKeyId}`;
-    const holder = referentialId === null ? undefined : holders.get(referentialId);
+    const holder = referentialId === null ? undefined : rightful.get(referentialId);
     if (referentialId === null) report('identity-incomplete', documentId, detail, false);
     else if (holder !== undefined && holder !== documentId)
       report('identity-duplicate', documentId, `the same as document ${holder}`, false);
