@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { type CaseId, hasCode, type ImportJob, type JobId } from '@casebound/contract';
+import { CaseboundError, type CaseId, hasCode, type ImportJob, type JobId } from '@casebound/contract';
 import type { Outbox } from '@casebound/messaging';
 import { type JsonValue, putDocument, readMany } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { objectKey } from '../../platform/object-store/Port.ts';
+import { objectKey, type ObjectStore } from '../../platform/object-store/Port.ts';
 import { readBytes } from '../../platform/object-store/read-bytes.ts';
 import { drawPage } from '../../platform/ocr/testing/draw-page.ts';
 import { caseResource } from '../records/index.ts';
@@ -271,4 +271,36 @@ it('a worker whose import was undone leaves nothing that it still stored', async
   });
   expect(job.state).toBe('cancelled');
   expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
+});
+
+it('an import that fails leaves nothing of the files that were being stored when it did', async () => {
+  const caseId = await test.makeCase('failed while storing');
+  const { jobId } = await test.accept(caseId, {
+    path: await source({
+      'load.dat': dat(['BEGDOC', 'NATIVELINK'], ['A1', 'a.txt'], ['A2', 'b.txt']),
+      'a.txt': 'One.',
+      'b.txt': 'Two.',
+    }),
+    ocr: 'off',
+  });
+  const { objects } = test.parts;
+  const puts: Promise<unknown>[] = [];
+  const slowly = async (...given: Parameters<ObjectStore['put']>) => {
+    await setTimeout(1_000);
+    return objects.put(...given);
+  };
+  const job = await test.run(caseId, jobId, {
+    objects: {
+      ...objects,
+      put: async (...given) => {
+        if (puts.length === 1) throw new CaseboundError('import_source_invalid', 'It cannot be read.');
+        const put = slowly(...given);
+        puts.push(put);
+        return put;
+      },
+    },
+  });
+  expect(job.state).toBe('failed');
+  await Promise.allSettled(puts);
+  expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [] });
 });

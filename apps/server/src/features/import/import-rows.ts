@@ -24,6 +24,7 @@ import { type ChunkContext, type ChunkRow, documentKeyOf, importChunk } from './
 import { overlayChunk } from './write/overlay-chunk.ts';
 import { type OverlaidFiles, placeTexts } from './write/overlaid-files.ts';
 import { requireNew, SharedRecords } from './write/shared-records.ts';
+import { workAtOnce } from './work-at-once.ts';
 import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
 
 /** Files that are read at once. */
@@ -212,18 +213,14 @@ class RowImport {
     const byDocument = Map.groupBy(pages, (page) => page.docKey);
     const prepared: ChunkRow[] = [];
     const problems: RowProblem[] = [];
-    const waiting = rows.toReversed();
-    const work = async (): Promise<void> => {
-      for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
-        const place = staged.get(row.row);
-        requireSamePlace(row, place);
-        if (place.fate === 'pending' && !row.rejected)
-          prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
-        const changed = overwrittenDuplicate(row, place);
-        if (changed !== undefined) problems.push(changed);
-      }
-    };
-    await Promise.all(Array.from({ length: filesAtOnce }, work));
+    await workAtOnce(rows, filesAtOnce, async (row) => {
+      const place = staged.get(row.row);
+      requireSamePlace(row, place);
+      if (place.fate === 'pending' && !row.rejected)
+        prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
+      const changed = overwrittenDuplicate(row, place);
+      if (changed !== undefined) problems.push(changed);
+    });
     return { rows: prepared.sort((a, b) => a.row.row - b.row.row), problems, first, last };
   }
 

@@ -15,6 +15,7 @@ import { caseResource } from '../../records/index.ts';
 import { HandedOn, type HeldImport } from '../held-import.ts';
 import { insertProblems } from '../import-problem.ts';
 import { lockExhibits, parseBody } from '../write/change-exhibits.ts';
+import { workAtOnce } from '../work-at-once.ts';
 import { type Processed, processDocument } from './process-document.ts';
 import { markProcessed, type Processable, readPending } from './processing-store.ts';
 
@@ -58,17 +59,13 @@ const processSet = async (
   const results = new Map<number, Processed>();
   const { ocr, overlay } = job.request;
   const options = { ocr: ocr === 'auto', overlay: overlay === undefined ? undefined : job.job_id };
-  const waiting = set.toReversed();
-  const work = async (): Promise<void> => {
-    for (let it = waiting.pop(); it !== undefined; it = waiting.pop()) {
-      signal.throwIfAborted();
-      const pair = pairs.get(it.exhibitId);
-      // Removed by somebody since.
-      if (pair === undefined) continue;
-      results.set(it.exhibitId, await processDocument(parts, caseId, it, pair, options, signal));
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, work));
+  await workAtOnce(set, concurrency, async (it) => {
+    signal.throwIfAborted();
+    const pair = pairs.get(it.exhibitId);
+    // Removed by somebody since.
+    if (pair === undefined) return;
+    results.set(it.exhibitId, await processDocument(parts, caseId, it, pair, options, signal));
+  });
   return results;
 };
 
