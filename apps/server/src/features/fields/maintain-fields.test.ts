@@ -23,6 +23,7 @@ import {
 import { reconcileValues } from './reconcile-values.ts';
 import { sweepSegments } from './sweep-segments.ts';
 import { fillFields } from './testing/fill-fields.ts';
+import { unlinkExhibits } from './value-store.ts';
 
 let opened: TestCases;
 let index: SearchIndex;
@@ -363,6 +364,22 @@ test('a switch is not turned upon what was found equal before another switch was
   await migration.turnOff(caseId, testActor, 'stop-table-writes', signal);
   await migration.turnOff(caseId, testActor, 'read-from-objects', signal);
   expect((await valuesOf(caseId, [exhibitId]))[0]).toMatchObject({ Comment: 'in objects only' });
+});
+
+test('exhibits that are removed while tables are not written do not keep them from being written again', async () => {
+  const { caseId, ids } = await newCase(3);
+  await migration.makeLegacy(caseId, testActor, signal);
+  await fill(caseId, ids);
+  for (const name of storageSwitches) await migration.turnOn(caseId, testActor, name, signal);
+  const [gone = 0, ...left] = ids;
+  await opened.databases.cases.withCase(caseId, testActor, async (tx) => {
+    await unlinkExhibits(tx, [gone]);
+    await tx.query('DELETE FROM document WHERE document_id = $1', [gone]);
+  });
+  expect(await migration.turnOff(caseId, testActor, 'stop-table-writes', signal)).toMatchObject({ compared: 2 });
+  expect(await queryCase(caseId, `SELECT FROM taggings WHERE exhibit_id = ${gone}`)).toEqual([]);
+  await migration.turnOff(caseId, testActor, 'read-from-objects', signal);
+  expect((await valuesOf(caseId, left)).map((values) => values?.['Comment'])).toEqual(['text 1', 'text 2']);
 });
 
 test('a migration under writers ends equal', async () => {

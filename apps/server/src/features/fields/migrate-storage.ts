@@ -16,7 +16,7 @@ import type { MaintenanceParts } from './compact-values.ts';
 import { readStoredValues } from './read-values.ts';
 import { exhibitsPerSegment, segmentKey, writeSegment } from './segments.ts';
 import { type LegacyStorage, linkSegment, readLegacy, readPlaced, readPlacedExhibits } from './store.ts';
-import { deleteTaggings, readTaggings, setTaggingVersions, writeTaggings } from './tags-store.ts';
+import { deleteTaggings, deleteTaggingsOfGone, readTaggings, setTaggingVersions, writeTaggings } from './tags-store.ts';
 
 export const storageSwitches = [
   'parallel-write',
@@ -170,6 +170,7 @@ export const createStorageMigration = (parts: StorageParts) => {
   /** Writes into the tables what they missed while they were not written. */
   const copyToTables = async (caseId: CaseId, actor: Actor, signal: AbortSignal): Promise<number> => {
     let copied = 0;
+    await within(caseId, actor, deleteTaggingsOfGone, { signal });
     for (let after = 0; ;) {
       const from = after;
       const part = await within(

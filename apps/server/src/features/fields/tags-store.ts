@@ -139,6 +139,14 @@ export const deleteTaggings = async (tx: Queryable, exhibitIds: readonly number[
   );
 };
 
+/** Removes what exhibits that are gone had when the tables could not be written. */
+export const deleteTaggingsOfGone = async (tx: Queryable): Promise<void> => {
+  await tx.query(
+    `WITH gone AS (DELETE FROM tagging_versions v WHERE NOT EXISTS (SELECT FROM exhibit WHERE document_id = v.exhibit_id) RETURNING exhibit_id)
+     DELETE FROM taggings USING gone WHERE taggings.exhibit_id = gone.exhibit_id`,
+  );
+};
+
 /** Exhibits after `after` that have any of the values in a field, in ascending order. */
 export const filterTaggings = async (
   tx: Queryable,
