@@ -131,7 +131,9 @@ test('bulk and one by one give the same store and the same answers', async () =>
     fc.asyncProperty(
       fc.array(anyRow, { minLength: 1, maxLength: 30 }),
       fc.constantFrom(1, 4, 100),
-      async (rows, chunkSize) => {
+      // Whatever the caller believes, and however wrong it is.
+      fc.boolean(),
+      async (rows, chunkSize, areNew) => {
         await empty(['single', 'bulk']);
         const ours =
           (store: StoreContext) => async (endpoint: string, document: Parameters<typeof upsertDocument>[2]) =>
@@ -152,16 +154,48 @@ test('bulk and one by one give the same store and the same answers', async () =>
         await bulkWrite(
           bulk,
           rows.map(({ endpoint, document }) => row(endpoint, document)),
-          { chunkSize, onRow: note },
+          { chunkSize, areNew, onRow: note },
         );
         expect(many).toEqual(one);
         expect(await contents(bulk)).toEqual(await contents(single));
         expect(await auditStore(bulk)).toMatchObject({ damages: 0 });
       },
     ),
-    { numRuns: 8 },
+    { numRuns: 14 },
   );
 }, 120_000);
+
+test('of records that are believed to be new, only what they refer to outside of the batch is looked up', async () => {
+  const asked: unknown[] = [];
+  const { database } = library;
+  const store = await library.reopen({
+    database: {
+      transaction: async (fn) =>
+        database.transaction((tx) =>
+          fn({
+            ...tx,
+            query: async (text, values) => {
+              if (text.startsWith('SELECT i.referential_id, i.document_id')) asked.push(values?.[0]);
+              return tx.query(text, values);
+            },
+          }),
+        ),
+    },
+  });
+  const key = `believed ${randomUUID()}`;
+  const rows = [
+    row('authors', { authorKey: key }),
+    row('works', { authorReference: { authorKey: key }, title: 'x', languageDescriptor: language('en') }),
+    row('works', { authorReference: { authorKey: 'a1' }, title: key, languageDescriptor: language('en') }),
+  ];
+  expect(await bulkWrite(store, rows, { areNew: true })).toMatchObject({ created: 3 });
+  const ids = (value: unknown): number => String(value).match(/[0-9a-f-]{36}/g)?.length ?? 0;
+  // The language and the author who is there.
+  expect(asked.map(ids)).toEqual([0, 2]);
+  // The belief is wrong now: they are found, as without it.
+  expect(await bulkWrite(store, rows, { areNew: true })).toMatchObject({ unchanged: 3 });
+  expect(asked.map(ids).slice(2)).toEqual([0, 2, 1, 4]);
+});
 
 test('rows that fail are reported with their place, the rest is written, text rows are read strictly', async () => {
   const outcomes: RowOutcome[] = [];

@@ -13,7 +13,7 @@ import { sendStatements } from '../plan/send-statements.ts';
 import type { Statement } from '../plan/write-sql.ts';
 import { fillCacheStatement } from '../read/document-cache.ts';
 import { retryReason, transactionWithRetry } from '../retry.ts';
-import { type RecordTransaction, settleAll } from '../session.ts';
+import { type RecordTransaction, settleAll, sqlFailureOf } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { mapWriteFailure } from '../write/map-failure.ts';
 import type { ReferentialIds } from '../write/referential-ids.ts';
@@ -30,6 +30,11 @@ export interface BulkOptions {
   readonly claims?: Claims | null;
   /** Documents per transaction. Default 2,000. */
   readonly chunkSize?: number;
+  /**
+   * The caller believes that none of the records is there, so their identities are not looked up first. A batch in which one is there after
+   * all is written as without the belief: the store and the answers are the same. Not with `allOrNothing`.
+   */
+  readonly areNew?: boolean;
   /** One transaction for the stream; the first chunk with a failed row undoes everything. */
   readonly allOrNothing?: boolean;
   /** Called for every row, in stream order within a chunk. With `allOrNothing`, `created` rows are final only when the call returns. */
@@ -78,16 +83,26 @@ const batchParts = (ctx: StoreContext, plan: BatchPlan, claims: Claims | null): 
   return parts;
 };
 
+interface BatchOptions {
+  readonly claims: Claims | null;
+  readonly areNew: boolean;
+}
+
 const runBatch = async (
   ctx: StoreContext,
   tx: RecordTransaction,
   ids: ReferentialIds,
   rows: readonly PreparedRow[],
-  claims: Claims | null,
+  { claims, areNew }: BatchOptions,
   commit: boolean,
 ): Promise<BatchPlan> => {
-  const found = await lookUpBatch(ctx, tx, ids, rows, claims);
-  const plan = planBatch(ids, rows, found);
+  let found = await lookUpBatch(ctx, tx, ids, rows, claims, areNew);
+  let plan = planBatch(ids, rows, found);
+  if (areNew && plan.outcomes.some(({ outcome }) => outcome === 'failed')) {
+    // What it refers to may be there, though a row of the batch has its identity.
+    found = await lookUpBatch(ctx, tx, ids, rows, claims, false);
+    plan = planBatch(ids, rows, found);
+  }
   const unread = [...found.values()].flatMap((part) => part.unread ?? []);
   const sent = batchParts(ctx, plan, claims).flatMap((part) => sendStatements(ctx, tx, part.resource, part.statements));
   if (commit && sent.length > 0) {
@@ -111,16 +126,18 @@ const countOutcomes = (ctx: StoreContext, rows: readonly PreparedRow[], outcomes
     for (const [outcome, count] of ofResource) ctx.metrics.count('records_writes', { resource, outcome }, count);
 };
 
+const uniqueViolation = '23505';
+
 /** Writes one batch in a transaction of its own; halves it when it fails for a reason that lies in a row. */
 const writeBatch = async (
   ctx: StoreContext,
   ids: ReferentialIds,
   rows: readonly PreparedRow[],
-  claims: Claims | null,
+  options: BatchOptions,
 ): Promise<readonly RowOutcome[]> => {
   try {
-    const plan = await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx) =>
-      runBatch(ctx, tx, ids, rows, claims, true),
+    const plan = await transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, (tx, attempt) =>
+      runBatch(ctx, tx, ids, rows, attempt === 1 ? options : { ...options, areNew: false }, true),
     );
     for (const group of plan.groups) ctx.afterCommit(group.block.resource, idsOf(group));
     ctx.crashPoint('records.bulk.after-commit');
@@ -129,6 +146,8 @@ const writeBatch = async (
   } catch (error) {
     const [first] = rows;
     if (first === undefined) throw error;
+    if (options.areNew && sqlFailureOf(error)?.sqlState === uniqueViolation)
+      return writeBatch(ctx, ids, rows, { ...options, areNew: false });
     const mapped = mapWriteFailure(error, first.block.resource);
     if (!(mapped instanceof CaseboundError) || mapped.family !== 'permanent' || mapped.status >= 500) throw mapped;
     if (rows.length === 1) {
@@ -138,8 +157,8 @@ const writeBatch = async (
     }
     const half = Math.ceil(rows.length / 2);
     return [
-      ...(await writeBatch(ctx, ids, rows.slice(0, half), claims)),
-      ...(await writeBatch(ctx, ids, rows.slice(half), claims)),
+      ...(await writeBatch(ctx, ids, rows.slice(0, half), options)),
+      ...(await writeBatch(ctx, ids, rows.slice(half), options)),
     ];
   }
 };
@@ -164,9 +183,13 @@ class Tally {
   }
 }
 
-const writeChunk = async (ctx: StoreContext, chunk: Chunk, claims: Claims | null): Promise<readonly RowOutcome[]> => {
+const writeChunk = async (ctx: StoreContext, chunk: Chunk, options: BatchOptions): Promise<readonly RowOutcome[]> => {
   const outcomes: RowOutcome[] = [...chunk.failed];
-  for (const batch of cutAtRepeats(chunk)) outcomes.push(...(await writeBatch(ctx, chunk.ids, batch, claims)));
+  for (const [at, batch] of cutAtRepeats(chunk).entries()) {
+    // What is repeated in a chunk is there by then.
+    const areNew = options.areNew && at === 0;
+    outcomes.push(...(await writeBatch(ctx, chunk.ids, batch, { ...options, areNew })));
+  }
   return outcomes;
 };
 
@@ -180,7 +203,7 @@ const writeAllOrNothing = async (
     for await (const chunk of chunks) {
       const outcomes: RowOutcome[] = [...chunk.failed];
       for (const batch of cutAtRepeats(chunk))
-        outcomes.push(...(await runBatch(ctx, tx, chunk.ids, batch, claims, false)).outcomes);
+        outcomes.push(...(await runBatch(ctx, tx, chunk.ids, batch, { claims, areNew: false }, false)).outcomes);
       tally.add(outcomes);
       const failed = outcomes.filter((outcome) => outcome.outcome === 'failed');
       const [first] = failed;
@@ -238,7 +261,7 @@ export const bulkWrite = async (
   let writing: Promise<readonly RowOutcome[]> = Promise.resolve([]);
   for await (const chunk of chunks) {
     tally.add(await writing);
-    writing = writeChunk(ctx, chunk, claims);
+    writing = writeChunk(ctx, chunk, { claims, areNew: options.areNew === true });
     // Handled when it is awaited; until then it must not count as unhandled.
     writing.catch(() => undefined);
   }

@@ -44,16 +44,25 @@ const addReferences = ({ rows, slots }: Group, asked: AskedSlots): void => {
   }
 };
 
-/** What a row of another resource of the batch has is looked up with that row; where claims count, each resource asks for itself. */
-const groupsOf = (ids: ReferentialIds, rows: readonly PreparedRow[], claims: Claims | null): readonly Group[] => {
+/**
+ * What a row of another resource of the batch has is looked up with that row; where claims count, each resource asks for itself. Of rows that
+ * are new nothing is asked but what they refer to outside of the batch.
+ */
+const groupsOf = (
+  ids: ReferentialIds,
+  rows: readonly PreparedRow[],
+  claims: Claims | null,
+  areNew: boolean,
+): readonly Group[] => {
   const groups = [...Map.groupBy(rows, (row) => row.block.resource)].map(([resource, some]): Group => ({
     resource,
     rows: some,
     slots: [],
   }));
-  if (claims === null) {
+  if (claims === null || areNew) {
     const asked = new AskedSlots(ids);
-    for (const group of groups) addIdentities(group, asked);
+    const unasked: Group[] = areNew ? groups.map((group) => ({ ...group, slots: [] })) : groups;
+    for (const group of unasked) addIdentities(group, asked);
     for (const group of groups) addReferences(group, asked);
     return groups;
   }
@@ -65,20 +74,25 @@ const groupsOf = (ids: ReferentialIds, rows: readonly PreparedRow[], claims: Cla
   return groups;
 };
 
+/** `areNew`: no record has the identity of a row, or the write that follows fails (23505). */
 export const lookUpBatch = async (
   ctx: StoreContext,
   tx: RecordTransaction,
   ids: ReferentialIds,
   rows: readonly PreparedRow[],
   claims: Claims | null,
+  areNew: boolean,
 ): Promise<ReadonlyMap<Resource, LookUp>> => {
   const parts = await settleAll(
-    groupsOf(ids, rows, claims).map(async (group): Promise<readonly [Resource, LookUp]> => [
+    groupsOf(ids, rows, claims, areNew).map(async (group): Promise<readonly [Resource, LookUp]> => [
       group.resource,
       await lookUp(ctx, tx, {
         resource: group.resource,
         referentialIds: group.slots.map((slot) => ids.idOf(slot)),
-        find: { by: 'referentialId', keys: group.rows.map(({ block, at }) => ids.idOf(block.own[at] ?? -1)) },
+        find: {
+          by: 'referentialId',
+          keys: areNew ? [] : group.rows.map(({ block, at }) => ids.idOf(block.own[at] ?? -1)),
+        },
         newIds: group.rows.length,
         allowed: rowPredicate(ctx, group.resource, 'update', claims, 3),
         claims,

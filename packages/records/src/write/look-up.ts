@@ -124,7 +124,7 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
       ...allowed.values,
     ]);
   const isMany = find.by === 'referentialId' && find.keys.length > maxReadAhead;
-  const currentSent = isMany ? null : readCurrent(find.keys);
+  const currentSent = isMany || find.keys.length === 0 ? null : readCurrent(find.keys);
   currentSent?.catch(() => undefined);
   const checkSent = settleAll((check?.statements ?? []).map(async (each) => tx.query(each.text, each.values)));
   checkSent.catch(() => undefined);

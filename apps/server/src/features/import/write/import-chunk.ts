@@ -209,6 +209,7 @@ export const importChunk = async (
     const documentIds = new Map<number, number>();
     await bulkWrite(store, records(), {
       chunkSize: Math.max(1, 2 * some.length),
+      areNew: true,
       onRow: (outcome) => {
         // Two records a row: its document, then its exhibit.
         const row = some[outcome.index >> 1]?.row.row ?? 0;
