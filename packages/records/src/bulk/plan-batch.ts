@@ -10,6 +10,7 @@ import type { Resource } from '../derive/model.ts';
 import { UuidSeries } from '../identity/uuid-v7.ts';
 import { diffDocuments } from '../write/diff-rows.ts';
 import type { FlatDocument } from '../write/flatten-document.ts';
+import { keepSpelling } from '../write/keep-spelling.ts';
 import type { ExistingDocument, LookUp } from '../write/look-up.ts';
 import type { ReferentialIds } from '../write/referential-ids.ts';
 import { unresolvedError, unresolvedErrors } from '../write/resolve-references.ts';
@@ -117,8 +118,9 @@ class BatchPlanner {
     this.outcomes.push({ index, outcome: 'created', documentId, uuid });
   }
 
-  private update(row: PreparedRow, existing: ExistingDocument, flat: FlatDocument): void {
+  private update(row: PreparedRow, existing: ExistingDocument, given: FlatDocument): void {
     const { documentId, uuid } = existing;
+    const flat = keepSpelling(existing.before, given);
     const { index } = row;
     if (existing.before !== null && diffDocuments(existing.before, flat).length === 0) {
       this.outcomes.push({ index, outcome: 'unchanged', documentId, uuid });

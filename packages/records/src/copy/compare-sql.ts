@@ -8,6 +8,7 @@ import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { identityRows } from './chunk-statements.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import type { CopySql } from './copy-sql.ts';
+import { overlaidRows } from './finish-statements.ts';
 import type { MappedTable } from './map-tables.ts';
 
 export type DifferenceKind =
@@ -42,11 +43,12 @@ const compareTable = (
   sql: CopySql,
   resource: PlannedResource,
   table: MappedTable,
-  members: string,
+  action: 'i' | 'o',
   exception: Exclude<ComparisonExceptions[string], 'table'> | undefined,
 ): string => {
   const { destination } = table;
-  const rows = sql.rows(resource, table, true, members);
+  const members = sql.unchangedMembers(action);
+  const rows = action === 'i' ? sql.rows(resource, table, true, members) : overlaidRows(sql, resource, table, members);
   const owner = quoteIdentifier(documentColumn(destination));
   const key = keyColumns(destination);
   const compared = rows.columns.filter((name) => !key.includes(name) && exception?.columns.includes(name) !== true);
@@ -127,7 +129,7 @@ export const comparisonStatements = (
         const { name } = table.destination;
         const exception = except[name];
         if (exception === 'table') return [];
-        return [{ kind: 'row-differs', table: name, text: compareTable(sql, resource, table, members, exception) }];
+        return [{ kind: 'row-differs', table: name, text: compareTable(sql, resource, table, action, exception) }];
       }),
       // Of an overlaid record, what the source does not know stays as it was.
       ...(action === 'i' ? inserted : []),

@@ -7,9 +7,10 @@
  */
 import { documentColumn, identityColumns } from '../ddl/emit-ddl.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
+import { spellingColumns } from '../write/keep-spelling.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import { guard, overlaidMoved, sourceGuard } from './chunk-statements.ts';
-import type { CopySql } from './copy-sql.ts';
+import type { CopySql, MappedRows } from './copy-sql.ts';
 import type { MappedTable } from './map-tables.ts';
 
 const waitingColumns = (table: MappedTable): readonly string[] =>
@@ -57,11 +58,28 @@ export const linkStatements = (sql: CopySql, resource: PlannedResource): readonl
     ];
   });
 
+/** What an overlaid record gets of a table: a descriptor keeps its own letter case. */
+export const overlaidRows = (
+  sql: CopySql,
+  resource: PlannedResource,
+  table: MappedTable,
+  members: string,
+): MappedRows => {
+  const rows = sql.rows(resource, table, true, members);
+  if (!resource.destination.isDescriptor) return rows;
+  const isKept = (at: number): boolean => rows.columns[at] === 'uri' || spellingColumns.has(rows.columns[at] ?? '');
+  return {
+    from: rows.from,
+    columns: rows.columns.filter((_, at) => !isKept(at)),
+    expressions: rows.expressions.filter((_, at) => !isKept(at)),
+  };
+};
+
 /** `SELECT id` of a chunk's overlaid records that are not yet what the source says. */
 const differing = (sql: CopySql, resource: PlannedResource, members: string): string =>
   resource.tables
     .flatMap((table) => {
-      const rows = sql.rows(resource, table, true, members);
+      const rows = overlaidRows(sql, resource, table, members);
       const owner = quoteIdentifier(documentColumn(table.destination));
       const list = rows.columns.map((name) => `x.${quoteIdentifier(name)}`).join(', ');
       const actual = `SELECT ${list} FROM ${members} JOIN ${sql.own(table.destination.name)} x ON x.${owner} = m.document_id`;
@@ -99,7 +117,7 @@ export const overlayStatements = (sql: CopySql, resource: PlannedResource): read
     const mappedRoot = resource.tables.find((table) => table.source.kind === 'root');
     const collections = resource.tables.filter((table) => table.source.kind !== 'root');
     const sets = (table: MappedTable): string => {
-      const { columns } = sql.rows(resource, table, true);
+      const { columns } = overlaidRows(sql, resource, table, all);
       return columns
         .slice(1)
         .map((name) => `${quoteIdentifier(name)} = n.${quoteIdentifier(name)}`)
@@ -123,7 +141,7 @@ export const overlayStatements = (sql: CopySql, resource: PlannedResource): read
       ...(mappedRoot === undefined
         ? []
         : [
-            `UPDATE ${sql.own(mappedRoot.destination.name)} x SET ${sets(mappedRoot)} FROM (${sql.select(sql.rows(resource, mappedRoot, true, changed))}) n WHERE x.document_id = n.document_id`,
+            `UPDATE ${sql.own(mappedRoot.destination.name)} x SET ${sets(mappedRoot)} FROM (${sql.select(overlaidRows(sql, resource, mappedRoot, changed))}) n WHERE x.document_id = n.document_id`,
           ]),
       ...collections.map((table) => sql.insert(table.destination, sql.rows(resource, table, true, changed))),
       `DELETE FROM ${edge} e USING ${changed} WHERE e.parent_document_id = m.document_id`,

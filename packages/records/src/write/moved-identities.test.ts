@@ -72,8 +72,12 @@ const whileLookingUp = async (happen: () => Promise<unknown>): Promise<StoreCont
 const found = async (): Promise<Record<string, unknown>> =>
   Object.fromEntries(
     (await listDocuments(store, folders, { limit: 500 })).bodies.map((text) => {
-      const { k, note, folderReference } = JSON.parse(text) as Record<string, { k: string } | string>;
-      return [String(k), { note, parent: (folderReference as { k: string } | undefined)?.k }];
+      const { k, note, folderReference } = JSON.parse(text) as {
+        readonly k: string;
+        readonly note?: string;
+        readonly folderReference?: { readonly k: string };
+      };
+      return [k, { note, parent: folderReference?.k }];
     }),
   );
 

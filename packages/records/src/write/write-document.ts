@@ -19,6 +19,7 @@ import { type RecordTransaction, settleAll } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { diffDocuments } from './diff-rows.ts';
 import type { FlatDocument } from './flatten-document.ts';
+import { keepSpelling } from './keep-spelling.ts';
 import { type ExistingDocument, type LookUp, lookUp } from './look-up.ts';
 import { mapWriteFailure } from './map-failure.ts';
 import type { JsonValue } from './parse-json.ts';
@@ -117,13 +118,14 @@ const isUnchanged = (existing: ExistingDocument, flat: FlatDocument): boolean =>
 const decideUpdate = (
   ctx: StoreContext,
   resource: Resource,
-  flat: FlatDocument,
+  given: FlatDocument,
   existing: ExistingDocument,
   found: LookUp,
   options: WriteOptions,
 ): Decided => {
   const { documentId, uuid, etag } = existing;
   checkPreconditions(options, etag);
+  const flat = keepSpelling(existing.before, given);
   if (isUnchanged(existing, flat)) return { result: { outcome: 'unchanged', documentId, uuid, etag }, statements: [] };
   const item = { flat, documentId, uuid, existing };
   return {
