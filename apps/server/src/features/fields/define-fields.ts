@@ -85,6 +85,9 @@ export const listFields = async (
 ): Promise<CustomField[]> =>
   sessions.withCase(caseId, actor, async (tx) => readFields(tx), { readOnly: true, readsWithBegin: true });
 
+const taken = (title: string): CaseboundError =>
+  new CaseboundError('duplicate_identity', `The case has a custom field ${JSON.stringify(title)} already.`);
+
 /** Errors: those of `withCase`, `duplicate_identity` for a title that is taken. */
 export const createField = async (
   parts: DefineFieldsParts,
@@ -97,11 +100,12 @@ export const createField = async (
     // Two who add one title at the same time: the second finds it.
     await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('custom fields ' || current_schema(), 0))`);
     const { title } = given;
-    if ((await readFields(tx, { title })).length > 0)
-      throw new CaseboundError('duplicate_identity', `The case has a custom field ${JSON.stringify(title)} already.`);
+    if ((await readFields(tx, { title })).length > 0) throw taken(title);
     const store = await records.within(caseId, tx);
     const field = { ...given, description: given.description ?? null, displayOrder: given.displayOrder ?? null };
-    await upsertDocument(store, caseResource(records.model, 'customFields'), toDocument(field));
+    const { outcome } = await upsertDocument(store, caseResource(records.model, 'customFields'), toDocument(field));
+    // An import, or who writes records, does not wait for the lock.
+    if (outcome !== 'created') throw taken(title);
     await publish(tx, [definitionsChanged(caseId, [title])]);
     return one(await readFields(tx, { title }));
   });
@@ -119,7 +123,7 @@ export const changeField = async (
 ): Promise<CustomField> => {
   const { sessions, records, publish, forget } = parts;
   const changed = await sessions.withCase(caseId, actor, async (tx) => {
-    await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('custom fields ' || current_schema(), 0))`);
+    await tx.query('SELECT FROM document WHERE document_id = $1 FOR NO KEY UPDATE', [fieldId]);
     const before = one(await readFields(tx, { fieldId }));
     const after = {
       ...before,
