@@ -5,6 +5,7 @@
  *   the present one is told what is there.
  * - Record, audit row, logs of relevancy and confidentiality, and the event about the change are one transaction.
  * - A label of a category that allows one only takes the place of the other.
+ * - Shared records and log entries are made, never written over: one that came after it was looked for ends the change, to be tried again.
  */
 import { type Actor, CaseboundError, type CaseId, type ExhibitChange } from '@casebound/contract';
 import { type BulkRow, bulkWrite, type JsonValue, readMany, type StoreContext } from '@casebound/records';
@@ -278,6 +279,7 @@ export const changeExhibit = async (
       chunkSize: rows.length,
       onRow: (outcome) => {
         if (outcome.outcome === 'failed') throw outcome.error;
+        if (outcome.outcome === 'updated' && outcome.documentId !== exhibitId) throw madeMeanwhile();
       },
     });
     await Promise.all([
@@ -290,6 +292,13 @@ export const changeExhibit = async (
   });
   if (isChanged) onAudited?.(caseId);
 };
+
+const madeMeanwhile = (): CaseboundError =>
+  new CaseboundError(
+    'conflict_retries_exhausted',
+    'Somebody made a label, category, folder or log entry of this change in the same moment; try again.',
+    { retryAfterSeconds: 1 },
+  );
 
 const conflict = (exhibitId: number, change: ExhibitChange, version: number, now: Coding): CaseboundError =>
   new CaseboundError(

@@ -1,7 +1,8 @@
 import { type CaseId, ExhibitChange } from '@casebound/contract';
-import { type BulkRow, bulkWrite, type JsonValue } from '@casebound/records';
+import { type BulkRow, bulkWrite, type JsonValue, upsertDocument } from '@casebound/records';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { betweenStatements } from '../../database/testing/between-statements.ts';
 import { objectKey } from '../../platform/object-store/Port.ts';
 import { createExhibitsChanged } from '../fields/index.ts';
 import { caseResource } from '../records/index.ts';
@@ -297,6 +298,35 @@ const download = async (type: string, range?: string) => {
   for await (const chunk of file.body) chunks.push(chunk);
   return { ...file, text: Buffer.concat(chunks).toString('utf8') };
 };
+
+test('a category that somebody makes while a label of it is added stays as they made it', async () => {
+  let isAsked = false;
+  const sessions = betweenStatements(
+    parts.sessions,
+    (text) => {
+      const isNext = isAsked;
+      isAsked ||= text.startsWith(`SELECT 'category' AS kind`);
+      return isNext;
+    },
+    async () => {
+      const store = await opened.records.open(caseId, testActor);
+      const document = { categoryName: 'Responsiveness', isExclusive: true };
+      await upsertDocument(store, caseResource(opened.records.model, 'labelCategories'), document);
+    },
+  );
+  const change = ExhibitChange.parse({ addLabels: [{ category: 'Responsiveness', name: 'Yes' }] });
+  const code = async () => changeExhibit({ ...parts, sessions }, testActor, caseId, idOf(6), change, 'request');
+  await expect(code()).rejects.toMatchObject({ code: 'conflict_retries_exhausted' });
+  await code();
+  const { rows } = await parts.sessions.withCase(caseId, testActor, async (tx) =>
+    tx.query(`SELECT is_exclusive FROM label_category WHERE category_name = 'Responsiveness'`),
+  );
+  expect(rows).toEqual([{ is_exclusive: true }]);
+  expect((await getExhibit(parts, testActor, caseId, idOf(6))).labels).toContainEqual({
+    category: 'Responsiveness',
+    name: 'Yes',
+  });
+});
 
 test('files come whole or in part, and only from their own case', async () => {
   expect(await download('native')).toMatchObject({ text: 'The first page.', fileName: 'Über "file" 1.txt', size: 15 });
