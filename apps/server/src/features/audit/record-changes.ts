@@ -19,7 +19,7 @@ export interface ChangeOrigin {
   readonly origin?: string;
 }
 
-/** `resource` is the endpoint of the case model, `exhibits`. */
+/** Transaction and time are asked for once, not for each row. `resource` is the endpoint of the case model, `exhibits`. */
 export const recordChanges = async (
   tx: Queryable,
   by: ChangeOrigin,
@@ -28,9 +28,9 @@ export const recordChanges = async (
 ): Promise<void> => {
   if (records.length === 0) return;
   await tx.query(
-    `INSERT INTO model_audit (actor, request_id, origin, resource, record_id, record_key, changes)
-     SELECT $1, $2, $3, $4, record_id, record_key, changes
-     FROM unnest($5::bigint[], $6::text[], $7::jsonb[]) AS changed (record_id, record_key, changes)`,
+    `INSERT INTO model_audit (xid, at_us, actor, request_id, origin, resource, record_id, record_key, changes)
+     SELECT (SELECT pg_current_xact_id()), (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), $1, $2, $3, $4,
+            unnest($5::bigint[]), unnest($6::text[]), unnest($7::jsonb[])`,
     [
       by.actor,
       by.requestId ?? null,
