@@ -303,9 +303,9 @@ test('a category that somebody makes while a label of it is added stays as they 
   let isAsked = false;
   const sessions = betweenStatements(
     parts.sessions,
-    (text) => {
+    (statement) => {
       const isNext = isAsked;
-      isAsked ||= text.startsWith(`SELECT 'category' AS kind`);
+      isAsked ||= statement.startsWith(`SELECT 'category' AS kind`);
       return isNext;
     },
     async () => {
@@ -314,8 +314,8 @@ test('a category that somebody makes while a label of it is added stays as they 
       await upsertDocument(store, caseResource(opened.records.model, 'labelCategories'), document);
     },
   );
-  const change = ExhibitChange.parse({ addLabels: [{ category: 'Responsiveness', name: 'Yes' }] });
-  const code = async () => changeExhibit({ ...parts, sessions }, testActor, caseId, idOf(6), change, 'request');
+  const coding = ExhibitChange.parse({ addLabels: [{ category: 'Responsiveness', name: 'Yes' }] });
+  const code = async () => changeExhibit({ ...parts, sessions }, testActor, caseId, idOf(6), coding, 'request');
   await expect(code()).rejects.toMatchObject({ code: 'conflict_retries_exhausted' });
   await code();
   const { rows } = await parts.sessions.withCase(caseId, testActor, async (tx) =>

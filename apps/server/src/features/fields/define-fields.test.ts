@@ -1,5 +1,5 @@
 /** Definitions that others make and change at the same moment, by other ways than these. */
-import type { CaseId } from '@casebound/contract';
+import type { CaseId, NewCustomField } from '@casebound/contract';
 import { upsertDocument } from '@casebound/records';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { betweenStatements } from '../../database/testing/between-statements.ts';
@@ -20,7 +20,7 @@ const partsWith = (meanwhile: () => Promise<unknown>): DefineFieldsParts => ({
   publish: opened.publish,
   forget: () => undefined,
 });
-const newField = { title: 'Amount', inputType: 'text', choices: [], settings: {} } as const;
+const newField: NewCustomField = { title: 'Amount', inputType: 'text', choices: [], settings: {} };
 const only = async (caseId: CaseId) => (await listFields({ sessions: opened.databases.cases }, testActor, caseId))[0];
 
 test('a field that an import adds in the same moment keeps its type', async () => {
