@@ -20,6 +20,6 @@ export const importConfigSchema = z
       .max(1_200)
       .default(60)
       .describe('How long a worker works on an import before it lets others have their turn'),
-    chunkRows: z.int().min(10).max(5_000).default(1_000).describe('Rows that are committed together'),
+    chunkRows: z.int().min(10).max(5_000).default(2_000).describe('Rows that are committed together'),
   })
   .prefault({});

@@ -29,7 +29,9 @@ import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/
 
 /** Files that are read at once. */
 const filesAtOnce = 8;
-const defaultChunkRows = 1_000;
+const defaultChunkRows = 2_000;
+/** Characters of texts and values from which on a chunk is written though it could hold more rows. */
+const maxChunkChars = 16_000_000;
 const writeAttempts = 5;
 /** Chunks that are written at once. */
 const defaultWriters = 3;
@@ -44,6 +46,10 @@ interface Prepared {
   readonly last: number;
 }
 
+/** What of a row may be long. */
+const charsOf = ({ pageTexts, values }: SourceRow): number =>
+  (pageTexts ?? []).reduce((sum, text) => sum + text.length, 0) + (typeof values === 'string' ? values.length : 0);
+
 class RowImport {
   readonly #held: HeldImport;
   readonly #source: RowSource;
@@ -56,6 +62,7 @@ class RowImport {
   #late: readonly number[] | null;
   readonly #writing = new Set<Promise<void>>();
   #gathered: SourceRow[] = [];
+  #gatheredChars = 0;
   readonly #storedNow = new Map<number, StoredFiles>();
   #ahead = new Map<number, StagedRow>();
   #aheadTo = 0;
@@ -110,12 +117,14 @@ class RowImport {
 
   async #gather(row: SourceRow): Promise<void> {
     this.#gathered.push(row);
-    if (this.#gathered.length >= this.#size) await this.#flush();
+    this.#gatheredChars += charsOf(row);
+    if (this.#gathered.length >= this.#size || this.#gatheredChars >= maxChunkChars) await this.#flush();
   }
 
   async #flush(): Promise<void> {
     const rows = this.#gathered;
     this.#gathered = [];
+    this.#gatheredChars = 0;
     if (rows.length === 0) return;
     const prepared = await this.#prepare(rows);
     while (this.#writing.size >= (this.#held.parts.writers ?? defaultWriters)) await Promise.race(this.#writing);
