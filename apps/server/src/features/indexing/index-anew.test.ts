@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSearchIndex } from '../../platform/search-index/create-search-index.ts';
 import { searchIndexConfigSchema } from '../../platform/search-index/config.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
+import { deleteCase } from '../cases/index.ts';
 import { changeExhibit } from '../exhibits/change-exhibit.ts';
 import { createExhibitsChanged } from '../fields/index.ts';
 import { fillFields } from '../fields/testing/fill-fields.ts';
@@ -35,11 +36,19 @@ const partsWith = (own: IndexingParts['index']): IndexingParts => ({
   fields: opened.fields,
 });
 
+/** With a new case whose exhibits have been put. */
+const indexed = async (name: string, count: number) => {
+  const caseId = await opened.makeCase(name);
+  const ids = await fillFields(opened, caseId, count);
+  await indexAnew(partsWith(index), caseId, testActor, ids, signal);
+  return { caseId, ids };
+};
+
 /** Changes something after the documents of the first put were read, and before they are put. */
 const between = (change: () => Promise<void>): IndexingParts => {
   let isFirst = true;
   return partsWith({
-    remove: async (...given) => index.remove(...given),
+    ...index,
     put: async (...given) => {
       const mine = isFirst;
       isFirst = false;
@@ -116,5 +125,15 @@ test('an exhibit that goes while it is put is not left in the index, and one tha
   expect(await finds(caseId, 'controlNumber', 'EX-000002')).toEqual([second]);
   await remove(second);
   await indexAnew(partsWith(index), caseId, testActor, [first, second], signal);
+  expect(await index.count(caseId)).toBe(0);
+});
+
+test('a case that is deleted while its exhibits are put leaves no index behind', async () => {
+  const { caseId, ids } = await indexed('Deleted meanwhile', 2);
+  const gone = between(async () => {
+    await deleteCase(opened.cases, testActor, caseId);
+    await index.drop(caseId);
+  });
+  await expect(indexAnew(gone, caseId, testActor, ids, signal)).rejects.toMatchObject({ code: 'case_not_found' });
   expect(await index.count(caseId)).toBe(0);
 });

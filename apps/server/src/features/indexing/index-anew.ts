@@ -3,8 +3,10 @@
  *
  * - Several may put an exhibit at once, and who read it before a change may put it after who read it behind the change. So each looks again
  *   once it has put, and puts again what changed since it read: whoever puts last has read what is there.
+ * - A case that is deleted meanwhile leaves no index: a put that came behind its removal made it anew, so it is removed again. Ids of cases
+ *   are never used twice.
  */
-import type { Actor, CaseId } from '@casebound/contract';
+import { type Actor, type CaseId, hasCode } from '@casebound/contract';
 import type { CaseSessions, Queryable } from '../../database/index.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
@@ -21,7 +23,7 @@ import { readPages } from './page-texts.ts';
 export interface IndexingParts {
   readonly sessions: CaseSessions;
   readonly objects: Pick<ObjectStore, 'readAll'>;
-  readonly index: Pick<SearchIndex, 'put' | 'remove'>;
+  readonly index: Pick<SearchIndex, 'put' | 'remove' | 'drop'>;
   readonly fields: Fields;
 }
 
@@ -109,6 +111,16 @@ const changedSince = async (
   return [...read].flatMap(([exhibitId, revision]) => (now.get(exhibitId) === revision ? [] : [exhibitId]));
 };
 
+const unlessDeleted = async ({ index }: IndexingParts, caseId: CaseId, work: () => Promise<void>): Promise<void> => {
+  try {
+    await work();
+  } catch (error) {
+    // Busy: being made, and then it has no index yet, or being deleted.
+    if (hasCode(error, 'case_not_found') || hasCode(error, 'case_busy')) await index.drop(caseId);
+    throw error;
+  }
+};
+
 /** Exhibits that are there are put, whichever way they came; those that are gone go from the index, too. */
 export const indexAnew = async (
   parts: IndexingParts,
@@ -116,13 +128,14 @@ export const indexAnew = async (
   actor: Actor,
   exhibitIds: readonly number[],
   signal: AbortSignal,
-): Promise<void> => {
-  for (let waiting = exhibitIds; waiting.length > 0;) {
-    signal.throwIfAborted();
-    const put = await putOnce(parts, caseId, actor, waiting, signal);
-    waiting = put.size === 0 ? [] : await changedSince(parts, caseId, actor, put, signal);
-  }
-};
+): Promise<void> =>
+  unlessDeleted(parts, caseId, async () => {
+    for (let waiting = exhibitIds; waiting.length > 0;) {
+      signal.throwIfAborted();
+      const put = await putOnce(parts, caseId, actor, waiting, signal);
+      waiting = put.size === 0 ? [] : await changedSince(parts, caseId, actor, put, signal);
+    }
+  });
 
 /** For who has put exhibits itself: puts those again that changed since their revisions were read. */
 export const indexChanged = async (
@@ -131,7 +144,8 @@ export const indexChanged = async (
   actor: Actor,
   read: Revisions,
   signal: AbortSignal,
-): Promise<void> => {
-  if (read.size > 0)
-    await indexAnew(parts, caseId, actor, await changedSince(parts, caseId, actor, read, signal), signal);
-};
+): Promise<void> =>
+  unlessDeleted(parts, caseId, async () => {
+    if (read.size > 0)
+      await indexAnew(parts, caseId, actor, await changedSince(parts, caseId, actor, read, signal), signal);
+  });
