@@ -3,7 +3,7 @@ import { auditStore } from '../audit/audit-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import type { StoreContext } from '../store-context.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary, resourceAt } from '../testing/open-library.ts';
-import { startCopy } from '../testing/start-copy.ts';
+import { Crash, crashAt, startCopy } from '../testing/start-copy.ts';
 import { storeContents } from '../testing/store-contents.ts';
 import { storeRows } from '../testing/store-rows.ts';
 import { deleteDocument } from '../write/delete-document.ts';
@@ -349,6 +349,50 @@ test('a record that its new identity lets be overlaid instead of inserted, or in
     'Copy of There undefined',
   ]);
   expect(await compareCopied(copy)).toMatchObject({ differences: 0, changedInSource: 0 });
+});
+
+test('what changes in the source when it is written and not yet linked does not keep the copy from ending', async () => {
+  const { source, destination } = await pair();
+  const branch = (branchId: number, parent: number, name = 'B') => ({
+    branchId,
+    name,
+    parentOrganisationReference: { organisationId: parent },
+  });
+  for (const branchId of [20, 21, 22, 23, 24])
+    await post(source, 'branches', branch(branchId, branchId === 20 ? 10 : branchId - 1));
+  const [changed, gone] = [
+    await post(source, 'branches', branch(25, 20)),
+    await post(source, 'branches', branch(26, 20)),
+  ];
+  const copy = await startCopy({ source, destination });
+  await mapRecords(copy);
+  const { rows } = await library.database.pool.query(
+    `SELECT count(*)::int AS n FROM ${destination.schema}.record_copy_chunk WHERE kind = 'records'`,
+  );
+  const { crashPoint } = crashAt('records.copy.after-chunk', Number(rows[0]?.n));
+  const crashing = await library.openAnother(destination.schema, { crashPoint });
+  await expect(copyRecords(await startCopy({ source, destination: crashing, parallel: 1 }))).rejects.toThrow(Crash);
+  const branches = resourceAt(source.model, 'branches');
+  await post(source, 'branches', branch(30, 24));
+  await putDocument(source, branches, changed.uuid, branch(25, 30));
+  await deleteDocument(source, branches, gone.uuid);
+  await finish(copy);
+  const parents = (await bodies(destination, 'branches')).map((body) => {
+    const parent = body['parentOrganisationReference'] as { organisationId: number } | undefined;
+    return `${String(body['branchId'])} in ${String(parent?.organisationId)}`;
+  });
+  expect(parents.sort()).toEqual([
+    '10 in 1',
+    '20 in 10',
+    '21 in 20',
+    '22 in 21',
+    '23 in 22',
+    '24 in 23',
+    '25 in 30',
+    '26 in undefined',
+    '30 in 24',
+  ]);
+  expect(await compareCopied(copy)).toMatchObject({ differences: 0, changedInSource: 1 });
 });
 
 test('users who write to the destination while the copy runs lose nothing, and nothing of theirs is damaged', async () => {

@@ -47,10 +47,13 @@ const insertProvenance = (sql: CopySql): string =>
 export const guard = (sql: CopySql, count: string, what: string): string =>
   `SELECT ${sql.own('records_guard')}((${count}), 0, '${what}')`;
 
+/** `source_etag` of a record that was written, and is gone from the source while its links are still to be set: there are none. */
+export const goneFromSource = -1;
+
 export const sourceGuard = (sql: CopySql, members = sql.members): string =>
   guard(
     sql,
-    `SELECT count(*) FROM ${members} LEFT JOIN ${sql.source('document')} d ON d.document_id = m.source_document_id AND d.etag = m.source_etag WHERE d.document_id IS NULL`,
+    `SELECT count(*) FROM ${members} LEFT JOIN ${sql.source('document')} d ON d.document_id = m.source_document_id AND d.etag = m.source_etag WHERE d.document_id IS NULL AND m.source_etag <> ${goneFromSource}`,
     sourceChanged,
   );
 

@@ -1,13 +1,14 @@
 /**
  * Brings the map up to date with a source or a destination that others have changed while the job runs.
  *
- * - One transaction. Records that are written already stay as they are; those that are not are decided about anew, and what they now
- *   lead to comes in as a batch of its own, with chunks of its own.
+ * - One transaction. Records that are written already stay as they are, but for links that are to be set yet. Those that are not are
+ *   decided about anew, and what they now lead to comes in as a batch of its own, with chunks of its own.
  * - Gone from the source: no longer copied. Changed there: as it is now. Appeared in the destination: matched, skipped, overlaid or
  *   a conflict, by the policy. Gone from the destination although others need it: inserted. To be overlaid and another record by now:
  *   left alone, and what has the identity is overlaid, or inserted.
  */
 import type { RecordTransaction } from '../session.ts';
+import { goneFromSource } from './chunk-statements.ts';
 import { plannedByKey } from './chunks.ts';
 import type { PlannedResource } from './compile-plan.ts';
 import type { CopySql } from './copy-sql.ts';
@@ -33,6 +34,16 @@ const dropGone = (sql: CopySql): string =>
 const renewChanged = (sql: CopySql, recomputed: readonly number[]): string => {
   const isRecomputed = `m.resource_key_id IN (${[-1, ...recomputed].join(', ')})`;
   return `UPDATE ${sql.own('record_copy_map')} m SET source_etag = s.etag, generation = $2::smallint, referential_id = NULL, alias_id = NULL, action = CASE WHEN ${isRecomputed} THEN 'p'::"char" ELSE m.action END, batch = CASE WHEN ${isRecomputed} THEN $3::smallint ELSE m.batch END FROM ${sql.source('document')} s WHERE m.job_id = $1 AND m.action IN ('i', 'o') AND ${unwritten(sql)} AND s.document_id = m.source_document_id AND s.etag <> m.source_etag`;
+};
+
+/**
+ * Records that are written and not yet linked, and that the source has changed: they are linked as they are now, and what they lead to
+ * comes in.
+ */
+const renewLinked = (sql: CopySql): string => {
+  const [map, document] = [sql.own('record_copy_map'), sql.source('document')];
+  const linking = `EXISTS (SELECT 1 FROM ${sql.own('record_copy_chunk')} c WHERE c.job_id = $1 AND c.kind = 'links' AND c.done_at IS NULL AND c.resource_key_id = m.resource_key_id AND c.batch = m.batch AND m.source_document_id BETWEEN c.first_id AND c.last_id)`;
+  return `UPDATE ${map} m SET source_etag = coalesce((SELECT s.etag FROM ${document} s WHERE s.document_id = m.source_document_id), ${goneFromSource}), generation = $2::smallint WHERE m.job_id = $1 AND m.action = 'i' AND ${linking} AND NOT ${unwritten(sql)} AND NOT EXISTS (SELECT 1 FROM ${document} s WHERE s.document_id = m.source_document_id AND s.etag = m.source_etag)`;
 };
 
 /** Records that were there and are not: to be decided about (`q`), in the new batch. */
@@ -89,6 +100,7 @@ const reconcile = async (copy: RecordCopy, tx: RecordTransaction): Promise<void>
     ),
     [copy.jobId, generation, batch],
   );
+  await tx.query(renewLinked(sql), [copy.jobId, generation]);
   await tx.query(reopenGone(sql), [copy.jobId, generation, batch]);
   for (const resource of plan.resources)
     if (resource.onConflict === 'overlay' && resource.destination.allowIdentityUpdates)
