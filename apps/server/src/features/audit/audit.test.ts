@@ -4,7 +4,7 @@ import { caseSchema } from '../../database/index.ts';
 import { openTestCases, testActor, type TestCases } from '../records/testing/open-test-cases.ts';
 import { readHistory } from './read-history.ts';
 import { recordChanges } from './record-changes.ts';
-import { sealAudit } from './seal-audit.ts';
+import { blockHash, sealAudit } from './seal-audit.ts';
 import { verifyAudit } from './verify-audit.ts';
 
 let opened: TestCases;
@@ -146,6 +146,68 @@ test('a database that was restored into a cluster with smaller transaction numbe
   await write(caseId, 10, 5);
   expect(await sealRows(caseId, 5)).toBe(5);
   expect(await within(caseId, verifyAudit)).toMatchObject({ sealedRows: 7, unsealedRows: 2, findings: [] });
+});
+
+test('what was sealed before a restore is found whole behind it, and what was written after it is sealed, whoever was first', async () => {
+  const caseId = await newCase();
+  const beyond = `(xid::text::bigint + 900000000000)::text::xid8`;
+  /** As if the cluster so far had had greater transaction numbers. */
+  const moveBack = async (): Promise<void> =>
+    asOwner(caseId, [
+      'ALTER TABLE model_audit DISABLE TRIGGER USER',
+      `UPDATE model_audit SET xid = ${beyond} WHERE xid < '900000000000'`,
+      'ALTER TABLE model_audit ENABLE TRIGGER USER',
+    ]);
+  await write(caseId, 1, 4);
+  expect(await sealRows(caseId, 4)).toBe(4);
+  await moveBack();
+  const { rows } = await within(caseId, async (tx) =>
+    tx.query<{ end: string; hash: Buffer; at: string }>(
+      'SELECT end_xid::text AS "end", rows_hash AS hash, sealed_at_us AS at FROM audit_block',
+    ),
+  );
+  const endXid = String(BigInt(rows[0]!.end) + 900_000_000_000n);
+  const moved = blockHash({
+    blockNo: 1,
+    firstXid: '0',
+    endXid,
+    floorId: '0',
+    ceilId: null,
+    rowCount: 4,
+    rowsHash: rows[0]!.hash,
+    previousHash: Buffer.alloc(32),
+    sealedAtUs: rows[0]!.at,
+  });
+  await asOwner(caseId, [
+    'ALTER TABLE audit_block DISABLE TRIGGER USER',
+    `UPDATE audit_block SET end_xid = '${endXid}', block_hash = '\\x${moved.toString('hex')}'`,
+    'ALTER TABLE audit_block ENABLE TRIGGER USER',
+  ]);
+  await write(caseId, 5, 2);
+  await moveBack();
+  expect(await within(caseId, verifyAudit)).toMatchObject({ sealedRows: 4, unsealedRows: 2, findings: [] });
+  // Restored: people write before the sealer comes.
+  const release = Promise.withResolvers<void>();
+  const written = Promise.withResolvers<void>();
+  const slow = within(caseId, async (tx) => {
+    await recordChanges(tx, { actor: 'slow' }, 'exhibits', [{ recordId: 9, recordKey: 'EX-9', changes: {} }]);
+    written.resolve();
+    await release.promise;
+  });
+  await written.promise;
+  await write(caseId, 10, 3);
+  expect(await sealRows(caseId, 2)).toBe(2);
+  expect(await within(caseId, verifyAudit)).toMatchObject({ sealedRows: 6, unsealedRows: 3, findings: [] });
+  release.resolve();
+  await slow;
+  expect(await sealRows(caseId, 4)).toBe(4);
+  expect(await within(caseId, verifyAudit)).toMatchObject({ sealedRows: 10, unsealedRows: 0, findings: [] });
+  await asOwner(caseId, [
+    'ALTER TABLE model_audit DISABLE TRIGGER USER',
+    'DELETE FROM model_audit WHERE record_id IN (2, 11)',
+    'ALTER TABLE model_audit ENABLE TRIGGER USER',
+  ]);
+  expect((await within(caseId, verifyAudit)).findings.map(({ blockNo }) => blockNo)).toEqual([1, 3]);
 });
 
 test('writers do not wait for each other or for the sealer', async () => {

@@ -4,8 +4,9 @@
  * - A block takes the rows of transactions that are over: every transaction number below the oldest that still runs. No row can come into
  *   that range later, so a block is final; rows above it are not sealed yet, and named as such.
  * - Rows are never touched: which block a row belongs to follows from its transaction number.
- * - A database that was restored into another cluster has transaction numbers that start anew. Its old rows are sealed by their
- *   ids, and a new count begins above them.
+ * - A database that was restored into another cluster has transaction numbers that start anew. Its old rows are sealed up to their greatest
+ *   id, and a new count begins above it; the blocks before end there, too, for what is written since has numbers of theirs. New rows have
+ *   greater ids than old ones, whoever is first to write or to seal.
  */
 import { createHash } from 'node:crypto';
 import type { Queryable } from '../../database/index.ts';
@@ -58,16 +59,14 @@ export const blockRows = `xid >= $1::xid8 AND xid < $2::xid8 AND audit_id > $3 A
 /** Seals what can be sealed, in the caller's transaction. @returns how many rows */
 export const sealAudit = async (tx: Queryable): Promise<number> => {
   await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('audit chain ' || current_schema(), 0))`);
-  const { rows } = await tx.query<{ horizon: string; newest: string } & Partial<Last>>(
-    `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, (SELECT coalesce(max(audit_id), 0) FROM model_audit) AS newest,
-            last.block_no, last.end_xid::text AS end_xid, last.floor_id, last.ceil_id, last.block_hash
+  const { rows } = await tx.query<{ horizon: string } & Partial<Last>>(
+    `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, last.block_no, last.end_xid::text AS end_xid, last.floor_id, last.ceil_id, last.block_hash
      FROM (SELECT) AS one LEFT JOIN LATERAL (SELECT * FROM audit_block ORDER BY block_no DESC LIMIT 1) AS last ON true`,
   );
   const [state] = rows;
   if (state === undefined) return 0;
   const {
     horizon,
-    newest,
     block_no: lastNo,
     end_xid: lastEnd = '0',
     floor_id: lastFloor = '0',
@@ -82,9 +81,26 @@ export const sealAudit = async (tx: Queryable): Promise<number> => {
   if (lastCeil !== null)
     return append(tx, { ...base, firstXid: '0', endXid: horizon, floorId: lastCeil, ceilId: null });
   if (BigInt(horizon) < BigInt(lastEnd)) {
-    return append(tx, { ...base, firstXid: lastEnd, endXid: beyondAll, floorId: lastFloor, ceilId: newest });
+    const ceilId = await newestBeforeRestore(tx, lastEnd, lastFloor);
+    return append(tx, { ...base, firstXid: lastEnd, endXid: beyondAll, floorId: lastFloor, ceilId });
   }
   return append(tx, { ...base, firstXid: lastEnd, endXid: horizon, floorId: lastFloor, ceilId: null });
+};
+
+/**
+ * Greatest id above `floorId` of the rows that were restored: of those that were not sealed, by their transaction numbers, and of those that
+ * were, which are the first of the rest, as many as their blocks have.
+ */
+const newestBeforeRestore = async (tx: Queryable, endXid: string, floorId: string): Promise<string> => {
+  const { rows } = await tx.query<{ newest: string }>(
+    `SELECT greatest($2::bigint,
+       (SELECT max(audit_id) FROM model_audit WHERE xid >= $1::xid8 AND audit_id > $2::bigint),
+       (SELECT max(audit_id) FROM (
+          SELECT audit_id FROM model_audit WHERE xid < $1::xid8 AND audit_id > $2::bigint ORDER BY audit_id
+          LIMIT (SELECT sum(row_count) FROM audit_block WHERE floor_id = $2::bigint)) AS sealed)) AS newest`,
+    [endXid, floorId],
+  );
+  return rows[0]?.newest ?? floorId;
 };
 
 type Bounds = Pick<AuditBlock, 'blockNo' | 'firstXid' | 'endXid' | 'floorId' | 'ceilId' | 'previousHash'>;

@@ -56,6 +56,16 @@ const toBlock = (row: BlockRow): AuditBlock => ({
   sealedAtUs: row.sealed_at_us,
 });
 
+/** Blocks at whose ends the database was restored, with the greatest id before: blocks up to one have no rows above it. */
+const readRestores = async (
+  tx: Queryable,
+): Promise<readonly { readonly blockNo: number; readonly ceilId: string }[]> => {
+  const { rows } = await tx.query<{ block_no: string; ceil_id: string }>(
+    'SELECT block_no, ceil_id FROM audit_block WHERE ceil_id IS NOT NULL ORDER BY block_no',
+  );
+  return rows.map((row) => ({ blockNo: Number(row.block_no), ceilId: row.ceil_id }));
+};
+
 /** Verifies in the caller's transaction, which should see one state (`repeatable read`). */
 export const verifyAudit = async (tx: Queryable, keptHead?: string): Promise<AuditVerification> => {
   const findings: AuditFinding[] = [];
@@ -67,6 +77,7 @@ export const verifyAudit = async (tx: Queryable, keptHead?: string): Promise<Aud
   let sealedRows = 0;
   let head: string | null = null;
   let isHeadFound = keptHead === undefined;
+  const restores = await readRestores(tx);
   for (let after = 0; ;) {
     const { rows } = await tx.query<BlockRow & Record<string, unknown>>(
       `SELECT block_no, first_xid::text, end_xid::text, floor_id, ceil_id, row_count, rows_hash, previous_hash, sealed_at_us, block_hash
@@ -81,7 +92,8 @@ export const verifyAudit = async (tx: Queryable, keptHead?: string): Promise<Aud
         add('chain_broken', block.blockNo, null, 'The block does not follow from the one before it.');
       if (!blockHash(block).equals(row.block_hash))
         add('block_changed', block.blockNo, null, 'The block is not what was sealed.');
-      const found = await readRows(tx, block);
+      const ceilId = restores.find(({ blockNo }) => blockNo >= block.blockNo)?.ceilId ?? null;
+      const found = await readRows(tx, { ...block, ceilId });
       if (found.count !== block.rowCount) {
         add(
           'rows_differ',
