@@ -12,7 +12,7 @@ import { readBytes } from '../../platform/object-store/read-bytes.ts';
 import { drawPage } from '../../platform/ocr/testing/draw-page.ts';
 import { caseResource } from '../records/index.ts';
 import { cancelImport } from './look-at-imports.ts';
-import { betweenStatements } from './testing/between-statements.ts';
+import { betweenStatements } from '../../database/testing/between-statements.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
 import { dat, writeSource } from './testing/write-source.ts';

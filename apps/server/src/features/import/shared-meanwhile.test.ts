@@ -5,7 +5,7 @@ import { type JsonValue, upsertDocument } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { caseResource } from '../records/index.ts';
-import { betweenStatements } from './testing/between-statements.ts';
+import { betweenStatements } from '../../database/testing/between-statements.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
 import { dat, writeSource } from './testing/write-source.ts';
 
