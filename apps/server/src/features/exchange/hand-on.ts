@@ -81,6 +81,21 @@ const documentsOf = async (tx: Queryable, job: RunningJob, exhibitIds: readonly 
 const bringsPdf = (stages: readonly ExchangeStage[]): ExchangeStage =>
   stages.includes('pre_uploader') ? 'pre_uploader' : 'object_copy';
 
+/** Whose end hands an exhibit on to the stage, or comes before who does. */
+export const stagesBefore = (stages: readonly ExchangeStage[], stage: ExchangeStage): readonly ExchangeStage[] => {
+  switch (stage) {
+    case 'object_copy':
+    case 'pre_uploader':
+      return [];
+    case 'uploader':
+      return [bringsPdf(stages)];
+    case 're_ocr':
+      return [bringsPdf(stages), 'uploader'];
+    case 'search_text':
+      return stages.filter((one) => one !== stage);
+  }
+};
+
 /** `outcomes` are those of the exhibits whose items were ended now. */
 export const handOn = async (
   parts: Parts,

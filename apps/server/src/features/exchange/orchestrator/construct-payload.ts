@@ -6,7 +6,7 @@
  * - Memory is one part, whatever the size of the exchange.
  */
 import type { ExchangeDependencies } from '../dependencies.ts';
-import { sendStage } from '../hand-on.ts';
+import { sendStage, stagesBefore } from '../hand-on.ts';
 import type { Checkpoint, ExchangeJob } from '../job-store.ts';
 import type { RunningJob } from '../processors/process-message.ts';
 import { firstStages, stagesOf } from '../stages.ts';
@@ -93,7 +93,7 @@ const sendLater = async (
          SELECT bool_or(stage = $2) AS is_it, bool_or(stage = ANY ($4)) AS is_before FROM exchange_item i
          WHERE i.job_id = $1 AND i.exhibit_id = e.exhibit_id AND i.state = 'pending'
        ) i WHERE i.is_it AND NOT i.is_before`,
-      [job.jobId, stage, exhibits.map(({ exhibitId }) => exhibitId), order.slice(0, order.indexOf(stage))],
+      [job.jobId, stage, exhibits.map(({ exhibitId }) => exhibitId), stagesBefore(order, stage)],
     );
     const pending = new Set(rows.map((row) => Number(row.exhibit_id)));
     messages += await sendStage(

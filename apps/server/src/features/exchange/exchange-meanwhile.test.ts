@@ -1,0 +1,75 @@
+/** What comes between the statements by which an exchange is steered: each order of two requests ends as one of them alone would. */
+import { setTimeout } from 'node:timers/promises';
+import { type CaseId, ExchangeRequest, hasCode, type JobId } from '@casebound/contract';
+import { upsertDocument } from '@casebound/records';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { betweenStatements, betweenStatementsOf } from '../../database/testing/between-statements.ts';
+import { objectKey, objectPrefix } from '../../platform/object-store/Port.ts';
+import { caseResource } from '../records/index.ts';
+import { ensureBatch, stateBatch } from './batch-record.ts';
+import { getJob } from './job-store.ts';
+import { requestExchange } from './request-exchange.ts';
+import { cancelExchange, retryFailed } from './steer-exchange.ts';
+import { fillCase } from './testing/fill-case.ts';
+import { openTestExchange, testActor, type TestExchange } from './testing/open-test-exchange.ts';
+
+let world: TestExchange;
+let atTheEnd: (() => Promise<unknown>) | undefined;
+beforeAll(async () => {
+  world = await openTestExchange({
+    settleMs: 30_000,
+    // So that an exchange is at work for a while after its last item has ended.
+    config: { pollMs: 1_000 },
+    change: (parts) => ({
+      ...parts,
+      control: betweenStatementsOf(
+        parts.control,
+        (text, values) =>
+          atTheEnd !== undefined && text.startsWith('UPDATE exchange.job') && values.includes('FINISHED'),
+        async () => atTheEnd?.(),
+      ),
+    }),
+  });
+});
+afterAll(async () => world[Symbol.asyncDispose]());
+
+const requestOf = (from: CaseId, to: CaseId, more: object = {}): ExchangeRequest =>
+  ExchangeRequest.parse({
+    sourceCaseId: from,
+    destinationCaseId: to,
+    selection: { by: 'all' },
+    includeNatives: true,
+    ...more,
+  });
+
+const jobOf = async (jobId: JobId) =>
+  world.parts.control.transaction({ readOnly: true }, async (tx) => getJob(tx, jobId));
+
+const until = async (isSo: () => Promise<boolean>): Promise<void> => {
+  while (!(await isSo())) await setTimeout(20);
+};
+
+const hasFailedAgain = async (caseId: CaseId, jobId: JobId): Promise<boolean> =>
+  world.parts.sessions.withCase(caseId, testActor, async (tx) => {
+    const { rowCount } = await tx.query(
+      `SELECT FROM exchange_item WHERE job_id = $1 AND stage = 'object_copy' AND state = 'failed' AND attempts = 2`,
+      [jobId],
+    );
+    return rowCount === 1;
+  });
+
+test('a retry comes to its end where one of two stages that run side by side failed', async () => {
+  const [from, to] = [await world.createCase('side by side from'), await world.createCase('side by side to')];
+  const filled = await fillCase(world.parts, from, [
+    { controlNumber: 'A1', pages: [['words']], native: Buffer.from('native') },
+  ]);
+  const { batchId, documentKey } = filled.get('A1') ?? { batchId: 0, documentKey: '' };
+  const native = objectKey(`case_${from}/processed-files/${batchId}/native/${documentKey}/content`);
+  await world.parts.objects.delete(native);
+  // Annotations travel, so that the PDF is brought beside the native.
+  const { jobId, state } = await world.run(requestOf(from, to));
+  expect(state).toBe('FINISHED_WITH_ERRORS');
+  await world.parts.objects.put(native, Buffer.from('native'));
+  expect(await retryFailed(world.parts, jobId)).toMatchObject({ items: 1 });
+  expect(await world.settled(jobId)).toMatchObject({ state: 'FINISHED', round: 1 });
+}, 90_000);
