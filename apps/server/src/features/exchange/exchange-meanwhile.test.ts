@@ -73,3 +73,32 @@ test('a retry comes to its end where one of two stages that run side by side fai
   expect(await retryFailed(world.parts, jobId)).toMatchObject({ items: 1 });
   expect(await world.settled(jobId)).toMatchObject({ state: 'FINISHED', round: 1 });
 }, 90_000);
+
+test('two who retry the failed items of one exchange open them once', async () => {
+  const [from, to] = [await world.createCase('retried from'), await world.createCase('retried to')];
+  const filled = await fillCase(world.parts, from, [
+    { controlNumber: 'B1', pages: [['gone']], native: Buffer.from('gone') },
+  ]);
+  const { batchId } = filled.get('B1') ?? { batchId: 0 };
+  await world.parts.objects.deletePrefix(objectPrefix(`case_${from}/processed-files/${batchId}/native/`));
+  const { jobId, state } = await world.run(requestOf(from, to));
+  expect(state).toBe('FINISHED_WITH_ERRORS');
+  let other: Promise<unknown> = Promise.resolve();
+  const sessions = betweenStatements(
+    world.parts.sessions,
+    (text) => text.startsWith('WITH broken'),
+    async () => {
+      other = retryFailed(world.parts, jobId).catch((error: unknown) => error);
+      // It waits where the row of the job is locked; else its item fails once more while the exchange is still at work.
+      await Promise.race([until(async () => hasFailedAgain(to, jobId)), setTimeout(3_000)]);
+    },
+  );
+  const mine = await retryFailed({ ...world.parts, sessions }, jobId).catch((error: unknown) => error);
+  const refused = [mine, await other].filter((one) => hasCode(one, 'exchange_state_conflict'));
+  expect(refused).toHaveLength(1);
+  expect(await world.settled(jobId)).toMatchObject({ state: 'FINISHED_WITH_ERRORS', round: 1 });
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query(`SELECT stage, state FROM exchange_item WHERE job_id = $1 AND state = 'pending'`, [jobId]),
+  );
+  expect(rows).toEqual([]);
+}, 60_000);

@@ -29,35 +29,46 @@ export const cancelExchange = async (parts: Parts, jobId: JobId): Promise<Exchan
     return getJob(tx, jobId);
   });
 
-/** Opens the failed items again, with what was skipped because of them. @throws CaseboundError `exchange_not_found`, `exchange_state_conflict` */
+/**
+ * Opens the failed items again, with what was skipped because of them. The job's row is locked meanwhile: items that were opened for a job
+ * that somebody else had opened and sent to work would wait for ever.
+ * @throws CaseboundError `exchange_not_found`, `exchange_state_conflict`
+ */
 export const retryFailed = async (
   parts: Parts,
   jobId: JobId,
-): Promise<{ readonly items: number; readonly job: ExchangeJob }> => {
-  const job = await parts.control.transaction({ readOnly: true }, async (tx) => getJob(tx, jobId));
-  if (job.state !== 'FINISHED_WITH_ERRORS')
-    throw conflict(job, 'only one that finished with errors has items to retry');
-  // The items first: a job that is opened again must not find none. Should the job's own change fail, they wait for the next retry.
-  const items = await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => {
-    const { rows } = await tx.query<{ failed: number }>(
-      `WITH broken AS MATERIALIZED (SELECT DISTINCT exhibit_id FROM exchange_item WHERE job_id = $1 AND state IN ('failed', 'pending')),
-       opened AS (
-         UPDATE exchange_item i SET state = 'pending', updated_at = clock_timestamp() FROM broken
-         WHERE i.job_id = $1 AND i.exhibit_id = broken.exhibit_id AND (i.state IN ('failed', 'skipped') OR i.stage = 'search_text') RETURNING i.exhibit_id
-       )
-       SELECT count(*)::int AS failed FROM broken WHERE EXISTS (SELECT FROM opened)`,
-      [jobId],
-    );
-    return rows[0]?.failed ?? 0;
-  });
-  const opened = await parts.control.transaction({}, async (tx) => {
+): Promise<{ readonly items: number; readonly job: ExchangeJob }> =>
+  parts.control.transaction({}, async (tx) => {
+    const job = await getJob(tx, jobId, 'FOR UPDATE');
+    if (job.state !== 'FINISHED_WITH_ERRORS')
+      throw conflict(job, 'only one that finished with errors has items to retry');
+    // The items first: a job that is opened again must not find none. Should the job's own change fail, they wait for the next retry.
+    const items = await openItems(parts, job);
     const changed = await reopenJob(tx, jobId, ['FINISHED_WITH_ERRORS'], { state: 'INITIATING', nextRound: true });
-    if (changed === undefined) throw conflict(await getJob(tx, jobId), 'somebody else changed it meanwhile');
+    if (changed === undefined) throw conflict(job, 'somebody else changed it meanwhile');
     await wakeIn(parts, tx, changed);
-    return changed;
+    return { items, job: changed };
   });
-  return { items, job: opened };
-};
+
+/** @returns how many exhibits have items to be worked on again */
+const openItems = async ({ sessions }: Parts, { jobId, destinationCaseId, createdBy }: ExchangeJob): Promise<number> =>
+  sessions.withCase(
+    destinationCaseId,
+    createdBy,
+    async (tx) => {
+      const { rows } = await tx.query<{ failed: number }>(
+        `WITH broken AS MATERIALIZED (SELECT DISTINCT exhibit_id FROM exchange_item WHERE job_id = $1 AND state IN ('failed', 'pending')),
+         opened AS (
+           UPDATE exchange_item i SET state = 'pending', updated_at = clock_timestamp() FROM broken
+           WHERE i.job_id = $1 AND i.exhibit_id = broken.exhibit_id AND (i.state IN ('failed', 'skipped') OR i.stage = 'search_text') RETURNING i.exhibit_id
+         )
+         SELECT count(*)::int AS failed FROM broken WHERE EXISTS (SELECT FROM opened)`,
+        [jobId],
+      );
+      return rows[0]?.failed ?? 0;
+    },
+    { alongside: true },
+  );
 
 /** @throws CaseboundError `exchange_not_found`, `exchange_state_conflict` */
 export const rollBack = async (parts: Parts, jobId: JobId): Promise<ExchangeJob> =>
