@@ -102,3 +102,13 @@ test('two who retry the failed items of one exchange open them once', async () =
   );
   expect(rows).toEqual([]);
 }, 60_000);
+
+test('an exchange that is cancelled while it ends is cancelled', async () => {
+  const [from, to] = [await world.createCase('late from'), await world.createCase('late to')];
+  await fillCase(world.parts, from, [{ controlNumber: 'C1', pages: [['words']] }]);
+  const { job } = await requestExchange(world.parts, testActor, requestOf(from, to), undefined);
+  atTheEnd = async () => cancelExchange({ ...world.parts, control: world.databases.control }, job.jobId);
+  expect(await world.settled(job.jobId)).toMatchObject({ state: 'CANCELLED', resources: [] });
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) => tx.query('SELECT FROM exhibit'));
+  expect(rows).toEqual([]);
+}, 60_000);

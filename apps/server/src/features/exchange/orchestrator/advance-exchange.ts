@@ -74,6 +74,8 @@ export const createDriver = (dependencies: ExchangeDependencies, steps: Steps) =
         case 'next': {
           const ended = hasEnded(result.state);
           const changed = await changeJob(tx, job, { ...result.change, state: result.state, attempt: 0, idle: ended });
+          // Whoever asked for it was told that it will be.
+          if (ended && changed.cancelRequested && job.state !== 'COMPENSATING') throw new Cancelled();
           await publish(tx, changed, 0);
           return ended ? undefined : changed;
         }
