@@ -112,3 +112,48 @@ test('an exchange that is cancelled while it ends is cancelled', async () => {
   const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) => tx.query('SELECT FROM exhibit'));
   expect(rows).toEqual([]);
 }, 60_000);
+
+test('a batch that gets the name of an exchange while that makes its own stays what it is', async () => {
+  const [from, to] = [await world.createCase('named from'), await world.createCase('named to')];
+  await fillCase(world.parts, from, [{ controlNumber: 'D1', pages: [['words']] }]);
+  const { jobId } = await world.run(requestOf(from, to));
+  const job = await jobOf(jobId);
+  const { records } = world.parts;
+  const own = { ...job, request: { ...job.request, batchName: 'Volume 1' } };
+  const sessions = betweenStatements(
+    world.parts.sessions,
+    (text) => text.startsWith('SELECT i.referential_id'),
+    async () =>
+      upsertDocument(await records.open(to, testActor), caseResource(records.model, 'batches'), {
+        name: 'Volume 1',
+        kind: 'import',
+        source: 'a disk',
+      }),
+  );
+  const { signal } = new AbortController();
+  const failure = await ensureBatch({ records, sessions }, own, signal).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ family: 'recoverable' });
+  await expect(ensureBatch({ records, sessions: world.parts.sessions }, own, signal)).rejects.toMatchObject({
+    code: 'exchange_conflict',
+  });
+  const { rows } = await world.parts.sessions.withCase(to, testActor, async (tx) =>
+    tx.query(`SELECT kind, source FROM batch WHERE name = 'Volume 1'`),
+  );
+  expect(rows).toEqual([{ kind: 'import', source: 'a disk' }]);
+}, 60_000);
+
+test('a batch tells the newest state of its exchange, whoever read an older one and tells it later', async () => {
+  const [from, to] = [await world.createCase('told from'), await world.createCase('told to')];
+  await fillCase(world.parts, from, [{ controlNumber: 'E1', pages: [['words']] }]);
+  const { jobId } = await world.run(requestOf(from, to));
+  const ended = await jobOf(jobId);
+  const { records, sessions, control } = world.parts;
+  const states: string[] = [];
+  // Who read the job before it ended, and is slow to tell.
+  await stateBatch({ records, sessions, control }, { ...ended, state: 'INITIATED', finishedAt: null });
+  const { rows } = await sessions.withCase(to, testActor, async (tx) =>
+    tx.query<{ state: string }>('SELECT state FROM batch WHERE document_id = $1', [ended.batchId]),
+  );
+  states.push(...rows.map((row) => row.state));
+  expect(states).toEqual(['FINISHED']);
+}, 60_000);
