@@ -104,7 +104,13 @@ const unlinkChunk = async (copy: RecordCopy, chunk: Chunk): Promise<void> =>
     const ids = await lockedIds(copy, tx, chunk);
     if (ids.length === 0) return;
     const values = [copy.jobId, arrayLiteral(ids)];
-    await settleAll(unlinkRecords(copy.sql, chunk.resource).map(async (text) => tx.query(text, values)));
+    await settleAll([
+      ...unlinkRecords(copy.sql, chunk.resource).map(async (text) => tx.query(text, values)),
+      // One that gets a referrer before it is deleted is kept without its links.
+      ...maintainHierarchy(copy.destination, chunk.resource.destination, ids).map(async ({ text, values: bound }) =>
+        tx.query(text, bound),
+      ),
+    ]);
     copy.destination.crashPoint('records.copy.in-unlink');
   });
 
