@@ -320,12 +320,14 @@ export const createStorageMigration = (parts: StorageParts) => {
     turnOff,
     /** Makes a case one that keeps its values in tables, as older versions made it. */
     async makeLegacy(caseId: CaseId, actor: Actor, signal: AbortSignal): Promise<StorageStep> {
-      const { rowCount } = await within(caseId, actor, async (tx) =>
-        tx.query(
+      const { rowCount } = await within(caseId, actor, async (tx) => {
+        // Who has written pointers and knows nothing of tables has committed by then; who writes them later sees the row.
+        await tx.query('LOCK TABLE custom_field_pointer IN SHARE ROW EXCLUSIVE MODE');
+        return tx.query(
           `INSERT INTO custom_field_storage (parallel_write, filters_from_index, read_from_objects, table_writes_stopped)
            VALUES (true, true, true, true) ON CONFLICT DO NOTHING`,
-        ),
-      );
+        );
+      });
       if (rowCount === 0) throw refuse(`The case ${caseId} keeps its custom fields in tables already.`);
       let copied = 0;
       for (const name of storageSwitches.toReversed()) copied += (await turnOff(caseId, actor, name, signal)).copied;

@@ -165,17 +165,29 @@ const beingRemoved = (segment: WrittenSegment): CaseboundError =>
     `The object ${segment.key} is being removed; write it again in a while.`,
   );
 
-/** Points exhibits that this transaction made at a segment; half of what `linkSegment` costs. Errors: as there. */
+export const storageChanged = (): CaseboundError =>
+  new CaseboundError(
+    'conflict_retries_exhausted',
+    'The case is on its way to another storage of custom fields, and took a step just now; try again.',
+  );
+
+/** Whether the case keeps its values in tables, as the statement sees it that writes pointers. */
+const tablesColumn = '(SELECT count(*) FROM custom_field_storage) AS tables';
+
+/**
+ * Points exhibits that this transaction made at a segment, in a case without tables; half of what `linkSegment` costs. Errors: as there, with
+ * `withoutTables`.
+ */
 export const linkNewExhibits = async (tx: Queryable, segment: WrittenSegment): Promise<void> => {
   const { entries } = segment;
-  const { rows } = await tx.query<{ segments: string }>(
+  const { rows } = await tx.query<{ segments: string; tables: string }>(
     `WITH segment AS (
        ${insertSegment}
      ), linked AS (
        INSERT INTO custom_field_pointer (exhibit_id, segment_id, byte_offset, byte_length, version)
        SELECT unnest($5::bigint[]), segment_id, unnest($6::int[]), unnest($7::int[]), 1 FROM segment
      )
-     SELECT count(*) AS segments FROM segment`,
+     SELECT count(*) AS segments, ${tablesColumn} FROM segment`,
     [
       segment.key,
       segment.size,
@@ -187,19 +199,22 @@ export const linkNewExhibits = async (tx: Queryable, segment: WrittenSegment): P
     ],
   );
   if (rows[0]?.segments === '0') throw beingRemoved(segment);
+  if (rows[0]?.tables !== '0') throw storageChanged();
 };
 
 /**
  * Points those of the exhibits at a segment that are there.
  * @returns the exhibits that now point at the segment, with their new version
- * Errors: `object_store_unavailable` when the object of this key is being removed; the caller writes it again later.
+ * Errors: `object_store_unavailable` when the object of this key is being removed; the caller writes it again later. With `withoutTables`,
+ *   `conflict_retries_exhausted` when the case keeps its values in tables by now.
  */
 export const linkSegment = async (
   tx: Queryable,
   segment: WrittenSegment,
   rule: LinkRule = { kind: 'replace' },
+  { withoutTables = false }: { readonly withoutTables?: boolean } = {},
 ): Promise<ReadonlyMap<number, number>> => {
-  const { rows } = await tx.query<{ segments: string; linked: string | null }>(
+  const { rows } = await tx.query<{ segments: string; linked: string | null; tables: string }>(
     `WITH segment AS (
        ${insertSegment}
      ), ${lockedExhibits('custom_field_pointer', '$5')}, linked AS (
@@ -216,7 +231,7 @@ export const linkSegment = async (
          WHERE $9 NOT IN ('expect', 'move') OR excluded.version = pointer.version + 1
        RETURNING exhibit_id, version
      )
-     SELECT (SELECT count(*) FROM segment) AS segments,
+     SELECT (SELECT count(*) FROM segment) AS segments, ${tablesColumn},
             (SELECT string_agg(exhibit_id || ' ' || version, ',') FROM linked) AS linked`,
     [
       segment.key,
@@ -231,6 +246,7 @@ export const linkSegment = async (
     ],
   );
   if (rows[0]?.segments === '0') throw beingRemoved(segment);
+  if (withoutTables && rows[0]?.tables !== '0') throw storageChanged();
   const linked = rows[0]?.linked ?? null;
   if (linked === null) return new Map();
   return new Map(

@@ -4,8 +4,8 @@
  * 1. Who reads finds the value of record: objects first, tables where an exhibit has no object; tables alone until a case reads from objects.
  * 2. Who writes states the version that was read. What is swapped, in pointers and tables, is swapped in one transaction.
  * 3. A write to a case with tables holds off the switches of its migration until it commits, and is refused when one was turned since it read.
+ *    One that read of a case without tables is refused when the case has them by now.
  */
-import { CaseboundError } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
 import type { ObjectStore } from '../../platform/object-store/Port.ts';
 import type { FieldValue, FieldValues } from './field-values.ts';
@@ -19,6 +19,7 @@ import {
   type PlacedExhibit,
   readPlaced,
   readPlacedExhibits,
+  storageChanged,
 } from './store.ts';
 import {
   deleteTaggings,
@@ -132,12 +133,7 @@ const holdSwitches = async (tx: Queryable, expected: LegacyStorage): Promise<voi
      FROM custom_field_storage FOR SHARE`,
     [expected.parallelWrite, expected.filtersFromIndex, expected.readFromObjects, expected.tableWritesStopped],
   );
-  if (rows[0]?.same !== true) {
-    throw new CaseboundError(
-      'conflict_retries_exhausted',
-      'The case is on its way to another storage of custom fields, and took a step just now; try again.',
-    );
-  }
+  if (rows[0]?.same !== true) throw storageChanged();
 };
 
 /**
@@ -156,10 +152,12 @@ export const swapValues = async (
   const link = async (given: WrittenSegment | null, kind: 'expect' | 'set') =>
     given === null || given.entries.length === 0
       ? new Map<number, number>()
-      : linkSegment(tx, given, {
-          kind,
-          versions: given.entries.map(({ exhibitId }) => versionOf.get(exhibitId) ?? 0),
-        });
+      : linkSegment(
+          tx,
+          given,
+          { kind, versions: given.entries.map(({ exhibitId }) => versionOf.get(exhibitId) ?? 0) },
+          { withoutTables: legacy === null },
+        );
   if (legacy === null) return link(segment, 'expect');
   await holdSwitches(tx, legacy);
   if (legacy.readFromObjects) {
