@@ -11,6 +11,7 @@ import { compactValues } from './compact-values.ts';
 import { createFields, type Fields } from './create-fields.ts';
 import { createStorageMigration } from './migrate-storage.ts';
 import { fillFields } from './testing/fill-fields.ts';
+import { waitUntilBlocking } from './testing/wait-until-blocking.ts';
 import { unlinkExhibits } from './value-store.ts';
 
 let opened: TestCases;
@@ -69,15 +70,7 @@ const removeSlowly = (caseId: CaseId, exhibitId: number) => {
         await remove(tx, exhibitId);
         const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
         isGone.resolve();
-        for (let tries = 0; tries < 300; tries += 1) {
-          const waiting = await opened.databases.control.transaction({ alongside: true }, async (own) =>
-            own.query('SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))', [rows[0]?.pid]),
-          );
-          if (waiting.rowCount > 0) return;
-          await new Promise((resolve) => {
-            setTimeout(resolve, 10);
-          });
-        }
+        await waitUntilBlocking(opened.databases.control, rows[0]?.pid ?? 0);
       });
       await isGone.promise;
     },

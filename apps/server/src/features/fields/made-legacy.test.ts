@@ -9,6 +9,7 @@ import { openTestCases, testActor, type TestCases } from '../records/testing/ope
 import { createFields } from './create-fields.ts';
 import { createStorageMigration, type StorageMigration } from './migrate-storage.ts';
 import { fillFields } from './testing/fill-fields.ts';
+import { waitUntilBlocking } from './testing/wait-until-blocking.ts';
 
 let opened: TestCases;
 let index: SearchIndex;
@@ -97,16 +98,8 @@ test('who has written and not yet committed is waited for', async () => {
     await goOn.promise;
   });
   const pid = await written.promise;
-  let isMade = false;
-  const making = migration.makeLegacy(caseId, testActor, signal).then(() => {
-    isMade = true;
-  });
-  for (let isWaiting = false; !isWaiting && !isMade;) {
-    const { rowCount } = await opened.databases.control.transaction({}, async (tx) =>
-      tx.query('SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))', [pid]),
-    );
-    isWaiting = rowCount > 0;
-  }
+  const making = migration.makeLegacy(caseId, testActor, signal);
+  await waitUntilBlocking(opened.databases.control, pid);
   goOn.resolve();
   await adding;
   await making;
