@@ -1,10 +1,12 @@
 /** What comes between the statements by which an exchange is steered: each order of two requests ends as one of them alone would. */
+import { createHash } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { type CaseId, ExchangeRequest, hasCode, type JobId } from '@casebound/contract';
 import { upsertDocument } from '@casebound/records';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { betweenStatements, betweenStatementsOf } from '../../database/testing/between-statements.ts';
 import { objectKey, objectPrefix } from '../../platform/object-store/Port.ts';
+import { readBytes } from '../../platform/object-store/read-bytes.ts';
 import { caseResource } from '../records/index.ts';
 import { ensureBatch, stateBatch } from './batch-record.ts';
 import { getJob } from './job-store.ts';
@@ -15,6 +17,7 @@ import { openTestExchange, testActor, type TestExchange } from './testing/open-t
 
 let world: TestExchange;
 let atTheEnd: (() => Promise<unknown>) | undefined;
+let beforeFiles: (() => Promise<unknown>) | undefined;
 beforeAll(async () => {
   world = await openTestExchange({
     settleMs: 30_000,
@@ -22,6 +25,11 @@ beforeAll(async () => {
     config: { pollMs: 1_000 },
     change: (parts) => ({
       ...parts,
+      sessions: betweenStatements(
+        parts.sessions,
+        (text) => beforeFiles !== undefined && text.startsWith('SELECT root_document_id, type, position'),
+        async () => beforeFiles?.(),
+      ),
       control: betweenStatementsOf(
         parts.control,
         (text, values) =>
@@ -32,6 +40,16 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => world[Symbol.asyncDispose]());
+
+const noAnnotations = {
+  redactionsAs: 'omit',
+  highlightsAs: 'omit',
+  notesAs: 'omit',
+  stickersAs: 'omit',
+  batesAs: 'omit',
+  confidentialityCodesAs: 'omit',
+  comments: 'omit',
+} as const;
 
 const requestOf = (from: CaseId, to: CaseId, more: object = {}): ExchangeRequest =>
   ExchangeRequest.parse({
@@ -156,4 +174,42 @@ test('a batch tells the newest state of its exchange, whoever read an older one 
   );
   states.push(...rows.map((row) => row.state));
   expect(states).toEqual(['FINISHED']);
+}, 60_000);
+
+test('a file that is replaced in the source after its record was copied is told, and no proof of the old one', async () => {
+  const [from, to] = [await world.createCase('replaced from'), await world.createCase('replaced to')];
+  const filled = await fillCase(world.parts, from, [
+    { controlNumber: 'F1', pages: [['words']], native: Buffer.from('old native') },
+  ]);
+  const { batchId, documentKey } = filled.get('F1') ?? { batchId: 0, documentKey: '' };
+  const native = objectKey(`case_${from}/processed-files/${batchId}/native/${documentKey}/content`);
+  const bytes = Buffer.from('new native');
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sessions = world.databases.cases;
+  // As an overlay does.
+  beforeFiles = async () => {
+    await world.parts.objects.put(native, bytes);
+    await sessions.withCase(from, testActor, async (tx) => {
+      await tx.query(`UPDATE source_document__variants SET sha256 = $1, size = $2 WHERE type = 'native'`, [
+        sha256,
+        bytes.length,
+      ]);
+      await tx.query('UPDATE source_document SET sha256_hash = $1', [sha256]);
+      await tx.query(
+        'UPDATE document SET etag = etag + 1 WHERE document_id IN (SELECT document_id FROM source_document)',
+      );
+    });
+  };
+  const job = await world.run(requestOf(from, to, { annotations: noAnnotations }));
+  const { rows } = await sessions.withCase(to, testActor, async (tx) =>
+    tx.query<{ is_one: boolean }>(
+      `SELECT d.sha256_hash = $1 AS is_one FROM source_document d JOIN source_document__variants v ON v.root_document_id = d.document_id WHERE v.sha256 = $1`,
+      [sha256],
+    ),
+  );
+  // The record is of the old file, and the new one came.
+  expect(rows).toEqual([{ is_one: false }]);
+  expect(job).toMatchObject({ state: 'FINISHED_WITH_ERRORS' });
+  const manifest = await readBytes(world.parts.objects, objectKey(job.manifestKey ?? ''), { maxBytes: 1_000_000 });
+  expect(manifest.toString()).toContain('"source_changed"');
 }, 60_000);

@@ -32,6 +32,8 @@ export interface FoundFacts {
   readonly facts: ItemFacts;
   /** Objects that are not there, or are not what the records say. */
   readonly faults: readonly { readonly key: string; readonly reason: string }[];
+  /** SHA-256 that the document states of its file. */
+  readonly statedHash: string | null;
 }
 
 const concurrency = 8;
@@ -40,6 +42,11 @@ const nothing: InstantJson = { annotations: [], comments: [], attachments: new M
 const withoutVersion = (body: string): unknown => {
   const { _etag, _lastModifiedDate, ...record } = JSON.parse(body) as Record<string, unknown>;
   return record;
+};
+
+const statedHashOf = (body: string): string | null => {
+  const { sha256Hash } = JSON.parse(body) as Record<string, unknown>;
+  return typeof sha256Hash === 'string' ? sha256Hash : null;
 };
 
 export const countKinds = (json: Pick<InstantJson, 'annotations' | 'comments'>): Record<string, number> => {
@@ -143,6 +150,7 @@ export const readFacts = async (
         textPages: ownPages.filter((page) => page.sha256 !== null).length,
       },
       faults,
+      statedHash: statedHashOf(document.body),
     };
   };
 

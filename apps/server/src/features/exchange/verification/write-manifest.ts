@@ -33,6 +33,8 @@ interface Page {
   /** Hashes of values in the source, by source exhibit. */
   readonly sourceValues: ReadonlyMap<number, string>;
   readonly sourceObjects: ReadonlyMap<number, Readonly<Record<string, string>>>;
+  /** What documents of the source state of their files now. */
+  readonly sourceHashes: ReadonlyMap<number, string | null>;
   readonly indexed: ReadonlyMap<number, ReadonlyMap<number, string>>;
 }
 
@@ -46,14 +48,17 @@ const readPage = async (
   const here = items.flatMap((it) => (it.destination === null ? [] : [it.destination]));
   const sourceIds = items.map((it) => it.sourceExhibitId);
   const facts = await readFacts(parts, job.destinationCaseId, batchId, job.createdBy, here, 'stated', signal);
-  const sourceVariants = await parts.sessions.withCase(
+  const documentIds = items.map((it) => it.sourceDocumentId);
+  const { sourceVariants, hashes } = await parts.sessions.withCase(
     job.sourceCaseId,
     job.createdBy,
-    async (tx) =>
-      readVariants(
-        tx,
-        items.map((it) => it.sourceDocumentId),
+    async (tx) => ({
+      sourceVariants: await readVariants(tx, documentIds),
+      hashes: await tx.query<{ document_id: string; sha256_hash: string | null }>(
+        'SELECT document_id, sha256_hash FROM source_document WHERE document_id = ANY ($1::bigint[])',
+        [documentIds],
       ),
+    }),
     { readOnly: true, signal },
   );
   const values = job.request.includeCustomFields
@@ -75,6 +80,7 @@ const readPage = async (
         ),
       ]),
     ),
+    sourceHashes: new Map(hashes.rows.map((row) => [Number(row.document_id), row.sha256_hash])),
     indexed: new Map(
       digests.map((one) => [one.exhibitId, new Map(one.pages.map((page) => [page.position, page.sha256]))]),
     ),
@@ -122,6 +128,7 @@ const judge = (job: ExchangeJob, item: LedgerItem, page: Page, differences: read
   ) {
     say('verification', 'values_differ', 'The values of custom fields are not those of the source.');
   }
+  checkSource(item, page, here, say);
   checkRedaction(job, item, page, here, say);
   checkAnnotations(job, item, here, say);
   const index = page.indexed.get(destination.exhibitId);
@@ -132,6 +139,19 @@ const judge = (job: ExchangeJob, item: LedgerItem, page: Page, differences: read
 };
 
 type Say = (stage: string, code: string, reason: string) => void;
+
+/** A file that was replaced in the source after the record of its document had been copied came with the record of the one before. */
+const checkSource = (item: LedgerItem, page: Page, here: FoundFacts, say: Say): void => {
+  if ((page.sourceHashes.get(item.sourceDocumentId) ?? null) === here.statedHash) return;
+  const native = page.sourceObjects.get(item.sourceDocumentId)?.['native/1'];
+  if (native === undefined || native === here.statedHash) return;
+  if (here.facts.objects.some(({ sha256 }) => sha256 === native))
+    say(
+      'verification',
+      'source_changed',
+      `The file was replaced in the source while it was copied: it has the SHA-256 ${native}, and its record states that of the file before.`,
+    );
+};
 
 /** Redacted items carry neither native nor old text; what was burned in was proved. */
 const checkRedaction = (job: ExchangeJob, item: LedgerItem, page: Page, here: FoundFacts, say: Say): void => {
