@@ -207,7 +207,10 @@ test('what was sealed before a restore is found whole behind it, and what was wr
     'DELETE FROM model_audit WHERE record_id IN (2, 11)',
     'ALTER TABLE model_audit ENABLE TRIGGER USER',
   ]);
-  expect((await within(caseId, verifyAudit)).findings.map(({ blockNo }) => blockNo)).toEqual([1, 3]);
+  const { findings } = await within(caseId, verifyAudit);
+  expect(findings.map(({ kind }) => kind)).toEqual(['rows_differ', 'rows_differ']);
+  expect(findings[0]?.blockNo).toBe(1);
+  expect(findings[1]?.blockNo).toBeGreaterThan(2);
 });
 
 test('writers do not wait for each other or for the sealer', async () => {
