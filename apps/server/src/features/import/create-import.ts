@@ -71,12 +71,10 @@ export const createImport = async (
       }
       const store = await dependencies.records.within(caseId, tx);
       const { rowCount: taken } = await tx.query('SELECT FROM batch WHERE name = $1', [batchName]);
-      if (taken > 0)
-        throw new CaseboundError(
-          'duplicate_identity',
-          `The case has a batch called ${batchName}; choose another name.`,
-        );
-      await upsertDocument(store, caseResource(dependencies.records.model, 'batches'), {
+      const isTaken = (): CaseboundError =>
+        new CaseboundError('duplicate_identity', `The case has a batch called ${batchName}; choose another name.`);
+      if (taken > 0) throw isTaken();
+      const batch = await upsertDocument(store, caseResource(dependencies.records.model, 'batches'), {
         name: batchName,
         kind: 'import',
         jobId,
@@ -84,10 +82,9 @@ export const createImport = async (
         startedAt: dependencies.clock.now().toISOString(),
         createdBy: whoIs(actor).slice(0, 300),
       });
-      const { rows } = await tx.query<{ document_id: string }>('SELECT document_id FROM batch WHERE name = $1', [
-        batchName,
-      ]);
-      const batchId = Number(rows[0]?.document_id);
+      // Somebody made it since it was looked for.
+      if (batch.outcome !== 'created') throw isTaken();
+      const batchId = batch.documentId;
       await insertImport(tx, { jobId, batchId, batchName, request, createdBy: whoIs(actor), actor });
       await sendRun(tx, dependencies.outbox, { jobId, caseId, batchId });
       const stored = await findImport(tx, jobId);

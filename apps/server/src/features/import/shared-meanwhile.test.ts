@@ -1,11 +1,12 @@
 /** Records that an import shares with others stay as they are where they are there, also when somebody makes them in the same moment. */
 import path from 'node:path';
-import type { CaseId } from '@casebound/contract';
+import { type CaseId, ImportRequest } from '@casebound/contract';
 import { type JsonValue, upsertDocument } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { caseResource } from '../records/index.ts';
 import { betweenStatements } from '../../database/testing/between-statements.ts';
+import { createImport } from './create-import.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
 import { dat, writeSource } from './testing/write-source.ts';
 
@@ -109,4 +110,18 @@ it('a custom field that somebody defines while the import plans its own keeps it
   expect(await rowsOf(caseId, 'SELECT title, input_type AS "inputType", description FROM custom_field')).toEqual([
     defined,
   ]);
+});
+
+it('a batch that somebody makes while an import of its name is accepted stays what it is', async () => {
+  const caseId = await test.makeCase('batch meanwhile');
+  const batch = { name: 'Volume 1', kind: 'exchange', source: 'case 7' };
+  const sessions = betweenStatements(test.parts.sessions, lookUpAfter('SELECT FROM batch WHERE name'), async () =>
+    make(caseId, 'batches', batch),
+  );
+  const request = ImportRequest.parse({ path: await source({ 'a.txt': 'Words.' }), batch: 'Volume 1' });
+  await expect(createImport({ ...test.parts, sessions }, testActor, caseId, request)).rejects.toMatchObject({
+    code: 'duplicate_identity',
+  });
+  expect(await rowsOf(caseId, 'SELECT name, kind, source FROM batch')).toEqual([batch]);
+  expect(await rowsOf(caseId, 'SELECT FROM import_job')).toEqual([]);
 });
