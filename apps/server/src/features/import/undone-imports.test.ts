@@ -2,10 +2,12 @@
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { AccountId, type Actor, type CaseId, ExhibitId, type JobId } from '@casebound/contract';
+import { upsertDocument } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { silentLog } from '../../database/testing/open-test-databases.ts';
 import { type AuditHandlerParts, createAuditHandlers, createAuditSealer } from '../audit/index.ts';
+import { caseResource } from '../records/index.ts';
 import { cancelImport } from './look-at-imports.ts';
 import { describeCase } from './testing/describe-case.ts';
 import { openTestImport, testActor, type TestImport } from './testing/open-test-import.ts';
@@ -160,4 +162,31 @@ it('an import that failed is undone to its end, though what failed it is gone wh
   expect(await describeCase(test, caseId)).toMatchObject({ exhibits: {}, objects: [], leftovers: [] });
   const undone = (await entriesOf(caseId)).filter((one) => one.origin === `import ${jobId} undone`);
   expect(undone.at(-1)).toMatchObject({ actor: 'system', resource: 'batches', changes: { exhibits: [8, 0] } });
+});
+
+it('an exhibit that is left, for others refer to it, keeps its values and is found', async () => {
+  const caseId = await test.makeCase(`left ${(made += 1)}`);
+  const at = await writeSource(path.join(folder.path, `s${made}`), {
+    'load.dat': dat(['BEGDOC', 'SUBJECT', 'Matter'], ['A1', 'words', 'kept'], ['A2', 'words', 'gone']),
+  });
+  const { jobId } = await test.accept(caseId, { path: at, ocr: 'off' });
+  await stopAt(caseId, jobId, 'import.set.indexed');
+  const { sessions, records, fields, index } = test.parts;
+  const store = await records.open(caseId, testActor);
+  await upsertDocument(store, caseResource(records.model, 'relevancyLogs'), {
+    exhibitReference: { controlNumber: 'A1' },
+    sequence: 1,
+    newRelevancy: 'Relevant',
+    changedBy: 'Ann',
+    changedAt: '2026-01-02T03:04:05Z',
+  });
+  await cancelImport(test.parts, someone, caseId, jobId);
+  expect((await test.run(caseId, jobId)).state).toBe('cancelled');
+  const { rows } = await sessions.withCase(caseId, testActor, async (tx) =>
+    tx.query<{ id: string; control_number: string }>('SELECT document_id AS id, control_number FROM exhibit'),
+  );
+  expect(rows).toMatchObject([{ control_number: 'A1' }]);
+  const exhibitId = Number(rows[0]?.id);
+  expect((await fields.read(caseId, testActor, [exhibitId])).get(exhibitId)?.values).toEqual({ Matter: 'kept' });
+  expect(await index.search(caseId, { text: 'words' }, { limit: 10 })).toEqual([exhibitId]);
 });

@@ -170,11 +170,8 @@ export const indexExhibits = async (held: HeldImport): Promise<void> => {
 
 /** Takes out of the index what an import put there. */
 export const removeFromIndex = async (held: HeldImport, caseId: CaseId): Promise<void> => {
-  if (held.job.request.overlay === undefined) {
-    await held.parts.index.removeBatch(caseId, held.job.batch_id);
-    return;
-  }
-  // What the overlay changed is as it was before.
+  if (held.job.request.overlay === undefined) await held.parts.index.removeBatch(caseId, held.job.batch_id);
+  // What the overlay changed is as it was before; exhibits of a batch that others refer to are left.
   held.became({ indexed_to: 0 });
   for (let after = 0; ;) {
     const set = await readSet(held, after);

@@ -101,8 +101,10 @@ export const undoImport = async (
     );
     return rows.length;
   });
+  if (left > 0) return;
+  // Values and files of exhibits that are left lie among those of the others; a sweep removes segments that nothing points at.
   await objects.deletePrefix(objectPrefix(`case_${caseId}/custom-fields/segments/${job.job_id}/`));
-  if (left === 0) await removeFiles(objects, caseId, job);
+  await removeFiles(objects, caseId, job);
 };
 
 /** Removes the files of an import that has no exhibits. */
