@@ -213,3 +213,35 @@ test('a file that is replaced in the source after its record was copied is told,
   const manifest = await readBytes(world.parts.objects, objectKey(job.manifestKey ?? ''), { maxBytes: 1_000_000 });
   expect(manifest.toString()).toContain('"source_changed"');
 }, 60_000);
+
+test('two confidentiality codes never share a bit: one that takes it while records are copied ends the exchange', async () => {
+  let to: CaseId | undefined;
+  await using own = await openTestExchange({
+    change: (parts) => ({
+      ...parts,
+      sessions: betweenStatements(
+        parts.sessions,
+        // The bits are chosen, and no record is written yet.
+        (text) => text.startsWith('SELECT ordinal, source_exhibit_id, source_control_number'),
+        async () => {
+          if (to === undefined) return;
+          const store = await parts.records.open(to, testActor);
+          await upsertDocument(store, caseResource(store.model, 'confidentialityCodes'), { code: 'OTHER', bit: 0 });
+        },
+      ),
+    }),
+  });
+  const from = await own.createCase('coded from');
+  to = await own.createCase('coded to');
+  await fillCase(own.parts, from, [{ controlNumber: 'G1', pages: [['words']], code: 'AEO' }]);
+  const job = await own.run(requestOf(from, to, { annotations: noAnnotations }));
+  expect(job).toMatchObject({ state: 'FAILED', failure: { code: 'exchange_conflict' } });
+  const { rows } = await own.databases.cases.withCase(to, testActor, async (tx) =>
+    tx.query('SELECT code, bit::int FROM confidentiality_code'),
+  );
+  expect(rows).toEqual([{ code: 'OTHER', bit: 0 }]);
+  // Asked for once more, it finds another bit.
+  expect(await own.run(requestOf(from, to, { annotations: noAnnotations }), 'again')).toMatchObject({
+    state: 'FINISHED',
+  });
+}, 90_000);

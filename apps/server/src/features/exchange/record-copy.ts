@@ -26,7 +26,7 @@ import { newControlNumber } from './control-numbers.ts';
 import { copyPolicy, valueMaps } from './copy-policy.ts';
 import type { ExchangeDependencies } from './dependencies.ts';
 import type { ExchangeJob } from './job-store.ts';
-import { mapCodes, readCodes, usedBits } from './remap-confidentiality.ts';
+import { mapCodes, readCodes, requireOwnBits, usedBits } from './remap-confidentiality.ts';
 import { readSelection, selectionSql, type SelectedExhibit } from './select-exhibits.ts';
 
 type Parts = Pick<
@@ -334,10 +334,15 @@ export const prepareRecords = async (
 /** Writes what `prepareRecords` mapped, or goes on writing it, and tells the ledger what became of each exhibit. */
 export const copyJobRecords = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Promise<CopySummary> => {
   const summary = await copyRecords(await openJobCopy(parts, job, signal));
-  await parts.sessions.withCase(job.destinationCaseId, job.createdBy, async (tx) => linkLedger(tx, job.jobId), {
-    ...longTransaction,
-    signal,
-  });
+  await parts.sessions.withCase(
+    job.destinationCaseId,
+    job.createdBy,
+    async (tx) => {
+      await requireOwnBits(tx, job.jobId);
+      await linkLedger(tx, job.jobId);
+    },
+    { ...longTransaction, signal },
+  );
   return summary;
 };
 

@@ -1,8 +1,12 @@
 /**
  * Confidentiality codes of the source that get a bit in the destination: that of the code with the same name, else one that is free.
  * An exhibit's status is the sum of `2 ^ bit` of its codes.
+ *
+ * - Bits are chosen before records are written. Who gives bits in the destination meanwhile cannot see them, so what was chosen is looked at
+ *   once it is there: an exchange whose bits are not its codes' alone does not go on.
  */
 import { CaseboundError } from '@casebound/contract';
+import { valueMaps } from './copy-policy.ts';
 import type { Queryable } from '../../database/index.ts';
 
 /** Bits of a bigint that are not its sign. */
@@ -55,4 +59,26 @@ export const mapCodes = (source: readonly Code[], destination: readonly Code[], 
     mapping.push({ documentId, from: bit, to });
   }
   return mapping;
+};
+
+/**
+ * For a transaction behind the one that wrote the codes, under the lock under which imports give bits.
+ * @throws CaseboundError `exchange_conflict` when a code of the exchange shares its bit with another, or has another than was chosen for it
+ */
+export const requireOwnBits = async (tx: Queryable, jobId: string): Promise<void> => {
+  await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('confidentiality bits ' || current_schema(), 0))`);
+  const { rows } = await tx.query<{ code: string }>(
+    `SELECT own.code FROM record_copy_job j JOIN record_copy_map m USING (job_id) JOIN confidentiality_code own ON own.document_id = m.document_id
+     WHERE j.job_key = $1::text AND (
+       (m.action = 'i' AND EXISTS (SELECT FROM confidentiality_code other WHERE other.bit = own.bit AND other.document_id <> own.document_id))
+       OR NOT EXISTS (SELECT FROM record_copy_value v WHERE v.job_id = j.job_id AND v.map_name = $2 AND v.new_value = own.bit::text))
+     ORDER BY own.code LIMIT 1`,
+    [jobId, valueMaps.confidentialityBits],
+  );
+  const [row] = rows;
+  if (row !== undefined)
+    throw new CaseboundError(
+      'exchange_conflict',
+      `The destination got a confidentiality code while records were copied, and the bit of ${JSON.stringify(row.code)} is not its own there; start the exchange again.`,
+    );
 };
