@@ -1,11 +1,13 @@
 /** What is left of an import that was undone: entries of the audit trail that say so, and nothing else. */
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { AccountId, type Actor, type CaseId, ExhibitId, type JobId } from '@casebound/contract';
+import { AccountId, type Actor, BatchId, type CaseId, DocumentId, ExhibitId, type JobId } from '@casebound/contract';
 import { upsertDocument } from '@casebound/records';
 import { createTemporaryFolder, type TemporaryFolder } from '@casebound/test-kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { silentLog } from '../../database/testing/open-test-databases.ts';
+import { formatDocumentId } from '../../platform/document-engine/Port.ts';
+import { samplePdf } from '../../platform/document-engine/testing/sample-pdf.ts';
 import { type AuditHandlerParts, createAuditHandlers, createAuditSealer } from '../audit/index.ts';
 import { caseResource } from '../records/index.ts';
 import { cancelImport } from './look-at-imports.ts';
@@ -164,6 +166,31 @@ it('an import that failed is undone to its end, though what failed it is gone wh
   expect(undone.at(-1)).toMatchObject({ actor: 'system', resource: 'batches', changes: { exhibits: [8, 0] } });
 });
 
+/** As if all exhibits of the import had come with annotations. */
+const putIntoEngine = async (caseId: CaseId, jobId: JobId) => {
+  const { rows } = await test.parts.sessions.withCase(caseId, testActor, async (tx) =>
+    tx.query<{ exhibit_id: string; document_id: string; batch_id: string; number: string }>(
+      `WITH marked AS (
+         INSERT INTO import_processing (job_id, exhibit_id, document_id, document_key, row_no, has_annotations)
+         SELECT $1, e.document_id, d.document_id, document_key, e.document_id, true FROM exhibit e JOIN source_document d ON d.document_id = document_document_id
+         RETURNING exhibit_id, document_id)
+       SELECT marked.*, batch_document_id AS batch_id, control_number AS number FROM marked JOIN exhibit e ON e.document_id = exhibit_id`,
+      [jobId],
+    ),
+  );
+  const documents = rows.map((row) => ({
+    number: row.number,
+    id: formatDocumentId({
+      caseId,
+      batchId: BatchId.parse(Number(row.batch_id)),
+      documentId: DocumentId.parse(Number(row.document_id)),
+      exhibitId: ExhibitId.parse(Number(row.exhibit_id)),
+    }),
+  }));
+  for (const { id } of documents) await test.parts.engine.putDocument(id, samplePdf([['words']]));
+  return documents;
+};
+
 it('an exhibit that is left, for others refer to it, keeps its values and is found', async () => {
   const caseId = await test.makeCase(`left ${(made += 1)}`);
   const at = await writeSource(path.join(folder.path, `s${made}`), {
@@ -171,7 +198,7 @@ it('an exhibit that is left, for others refer to it, keeps its values and is fou
   });
   const { jobId } = await test.accept(caseId, { path: at, ocr: 'off' });
   await stopAt(caseId, jobId, 'import.set.indexed');
-  const { sessions, records, fields, index } = test.parts;
+  const { sessions, records, fields, index, engine } = test.parts;
   const store = await records.open(caseId, testActor);
   await upsertDocument(store, caseResource(records.model, 'relevancyLogs'), {
     exhibitReference: { controlNumber: 'A1' },
@@ -180,8 +207,11 @@ it('an exhibit that is left, for others refer to it, keeps its values and is fou
     changedBy: 'Ann',
     changedAt: '2026-01-02T03:04:05Z',
   });
+  const lying = await putIntoEngine(caseId, jobId);
   await cancelImport(test.parts, someone, caseId, jobId);
   expect((await test.run(caseId, jobId)).state).toBe('cancelled');
+  const left = lying.map(async ({ number, id }) => ((await engine.findDocument(id)) === undefined ? '' : number));
+  expect((await Promise.all(left)).join('')).toBe('A1');
   const { rows } = await sessions.withCase(caseId, testActor, async (tx) =>
     tx.query<{ id: string; control_number: string }>('SELECT document_id AS id, control_number FROM exhibit'),
   );

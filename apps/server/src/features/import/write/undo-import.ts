@@ -36,7 +36,6 @@ export const undoImport = async (
   transact: Transact,
 ): Promise<void> => {
   const { objects, engine, crashPoint } = parts;
-  await clearEngine(engine, caseId, job, transact);
   for (;;) {
     const removed = await transact(async (tx) => {
       const { rows } = await tx.query<{ document_id: string; document_document_id: string; control_number: string }>(
@@ -84,6 +83,7 @@ export const undoImport = async (
     });
     if (removed === 0) break;
   }
+  await clearEngine(engine, caseId, job, transact);
   const left = await transact(async (tx) => {
     const { rows } = await tx.query<{ control_number: string }>(
       'SELECT control_number FROM exhibit WHERE batch_document_id = $1 ORDER BY control_number LIMIT 1000',
@@ -142,7 +142,7 @@ export const recordUndone = async (tx: Transaction, job: StoredImport, actor: Ac
   );
 };
 
-/** Takes documents with annotations out of the engine, in sets. Those that never got there are no error. */
+/** Takes documents with annotations of exhibits that are gone out of the engine, in sets. Those that never got there are no error. */
 const clearEngine = async (
   engine: DocumentEngine,
   caseId: CaseId,
@@ -152,7 +152,8 @@ const clearEngine = async (
   for (let after = 0; ;) {
     const rows = await transact(async (tx) => {
       const found = await tx.query<{ exhibit_id: string; document_id: string }>(
-        `SELECT exhibit_id, document_id FROM import_processing WHERE job_id = $1 AND has_annotations AND exhibit_id > $2 ORDER BY exhibit_id LIMIT $3`,
+        `SELECT exhibit_id, document_id FROM import_processing AS it WHERE job_id = $1 AND has_annotations AND exhibit_id > $2
+           AND NOT EXISTS (SELECT FROM exhibit WHERE document_id = it.exhibit_id) ORDER BY exhibit_id LIMIT $3`,
         [job.job_id, after, setSize],
       );
       return found.rows;
