@@ -15,7 +15,6 @@ export interface FollowParts {
   readonly control: Database;
   readonly fields: Fields;
   readonly indexAnew: StorageParts['indexAnew'];
-  /** Removes exhibits that are gone from the index. */
   readonly messaging: () => Messaging;
 }
 
