@@ -2,7 +2,8 @@
  * The full audit: every document of a store, set-based, in batches by ascending id; resumable.
  *
  * - A batch is first looked at without locks. What looks wrong is looked at again with its documents locked: only damage that is
- *   still there then is reported, so writers at work cause no false alarm. Repairs happen under the same locks.
+ *   still there then is reported, so writers at work cause no false alarm. Repairs happen under the same locks, and not by a schema
+ *   that is no longer the store's.
  * - Progress is kept in the store after each batch; an audit that was interrupted goes on where it was.
  */
 import { CaseboundError } from '@casebound/contract';
@@ -15,6 +16,7 @@ import type { RecordTransaction } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { closureSql, hasHierarchy } from '../auth/maintain-closure.ts';
 import { transactionWithRetry } from '../retry.ts';
+import { schemaChanged } from '../write/look-up.ts';
 import { auditResourceDocuments, type Damage } from './audit-documents.ts';
 import { type IdRange, orphanEdges, orphanIdentities, orphanRows } from './orphans.ts';
 import { repairResourceDocuments } from './repair-documents.ts';
@@ -50,6 +52,8 @@ export const confirmAndRepair = async (
   repair: boolean,
 ): Promise<readonly Damage[]> =>
   transactionWithRetry(ctx.database, ctx.retry, ctx.retryObserver, async (tx) => {
+    const { rows: others } = await tx.query(`SELECT 1 ${ctx.writes.otherSchema(ctx.model.fingerprint)}`);
+    if (others.length > 0) throw schemaChanged(ctx.schema);
     await tx.query(
       `SELECT count(*) FROM (SELECT 1 FROM ${ctx.writes.qualified('document')} WHERE document_id = ANY($1::bigint[]) ORDER BY document_id FOR UPDATE) AS locked`,
       [arrayLiteral(documentIds)],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
 import { auditStore } from '../audit/audit-store.ts';
+import { bulkWrite } from '../bulk/bulk-write.ts';
 import { provisionStore } from '../ddl/provision.ts';
 import { deriveModel } from '../derive/derive-model.ts';
 import type { Model } from '../derive/model.ts';
@@ -11,7 +12,7 @@ import { buildSchema, type Members, type ProjectSpec } from '../testing/build-sc
 import { openRecordDatabase, type TestRecordDatabase } from '../testing/open-database.ts';
 import { fillLibrary, libraryModel, resourceAt } from '../testing/open-library.ts';
 import type { RecordDatabase } from '../session.ts';
-import { upsertDocument } from '../write/write-document.ts';
+import { putDocument, upsertDocument } from '../write/write-document.ts';
 import { type AutocommitSession, finishOnline, migrateStore } from './migrate-store.ts';
 import { listStores, migrateStores, type StoreToMigrate } from './migrate-stores.ts';
 
@@ -185,6 +186,46 @@ test('many stores: an interrupted second phase is finished by the next run, one 
   await provisionStore(database, target, 'many4');
   expect(await catalogue('many1')).toEqual(await catalogue('many4'));
   expect(await finishOnline(database, autocommit, 'many1')).toBe(0);
+});
+
+test('who opened a store before it was migrated writes no more: not over what only the new schema knows', async () => {
+  const [first, second] = [model(base), model(grown)];
+  await provisionStore(database, first, 'mixed');
+  const old = await openStore({ model: first, database, schema: 'mixed', cacheMode: 'on-write' });
+  const [items, chairs] = [resourceAt(first, 'items'), resourceAt(first, 'chairs')];
+  await upsertDocument(old, chairs, { thingId: 1 });
+  // One that is at work ends first, as the store was.
+  const [written, barrier] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const writing = database.transaction(async (tx) => {
+    await upsertDocument(old, items, { k: 'at work', list: [{ a: 'x' }] }, { tx });
+    written.resolve();
+    await barrier.promise;
+  });
+  await written.promise;
+  const migrating = migrateStore(database, autocommit, second, 'mixed');
+  const waiting = async (): Promise<number> => {
+    const { rows } = await database.pool.query(
+      `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    return Number(rows[0]?.n);
+  };
+  try {
+    await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(0);
+  } finally {
+    barrier.resolve();
+  }
+  await writing;
+  await migrating;
+  const now = await openStore({ model: second, database, schema: 'mixed', cacheMode: 'on-write' });
+  const document = { k: 'k', chairReference: { thingId: 1 }, added: '2020-02-02' };
+  const { uuid } = await upsertDocument(now, resourceAt(second, 'items'), document);
+  const refused = { code: 'schema_mismatch' };
+  await expect(upsertDocument(old, items, { k: 'k', old: 'o' })).rejects.toMatchObject(refused);
+  await expect(putDocument(old, items, uuid, { k: 'k', old: 'o' })).rejects.toMatchObject(refused);
+  await expect(bulkWrite(old, [{ resource: items, document: { k: 'new' } }])).rejects.toMatchObject(refused);
+  await expect(auditStore(old, { repair: true })).rejects.toMatchObject(refused);
+  expect(JSON.parse((await getDocument(now, resourceAt(second, 'items'), uuid)).body)).toMatchObject(document);
+  expect(await auditStore(now, { resume: false })).toMatchObject({ damages: 0, checked: 3 });
 });
 
 test('what an interrupted second phase still owes is not forgotten when the next migration is to another schema', async () => {

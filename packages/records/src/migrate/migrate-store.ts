@@ -257,6 +257,8 @@ export const migrateStore = async (
     const done = { plan: planned, renewals: outdated };
     if (options.dryRun === true || current.fingerprint === model.fingerprint) return done;
     if (current.isOwing) return null;
+    // Every write reads it before anything else: those at work end first, those that come later see the new schema and are refused.
+    await tx.query(`LOCK TABLE ${quoteIdentifier(schema)}.effective_schema IN ACCESS EXCLUSIVE MODE`);
     const removed = planned.changes.flatMap((change) => (change.kind === 'remove-resource' ? [change.resource] : []));
     await updateKeys(tx, schema, model);
     await followDocuments(tx, model, schema);

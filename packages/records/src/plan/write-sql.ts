@@ -6,7 +6,7 @@
  */
 import { documentColumn, keyColumns } from '../ddl/emit-ddl.ts';
 import type { ScalarType, Table } from '../derive/model.ts';
-import { quoteIdentifier } from '../derive/naming.ts';
+import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
 import { arrayLiteral } from './array-literal.ts';
 import { type BoundColumns, type BoundRow, columnsOfRows, nulls } from './bound-columns.ts';
@@ -126,6 +126,11 @@ export class WriteSql {
 
   qualified(table: string): string {
     return `${quoteIdentifier(this.schema)}.${quoteIdentifier(table)}`;
+  }
+
+  /** FROM and WHERE that give a row when the store has another schema than the one of a fingerprint. */
+  otherSchema(fingerprint: string): string {
+    return `FROM ${this.qualified('effective_schema')} s WHERE s.fingerprint <> ${quoteLiteral(fingerprint)}`;
   }
 
   private textsOf(table: Table): TableTexts {

@@ -4,8 +4,11 @@
  * - One look-up for all references, whatever their number and nesting; one read of the current form; ids for new documents.
  * - When nothing has the identity that is looked for, what it would say is not waited for: the server works on that read while the
  *   next statements are being made.
- * - Nothing is locked here. What was read is checked again by the guards of the second round trip.
+ * - No record is locked here. What was read is checked again by the guards of the second round trip.
+ * - The schema is: its row is read, which holds up a migration until the transaction ends, and a store that has another one by now is not
+ *   written to.
  */
+import { CaseboundError } from '@casebound/contract';
 import type { Resource } from '../derive/model.ts';
 import { quoteLiteral } from '../derive/naming.ts';
 import { type RecordTransaction, settleAll } from '../session.ts';
@@ -73,17 +76,22 @@ const currentSql = (
 
 /**
  * One descent of the key's index for each id, whatever the planner believes of the table's size (as in `WriteSql.recheck`). New ids come
- * in one row: a row each would be most of what the answer for a batch costs.
+ * in one row: a row each would be most of what the answer for a batch costs. A row without anything says that the schema is another.
  */
 const identitiesSql = (ctx: StoreContext, withNewIds: boolean): string =>
   ctx.memo(`identities ${withNewIds}`, () => {
     const table = ctx.writes.qualified('referential_identity');
     const sequence = quoteLiteral(ctx.writes.qualified('document_document_id_seq'));
     const found = `SELECT i.referential_id, i.document_id, i.resource_key_id, NULL AS new_ids FROM unnest((SELECT $1::uuid[])) AS u(r) CROSS JOIN LATERAL (SELECT * FROM ${table} x WHERE x.referential_id = u.r LIMIT 1) AS i`;
+    const checked = `${found} UNION ALL SELECT NULL, NULL, NULL, NULL ${ctx.writes.otherSchema(ctx.model.fingerprint)}`;
     return withNewIds
-      ? `${found} UNION ALL SELECT NULL, NULL, NULL, string_agg(nextval(${sequence})::text, ' ') FROM generate_series(1, $2::int)`
-      : found;
+      ? `${checked} UNION ALL SELECT NULL, NULL, NULL, string_agg(nextval(${sequence})::text, ' ') FROM generate_series(1, $2::int)`
+      : checked;
   });
+
+/** What a write or repair of a store is answered that was migrated since it was opened. */
+export const schemaChanged = (schema: string): CaseboundError =>
+  new CaseboundError('schema_mismatch', `The store ${schema} was migrated to another schema since it was opened.`);
 
 /** Keys for which what may be there is asked for together with whether it is: for more, a wait costs less than asking for what is not. */
 const maxReadAhead = 20;
@@ -136,6 +144,7 @@ export const lookUp = async (ctx: StoreContext, tx: RecordTransaction, request: 
   let fresh: number[] = [];
   for (const row of rows) {
     const { referential_id: id, document_id: documentId, resource_key_id: resourceKeyId } = row;
+    if (typeof id !== 'string' && row['new_ids'] === null) throw schemaChanged(ctx.schema);
     if (typeof id !== 'string') fresh = String(row['new_ids']).split(' ').map(Number);
     else identities.set(id, { documentId: Number(documentId), resourceKeyId: Number(resourceKeyId) });
   }
