@@ -101,8 +101,8 @@ export const createSearchText =
       }
     }
     if (waiting.length > 0) await write();
-    const done = new Set(outcomes.flatMap(({ exhibitId, state }) => (state === 'done' ? [exhibitId] : [])));
-    const written = new Map([...revisions].filter(([exhibitId]) => done.has(exhibitId)));
+    const ended = new Map(outcomes.map(({ exhibitId, state }) => [exhibitId, state]));
+    const written = new Map([...revisions].filter(([exhibitId]) => ended.get(exhibitId) === 'done'));
     await indexChanged({ sessions, objects, index, fields }, job.destinationCaseId, job.createdBy, written, signal);
     return {
       outcomes,
