@@ -2,7 +2,7 @@
  * Writes one chunk in one transaction, with its checkpoint, and repeats it as long as that helps.
  *
  * - The chunk's row is locked: of two that run a job at once the second finds the chunk done. The job's row is share-locked: a rollback
- *   waits for chunks in progress and later ones find that the job is no longer being copied.
+ *   waits for chunks in progress and later ones find that the job is no longer being copied. So does a migration of the destination.
  * - A record whose identity contains that of one which was renamed in the destination meanwhile gets its identity from the rows it was
  *   written with; by then their foreign keys hold what they refer to, so it cannot be renamed again.
  */
@@ -12,6 +12,7 @@ import { maintainHierarchy } from '../auth/maintain-closure.ts';
 import { computeIdentities, knownIdentities } from '../identity/recompute-identities.ts';
 import { retryReason } from '../retry.ts';
 import { settleAll, sqlFailureOf, type RecordTransaction } from '../session.ts';
+import { schemaChanged } from '../write/look-up.ts';
 import { identityMoved, overlaidMoved, recordStatements, sourceChanged } from './chunk-statements.ts';
 import { type Chunk, chunkValues } from './chunks.ts';
 import type { PlannedResource } from './compile-plan.ts';
@@ -85,12 +86,14 @@ const writeContent = async (copy: RecordCopy, tx: RecordTransaction, chunk: Chun
 const attempt = async (copy: RecordCopy, chunk: Chunk, named: boolean): Promise<readonly number[]> =>
   copy.destination.database.transaction(async (tx) => {
     const [table, job] = [copy.sql.own('record_copy_chunk'), copy.sql.own('record_copy_job')];
+    const { writes, model, schema } = copy.destination;
     const { rows } = await tx.query(
-      `SELECT c.done_at, j.state FROM ${table} c JOIN ${job} j ON j.job_id = c.job_id WHERE c.job_id = $1 AND c.chunk = $2 FOR UPDATE OF c FOR SHARE OF j`,
+      `SELECT c.done_at, j.state, EXISTS (SELECT 1 ${writes.otherSchema(model.fingerprint)}) AS was_migrated FROM ${table} c JOIN ${job} j ON j.job_id = c.job_id WHERE c.job_id = $1 AND c.chunk = $2 FOR UPDATE OF c FOR SHARE OF j`,
       [copy.jobId, chunk.chunk],
     );
     const [row] = rows;
     if (row === undefined || row['done_at'] !== null) return [];
+    if (row['was_migrated'] === true) throw schemaChanged(schema);
     if (row['state'] !== 'copying')
       throw new CaseboundError('copy_state_invalid', `The copy ${copy.key.slice(0, 100)} is no longer being copied.`);
     await writeContent(copy, tx, chunk, named);

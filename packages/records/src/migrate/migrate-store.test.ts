@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '@casebound/test-kit';
 import { auditStore } from '../audit/audit-store.ts';
 import { bulkWrite } from '../bulk/bulk-write.ts';
+import { mapRecords } from '../copy/map-records.ts';
+import type { CopyPolicy } from '../copy/policy.ts';
+import { copyRecords } from '../copy/run-copy.ts';
 import { provisionStore } from '../ddl/provision.ts';
 import { deriveModel } from '../derive/derive-model.ts';
 import type { Model } from '../derive/model.ts';
@@ -9,6 +12,7 @@ import { openStore } from '../open-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { loadSchema } from '../schema/load-schema.ts';
 import { buildSchema, type Members, type ProjectSpec } from '../testing/build-schema.ts';
+import { startCopy } from '../testing/start-copy.ts';
 import { openRecordDatabase, type TestRecordDatabase } from '../testing/open-database.ts';
 import { fillLibrary, libraryModel, resourceAt } from '../testing/open-library.ts';
 import type { RecordDatabase } from '../session.ts';
@@ -226,6 +230,25 @@ test('who opened a store before it was migrated writes no more: not over what on
   await expect(auditStore(old, { repair: true })).rejects.toMatchObject(refused);
   expect(JSON.parse((await getDocument(now, resourceAt(second, 'items'), uuid)).body)).toMatchObject(document);
   expect(await auditStore(now, { resume: false })).toMatchObject({ damages: 0, checked: 3 });
+});
+
+test('a copy that was begun before its destination was migrated overlays nothing any more', async () => {
+  const [first, second] = [model(base), model(grown)];
+  for (const schema of ['copied', 'overlaid']) await provisionStore(database, first, schema);
+  const source = await openStore({ model: first, database, schema: 'copied' });
+  const destination = await openStore({ model: first, database, schema: 'overlaid' });
+  const items = resourceAt(first, 'items');
+  await upsertDocument(source, items, { k: 'k', old: 'of the source' });
+  await upsertDocument(destination, items, { k: 'k' });
+  const policy: CopyPolicy = { resources: { 'P.Item': { mode: 'insert', onConflict: 'overlay' } } };
+  const copy = await startCopy({ source, destination, policy });
+  await mapRecords(copy);
+  await migrateStore(database, autocommit, second, 'overlaid');
+  const now = await openStore({ model: second, database, schema: 'overlaid' });
+  await upsertDocument(now, resourceAt(second, 'chairs'), { thingId: 1 });
+  await upsertDocument(now, resourceAt(second, 'items'), { k: 'k', chairReference: { thingId: 1 } });
+  await expect(copyRecords(copy)).rejects.toMatchObject({ code: 'schema_mismatch' });
+  expect(await auditStore(now)).toMatchObject({ damages: 0 });
 });
 
 test('what an interrupted second phase still owes is not forgotten when the next migration is to another schema', async () => {
