@@ -1,12 +1,20 @@
 /**
  * Values of custom fields, segment by segment: one read and one write of an object for a thousand exhibits.
  *
- * - The object of a part has a name of its own; its pointers are set where there are none yet, so that a repetition does not undo what somebody
- *   changed meanwhile.
+ * - The object of a part has a name of its own; its pointers are set where there are none yet, and once where there are, so that a repetition does
+ *   not undo what somebody changed meanwhile.
  */
+import { CaseboundError } from '@casebound/contract';
 import type { Queryable } from '../../database/index.ts';
 import type { ExchangeDependencies } from './dependencies.ts';
-import { exhibitsPerSegment, linkSegment, segmentKey, writeSegment, type Fields } from '../fields/index.ts';
+import {
+  exhibitsPerSegment,
+  type Fields,
+  linkSegment,
+  segmentKey,
+  writeSegment,
+  type WrittenSegment,
+} from '../fields/index.ts';
 import type { ExchangeJob } from './job-store.ts';
 
 type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'clock'> & { readonly fields: Fields };
@@ -62,27 +70,49 @@ export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: Ab
       destinationCaseId,
       createdBy,
       async (tx) => {
-        await rememberPointers(tx, job.jobId, overlaid);
-        await linkSegment(tx, segment);
+        await replaceValues(tx, job.jobId, segment);
       },
       { signal },
     );
   }
 };
 
-/** Where the values of overlaid exhibits are now, unless that was written down before. */
-const rememberPointers = async (
-  tx: Queryable,
-  jobId: string,
-  exhibits: readonly { readonly exhibitId: number }[],
-): Promise<void> => {
-  await tx.query(
+/**
+ * Writes down where the values of overlaid exhibits are, and points them at the segment: once, for what somebody edits afterwards is theirs.
+ * What somebody edits meanwhile comes before, and is written down, or waits and comes after.
+ */
+const replaceValues = async (tx: Queryable, jobId: string, segment: WrittenSegment): Promise<void> => {
+  const { rows: present } = await tx.query<{ exhibit_id: string; version: number }>(
+    'SELECT exhibit_id, version FROM custom_field_pointer WHERE exhibit_id = ANY ($1::bigint[]) ORDER BY exhibit_id FOR NO KEY UPDATE',
+    [segment.entries.map(({ exhibitId }) => exhibitId)],
+  );
+  const { rows: remembered } = await tx.query<{ exhibit_id: string }>(
     `UPDATE exchange_exhibit e
      SET fields_before = coalesce((SELECT jsonb_build_object('segment_id', segment_id, 'byte_offset', byte_offset, 'byte_length', byte_length)
                                    FROM custom_field_pointer p WHERE p.exhibit_id = e.exhibit_id), 'null')
-     WHERE job_id = $1 AND exhibit_id = ANY ($2::bigint[]) AND fields_before IS NULL`,
-    [jobId, exhibits.map(({ exhibitId }) => exhibitId)],
+     WHERE job_id = $1 AND exhibit_id = ANY ($2::bigint[]) AND fields_before IS NULL RETURNING exhibit_id`,
+    [jobId, segment.entries.map(({ exhibitId }) => exhibitId)],
   );
+  const versions = new Map(present.map((row) => [Number(row.exhibit_id), row.version]));
+  const waiting = new Set(remembered.map((row) => Number(row.exhibit_id)));
+  const entries = segment.entries.filter(({ exhibitId }) => waiting.has(exhibitId));
+  if (entries.length === 0) return;
+  const linked = await linkSegment(
+    tx,
+    { ...segment, entries },
+    { kind: 'expect', versions: entries.map(({ exhibitId }) => versions.get(exhibitId) ?? 0) },
+  );
+  if (linked.size === entries.length) return;
+  const { rowCount } = await tx.query('SELECT FROM exhibit WHERE document_id = ANY ($1::bigint[])', [
+    entries.flatMap(({ exhibitId }) => (linked.has(exhibitId) ? [] : [exhibitId])),
+  ]);
+  // Those that are gone have no values.
+  if (rowCount > 0)
+    throw new CaseboundError(
+      'conflict_retries_exhausted',
+      'Somebody gave values to an exhibit that had none while the exchange overlaid it; it is tried again.',
+      { retryAfterSeconds: 1 },
+    );
 };
 
 /** Points overlaid exhibits at the values that they had, where nobody has changed them since. */
