@@ -6,6 +6,7 @@ import type { Damage } from '../audit/audit-documents.ts';
 import { auditStore } from '../audit/audit-store.ts';
 import { getDocument, listDocuments } from '../read/read-documents.ts';
 import { fillLibrary, language, openLibrary, type OpenedLibrary } from '../testing/open-library.ts';
+import { happenBetween } from '../testing/happen-between.ts';
 import { deleteDocument } from '../write/delete-document.ts';
 import { putDocument, upsertDocument, type WriteResult } from '../write/write-document.ts';
 import { applyDeferredBumps, countWaitingBumps, startDeferredBumps } from './deferred-bumps.ts';
@@ -183,28 +184,14 @@ test('a change of identity that commits between the two reads of a put is not wr
   await library.post('authors', { authorKey: key });
   const body = { authorReference: { authorKey: key }, languageDescriptor: language('en') };
   const work = await library.post('works', { ...body, title: 'old' });
-  let hasChanged = false;
-  const late = await library.reopen({
-    database: {
-      transaction: async (fn) =>
-        database.transaction((tx) =>
-          fn({
-            ...tx,
-            query: async (text, values) => {
-              if (!hasChanged && text.startsWith('SELECT d.document_uuid AS key')) {
-                hasChanged = true;
-                // The statement before it has been answered when this one is.
-                await tx.query('SELECT 1');
-                await putDocument(store, works, work.uuid, { ...body, title: 'new' });
-              }
-              return tx.query(text, values);
-            },
-          }),
-        ),
-    },
-  });
+  const between = happenBetween(
+    database,
+    (text) => text.startsWith('SELECT d.document_uuid AS key'),
+    async () => putDocument(store, works, work.uuid, { ...body, title: 'new' }),
+  );
+  const late = await library.reopen({ database: between });
   const put = await putDocument(late, works, work.uuid, { ...body, title: 'old' });
-  expect([hasChanged, put.outcome, put.etag]).toEqual([true, 'updated', 3]);
+  expect([between.hasHappened(), put.outcome, put.etag]).toEqual([true, 'updated', 3]);
   expect((await upsertDocument(store, works, { ...body, title: 'old' })).documentId).toBe(work.documentId);
   await cleanAudit();
 });
