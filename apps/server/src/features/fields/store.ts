@@ -130,15 +130,13 @@ export const readLegacy = async (tx: Queryable): Promise<LegacyStorage | null> =
 };
 
 /**
- * What happens to pointers that are there. `replace`: they are swapped, whatever their version. `expect`: only those that have the version
- * given (by entry; 0: there is none) are. `move`: likewise, and they keep their version. `set`: swapped, and their version becomes the one
- * given plus one.
+ * What happens to pointers that are there. `expect`: those that have the version given (by entry; 0: there is none) are swapped. `move`:
+ * likewise, and they keep their version. `set`: swapped, whatever their version was, and it becomes the one given plus one.
  */
-export type LinkRule =
-  | { readonly kind: 'replace' }
-  | { readonly kind: 'expect'; readonly versions: readonly number[] }
-  | { readonly kind: 'move'; readonly versions: readonly number[] }
-  | { readonly kind: 'set'; readonly versions: readonly number[] };
+export interface LinkRule {
+  readonly kind: 'expect' | 'move' | 'set';
+  readonly versions: readonly number[];
+}
 
 const insertSegment = `INSERT INTO custom_field_segment AS known (object_key, size_bytes, sha256, exhibits) VALUES ($1, $2, $3, $4)
        ON CONFLICT (object_key) DO UPDATE
@@ -211,7 +209,7 @@ export const linkNewExhibits = async (tx: Queryable, segment: WrittenSegment): P
 export const linkSegment = async (
   tx: Queryable,
   segment: WrittenSegment,
-  rule: LinkRule = { kind: 'replace' },
+  rule: LinkRule,
   { withoutTables = false }: { readonly withoutTables?: boolean } = {},
 ): Promise<ReadonlyMap<number, number>> => {
   const { rows } = await tx.query<{ segments: string; linked: string | null; tables: string }>(
@@ -219,7 +217,7 @@ export const linkSegment = async (
        ${insertSegment}
      ), ${lockedExhibits('custom_field_pointer', '$5')}, linked AS (
        INSERT INTO custom_field_pointer AS pointer (exhibit_id, segment_id, byte_offset, byte_length, version)
-       SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, coalesce(entry.expected, 0) + 1
+       SELECT entry.exhibit_id, segment.segment_id, entry.byte_offset, entry.byte_length, entry.expected + 1
        FROM unnest($5::bigint[], $6::int[], $7::int[], $8::int[]) AS entry (exhibit_id, byte_offset, byte_length, expected)
        CROSS JOIN segment
        WHERE entry.exhibit_id IN (SELECT exhibit_id FROM here)
@@ -227,7 +225,7 @@ export const linkSegment = async (
        ORDER BY entry.exhibit_id
        ON CONFLICT (exhibit_id) DO UPDATE
          SET segment_id = excluded.segment_id, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,
-             version = CASE $9 WHEN 'replace' THEN pointer.version + 1 WHEN 'move' THEN pointer.version ELSE excluded.version END
+             version = CASE $9 WHEN 'move' THEN pointer.version ELSE excluded.version END
          WHERE $9 NOT IN ('expect', 'move') OR excluded.version = pointer.version + 1
        RETURNING exhibit_id, version
      )
@@ -241,7 +239,7 @@ export const linkSegment = async (
       segment.entries.map((entry) => entry.exhibitId),
       segment.entries.map((entry) => entry.offset),
       segment.entries.map((entry) => entry.length),
-      rule.kind === 'replace' ? segment.entries.map(() => null) : rule.versions,
+      rule.versions,
       rule.kind,
     ],
   );

@@ -174,7 +174,9 @@ export const fillCase = async (
   });
   if (withValues.length > 0) {
     const segment = await writeSegment(objects, segmentKey(caseId, `test/${randomUUID()}`), withValues);
-    await sessions.withCase(caseId, testActor, async (tx) => linkSegment(tx, segment));
+    await sessions.withCase(caseId, testActor, async (tx) =>
+      linkSegment(tx, segment, { kind: 'expect', versions: segment.entries.map(() => 0) }),
+    );
   }
   for (const spec of specs) {
     const exhibit = found.get(spec.controlNumber);
