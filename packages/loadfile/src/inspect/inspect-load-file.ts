@@ -4,9 +4,6 @@
  * - One pass, constant memory: see ColumnProfiler and ProblemLog for what is kept.
  * - The report is plain data of this package's own types; `JSON.stringify` of it is the `--json` output.
  */
-import type { Column, DelimitedOptions } from '../delimited/open-delimited.ts';
-import { DelimitedReader } from '../delimited/open-delimited.ts';
-import type { DelimitedDialect } from '../delimited/dialect.ts';
 import { readEdrmText, openEdrmInput } from '../edrm/read-edrm-xml.ts';
 import type { EdrmLine } from '../edrm/edrm-model.ts';
 import type { LfpLine } from '../image-lists/lfp.ts';
@@ -14,26 +11,21 @@ import { readLfpText } from '../image-lists/lfp.ts';
 import type { OpticonLine } from '../image-lists/opticon.ts';
 import { groupOpticonDocuments, readOpticonText } from '../image-lists/opticon.ts';
 import type { ByteSource } from '../input/byte-input.ts';
-import type { TextInput } from '../input/text-input.ts';
 import { completeLimits } from '../limits.ts';
-import type { ColumnMapping } from '../mapping/propose-mapping.ts';
-import { proposeMapping } from '../mapping/propose-mapping.ts';
 import type { LoadFileProblem, ProblemCode, ProblemSink } from '../problems.ts';
-import { isRejected, problemAt, ProblemLog } from '../problems.ts';
-import type { ColumnProfile } from '../profile/profile-column.ts';
-import { ColumnProfiler } from '../profile/profile-column.ts';
+import { isRejected, ProblemLog } from '../problems.ts';
 import type { FormatDetection, LoadFileFormat } from './detect-format.ts';
 import { detectFormat } from './detect-format.ts';
+import type { DelimitedFindings, DelimitedRun, InspectDelimitedOptions } from './inspect-delimited.ts';
+import { inspectDelimited } from './inspect-delimited.ts';
 
-export interface InspectOptions extends Omit<DelimitedOptions, 'onProblem'> {
+export interface InspectOptions extends InspectDelimitedOptions {
   /** Overrides detection. */
   readonly format?: LoadFileFormat;
   /** Helps where the content leaves the format open; nothing is opened by it. */
   readonly fileName?: string;
   /** Problems kept in the report; all are counted. 100 if absent. */
   readonly maxProblems?: number;
-  /** Rows shown in the report. 5 if absent. */
-  readonly firstRows?: number;
   /** Called after each chunk of the file. */
   readonly onProgress?: (progress: InspectProgress) => void;
   /** Ends the reading early; the promise rejects with the signal's reason. */
@@ -43,20 +35,6 @@ export interface InspectOptions extends Omit<DelimitedOptions, 'onProblem'> {
 export interface InspectProgress {
   readonly bytes: number;
   readonly rows: number;
-}
-
-/** What was found in a file of rows and columns. */
-export interface DelimitedFindings {
-  readonly dialect: DelimitedDialect;
-  readonly confidence: number;
-  readonly reasons: readonly string[];
-  readonly alternatives: readonly { readonly column: string; readonly score: number }[];
-  readonly hasHeader: boolean;
-  readonly headerReason: string;
-  readonly columns: readonly ColumnProfile[];
-  readonly mapping: readonly ColumnMapping[];
-  /** First good rows, cells cut at 200 characters. */
-  readonly firstRows: readonly { readonly line: number; readonly cells: readonly string[] }[];
 }
 
 export interface InspectReport {
@@ -74,12 +52,8 @@ export interface InspectReport {
   readonly problems: readonly LoadFileProblem[];
 }
 
-interface Run {
-  readonly input: TextInput;
+interface Run extends DelimitedRun {
   readonly options: InspectOptions;
-  readonly limits: ReturnType<typeof completeLimits>;
-  readonly report: ProblemSink;
-  readonly progress: (rows: number) => void;
 }
 
 interface Findings {
@@ -96,7 +70,11 @@ interface Findings {
 export const inspectLoadFile = async (source: ByteSource, options: InspectOptions = {}): Promise<InspectReport> => {
   const limits = completeLimits(options.limits);
   const log = new ProblemLog(options.maxProblems ?? 100);
-  const input = await openEdrmInput(source, limits, options.encoding, log.add);
+  const report: ProblemSink = (found) => {
+    log.add(found);
+    options.onProblem?.(found);
+  };
+  const input = await openEdrmInput(source, limits, options.encoding, report);
   const sample = await input.sample();
   const format: FormatDetection =
     options.format === undefined
@@ -106,7 +84,7 @@ export const inspectLoadFile = async (source: ByteSource, options: InspectOption
     options.signal?.throwIfAborted();
     options.onProgress?.({ bytes: input.bytesRead, rows });
   };
-  const run: Run = { input, options, limits, report: log.add, progress };
+  const run: Run = { input, options, limits, report, conclude: log.add, progress };
   const findings = await inspectors[format.format](run);
   return {
     format,
@@ -119,61 +97,6 @@ export const inspectLoadFile = async (source: ByteSource, options: InspectOption
     problemCounts: log.counts(),
     problems: log.kept,
   };
-};
-
-const inspectDelimited = async ({ input, options, limits, report, progress }: Run): Promise<Findings> => {
-  const reader = await DelimitedReader.openText(input, limits, { ...options, onProblem: report });
-  const profiler = new ColumnProfiler(reader.columns, reader.dialect.multiValue);
-  const keep = options.firstRows ?? 5;
-  const firstRows: { line: number; cells: string[] }[] = [];
-  let rejected = 0;
-  for await (const batch of reader.batches()) {
-    for (const row of batch) {
-      if (row.problems.length > 0 && isRejected(row.problems)) {
-        rejected++;
-        continue;
-      }
-      profiler.add(row);
-      if (firstRows.length < keep) firstRows.push({ line: row.line, cells: row.cells.map((cell) => shorten(cell)) });
-    }
-    progress(reader.rowsRead);
-  }
-  const columns = profiler.profiles();
-  reportDates(columns, reader.columns, report);
-  const { detection, headerDetection } = reader;
-  return {
-    rows: reader.rowsRead,
-    rejected,
-    kinds: new Map(),
-    delimited: {
-      dialect: detection.dialect,
-      confidence: detection.confidence,
-      reasons: detection.reasons,
-      alternatives: detection.alternatives,
-      hasHeader: reader.hasHeader,
-      headerReason: headerDetection.reason,
-      columns,
-      mapping: proposeMapping(columns),
-      firstRows,
-    },
-  };
-};
-
-/** Copies, so that a report does not keep chunks of the file alive. */
-const shorten = (cell: string): string => Buffer.from(cell.slice(0, 200), 'utf16le').toString('utf16le');
-
-const reportDates = (profiles: readonly ColumnProfile[], columns: readonly Column[], report: ProblemSink): void => {
-  for (const { index, name, date } of profiles) {
-    if (date === null || columns[index] === undefined) continue;
-    const at = { cell: index + 1, field: name };
-    if (date.order === 'ambiguous' && date.open > 0) {
-      const message = `Day and month of ${name} can be read in either order; ${date.open} values mean different dates.`;
-      report(problemAt('ambiguous_date', 0, message, at));
-    } else if (date.order === 'conflicting') {
-      const message = `${name} has ${date.provesMonthFirst} dates that are month-day (first at line ${date.firstMonthFirstLine}) and ${date.provesDayFirst} that are day-month (first at line ${date.firstDayFirstLine}).`;
-      report(problemAt('conflicting_dates', 0, message, at));
-    }
-  }
 };
 
 const count = (kinds: Map<string, number>, kind: string): void => void kinds.set(kind, (kinds.get(kind) ?? 0) + 1);

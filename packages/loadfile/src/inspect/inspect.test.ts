@@ -2,9 +2,12 @@ import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { problemTable } from '../problems.ts';
+import { DelimitedReader } from '../delimited/open-delimited.ts';
+import type { Row } from '../delimited/split-records.ts';
+import { type LoadFileProblem, problemTable } from '../problems.ts';
 import { detectFormat } from './detect-format.ts';
-import { inspectLoadFile } from './inspect-load-file.ts';
+import type { DelimitedBeginning } from './inspect-delimited.ts';
+import { inspectLoadFile, type InspectOptions } from './inspect-load-file.ts';
 import { printable, renderInspectReport } from './render-report.ts';
 
 const samples = new URL('../../../../../shared/data/relativity-samples/', import.meta.url);
@@ -121,6 +124,69 @@ describe('inspectLoadFile', () => {
       inspectLoadFile(source(), { signal: controller.signal, onProgress, dialect: { format: 'csv', column: ',' } }),
     ).rejects.toThrow('enough');
     expect(closed).toBe(true);
+  });
+
+  describe('with somebody who takes the rows', () => {
+    const text = `BEGDOC,PARENTID,DATESENT\n${'A1,,1/2/2020\n'.repeat(6_000)}A2,x\n\nA3,A1,31/12/2020\n`;
+    const options = { dialect: { format: 'csv', column: ',' } } as const;
+
+    it('gives what a reader gives, tells what it tells, and reports as without', async () => {
+      const told: LoadFileProblem[] = [];
+      const rows: Row[] = [];
+      let beginning: DelimitedBeginning | undefined;
+      const report = await inspect(text, {
+        ...options,
+        onProblem: (problem: LoadFileProblem) => told.push(problem),
+        takeRows: async (begun: DelimitedBeginning, batches: AsyncIterable<readonly Row[]>) => {
+          beginning = begun;
+          for await (const batch of batches) rows.push(...batch);
+        },
+      });
+      const alone: LoadFileProblem[] = [];
+      const reader = await DelimitedReader.open([Buffer.from(text)], {
+        ...options,
+        onProblem: (problem) => alone.push(problem),
+      });
+      const read: Row[] = [];
+      for await (const row of reader.rows()) read.push(row);
+      expect(rows).toEqual(read);
+      expect(told).toEqual(alone);
+      expect(told.map(({ code }) => code)).toEqual(['blank_line', 'too_few_cells']);
+      expect(report).toEqual(await inspect(text, options));
+      expect(report.delimited?.columns[2]?.date?.order).toBe('day-first');
+      expect(beginning).toMatchObject({ hasHeader: true, dialect: reader.dialect });
+      expect(beginning?.columns[2]?.date?.order).toBe('ambiguous');
+      expect(beginning?.mapping.map((column) => column.target === 'core' && column.field)).toEqual([
+        'controlNumber',
+        'parentId',
+        'dateSent',
+      ]);
+    });
+
+    it('reads on where nobody wants them', async () => {
+      expect(await inspect(text, { ...options, takeRows: () => undefined })).toEqual(await inspect(text, options));
+    });
+
+    it('reports on no file of which a part was left, and lets go of the source', async () => {
+      let closed = 0;
+      const taken = async (takeRows: InspectOptions['takeRows'] & object): Promise<unknown> => {
+        function* source() {
+          try {
+            yield Buffer.from(text);
+            yield Buffer.from(text);
+          } finally {
+            closed += 1;
+          }
+        }
+        return inspectLoadFile(source(), { ...options, takeRows });
+      };
+      const first = async (_: DelimitedBeginning, rows: AsyncIterable<readonly Row[]>): Promise<void> => {
+        for await (const batch of rows) if (batch.length > 0) return;
+      };
+      await expect(taken(first)).rejects.toMatchObject({ code: 'internal' });
+      await expect(taken(async () => Promise.reject(new Error('no room')))).rejects.toThrow('no room');
+      expect(closed).toBe(2);
+    });
   });
 
   it('writes nothing to the terminal but text', () => {

@@ -9,27 +9,26 @@
 import { type Actor, CaseboundError, hasCode, type CaseId } from '@casebound/contract';
 import type { Outbox } from '@casebound/messaging';
 import { classifyFailure } from '@casebound/messaging';
-import { bulkWrite } from '@casebound/records';
-import type { CaseSessions, Transaction, TransactionOptions } from '../../database/index.ts';
+import type { CaseSessions, Transaction } from '../../database/index.ts';
 import type { CrashPoint } from '../../platform/crash-points/Port.ts';
 import type { Log } from '../../platform/log/Port.ts';
 import type { SearchIndex } from '../../platform/search-index/Port.ts';
 import { createExhibitsChanged, type Fields } from '../fields/index.ts';
-import { type CaseRecords, caseResource } from '../records/index.ts';
+import type { CaseRecords } from '../records/index.ts';
 import { HandedOn, HeldImport, Overtaken } from './held-import.ts';
 import { emptySource, insertProblems, problem } from './import-problem.ts';
 import { importRows } from './import-rows.ts';
-import { openSource, planImport } from './plan/plan-import.ts';
+import { makePlan } from './plan/make-plan.ts';
 import type { ProcessParts } from './process/process-document.ts';
 import { indexExhibits, removeFromIndex } from './process/index-exhibits.ts';
 import { processDocuments } from './process/process-documents.ts';
 import { openRowSource } from './rows/open-row-source.ts';
 import type { RowSource } from './source-row.ts';
-import { stageRows } from './stage/stage-rows.ts';
+import type { KeysAhead } from './stage/stage-ahead.ts';
+import { stageOptions, stageRows } from './stage/stage-rows.ts';
 import { claimImport, dropStage, findImport, isStaged, isUndone, type StoredImport } from './store.ts';
 import { type AddParts, addToOriginals, originOfAdditions } from './write/add-to-originals.ts';
 import { linkLateParents } from './write/link-late-parents.ts';
-import { requireNew } from './write/shared-records.ts';
 import { recordUndone, removeFiles, undoImport } from './write/undo-import.ts';
 import { undoChanges } from './write/undo-changes.ts';
 
@@ -55,75 +54,16 @@ export interface RunImportDependencies extends ProcessParts {
 
 const system = { kind: 'system', reason: 'import' } as const;
 
-/** The stage is one transaction over the whole source. */
-const stageOptions: TransactionOptions = {
-  statementTimeoutMs: 3_600_000,
-  transactionTimeoutMs: 7_200_000,
-  retryOnConflict: false,
-};
-
-/** Plans the import: what the columns are, and the custom fields that they need. */
-const plan = async (held: HeldImport): Promise<void> => {
-  const { job, parts, caseId } = held;
-  const opened = await openSource(job.request.path);
-  await using _root = opened.root;
-  const planned = await planImport(opened, job.request, held.signal);
-  await held.transaction(async (tx) => {
-    const custom = await defineFields(held, tx, planned.plan);
-    await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'planning'`, [job.job_id]);
-    await insertProblems(tx, job.job_id, 'planning', planned.problems);
-    await held.advance(tx, ['planning'], `plan = $4, state = 'staging', step_started_at = now()`, [
-      JSON.stringify(planned.plan),
-    ]);
-    await held.publish(tx, {
-      type: 'IMPORT_INITIATED',
-      detail: {
-        rows: planned.report?.rows ?? null,
-        mappedFields:
-          planned.plan.kind === 'load_file' ? planned.plan.columns.filter((it) => it.target === 'core').length : 0,
-        customFields: custom,
-      },
-    });
-  });
-  parts.fields.forget(caseId);
-  held.became({ plan: planned.plan, state: 'staging' });
-  parts.crashPoint('import.planned');
-};
-
-/** Custom fields that the case does not have yet; one that it has keeps its type, and values are read by it. @returns how many are used */
-const defineFields = async (
-  { parts, caseId }: HeldImport,
-  tx: Transaction,
-  planned: NonNullable<StoredImport['plan']>,
-): Promise<number> => {
-  if (planned.kind !== 'load_file') return 0;
-  const wanted = planned.columns.flatMap((column) => (column.target === 'custom' ? [column] : []));
-  if (wanted.length === 0) return 0;
-  const { rows } = await tx.query<{ title: string }>('SELECT title FROM custom_field WHERE title = ANY ($1::text[])', [
-    wanted.map((column) => column.title),
-  ]);
-  const there = new Set(rows.map((row) => row.title));
-  const resource = caseResource(parts.records.model, 'customFields');
-  await bulkWrite(
-    await parts.records.within(caseId, tx),
-    wanted
-      .filter((column) => !there.has(column.title))
-      .map((column) => ({
-        resource,
-        document: { title: column.title, inputType: column.type, displayOrder: column.index },
-      })),
-    { onRow: requireNew },
-  );
-  return wanted.length;
-};
-
-const openPlanned = async ({ job, parts, caseId, signal }: HeldImport): Promise<RowSource> => {
+const openPlanned = async (
+  { job, parts, caseId, signal }: HeldImport,
+  ahead: KeysAhead | undefined,
+): Promise<RowSource> => {
   if (job.plan === null) throw new CaseboundError('internal', 'The import has no plan.');
   const definitions = await parts.fields.definitions(caseId, job.actor, signal);
-  return openRowSource({ plan: job.plan, request: job.request, definitions });
+  return openRowSource({ plan: job.plan, request: job.request, definitions, named: ahead?.named });
 };
 
-const stage = async (held: HeldImport, source: RowSource): Promise<void> => {
+const stage = async (held: HeldImport, source: RowSource, ahead: KeysAhead | undefined): Promise<void> => {
   const { job } = held;
   const restaging = job.state === 'importing';
   if (restaging && (await held.transaction(async (tx) => isStaged(tx, job.job_id)))) return;
@@ -131,8 +71,10 @@ const stage = async (held: HeldImport, source: RowSource): Promise<void> => {
     const staged = await stageRows(tx, {
       jobId: job.job_id,
       source,
+      // A crash of the database may have emptied the table since.
+      ahead: ahead !== undefined && (await isStaged(tx, job.job_id)) ? ahead : undefined,
       request: job.request,
-      onProgress: () => held.signal.throwIfAborted(),
+      signal: held.signal,
       imported: restaging ? job.row_done : 0,
       fields: held.parts.fields,
     });
@@ -308,12 +250,12 @@ const carryOn = async (held: HeldImport): Promise<void> => {
     return;
   }
   try {
-    if (held.job.plan === null) await plan(held);
+    const ahead = held.job.plan === null ? await makePlan(held) : undefined;
     if (!['processing', 'indexing'].includes(held.job.state)) {
-      const source = await openPlanned(held);
+      const source = await openPlanned(held, ahead);
       let late: readonly number[] | null;
       try {
-        await stage(held, source);
+        await stage(held, source, ahead);
         late = await importRows(held, source);
       } finally {
         await source.close();

@@ -94,7 +94,7 @@ export interface RowSource {
   readonly imageList: string | null;
   /** A document that only the image list names: its text is the `.txt` beside its first image. */
   imageRow(document: ImageDocument): Promise<SourceRow>;
-  /** Files below the root that nothing names, as problems. Called after `keys` and `pages`. */
+  /** Files below the root that nothing names, as problems. Called after `keys` (unless they were read ahead) and `pages`. */
   unreferenced(): AsyncIterable<RowProblem>;
   close(): Promise<void>;
 }

@@ -4,33 +4,34 @@
  */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { CaseboundError, type ColumnChoice, type ImportRequest } from '@casebound/contract';
+import { CaseboundError, type ImportRequest } from '@casebound/contract';
 import {
   type ColumnMapping,
-  type ColumnProfile,
   ColumnProfiler,
+  type DelimitedBeginning,
+  type InspectOptions,
   type InspectReport,
   inspectLoadFile,
-  isCoreField,
+  type LoadFileProblem,
   proposeMapping,
+  type Row,
 } from '@casebound/loadfile';
-import type { FieldType } from '../../fields/index.ts';
-import { problem, type RowProblem } from '../import-problem.ts';
+import type { RowProblem } from '../import-problem.ts';
 import { EdrmReader, structure, surveyEdrm } from '../rows/edrm-rows.ts';
 import { type OpenedRoot, openImportRoot } from '../sources/open-import-root.ts';
 import { pinFile } from '../sources/pinned-root.ts';
 import { checkOverlayKey } from '../stage/match-rows.ts';
-import { isStoredCoreField } from './core-targets.ts';
 import { findLoadFiles } from './find-load-files.ts';
 import type { ImportPlan, LoadFilePlan, PlannedColumn } from './import-plan.ts';
+import { planColumns, type PlannedColumns } from './plan-columns.ts';
 
 export interface PlannedImport {
   readonly plan: ImportPlan;
   readonly report: InspectReport | null;
   /** Problems of the file and of its columns, before any row is taken. */
   readonly problems: readonly RowProblem[];
-  /** Why each column is what it is, in the order of `plan.columns`. */
-  readonly reasons: readonly { readonly reason: string; readonly warning: string | null; readonly type: string }[];
+  /** In the order of `plan.columns`. */
+  readonly reasons: PlannedColumns['reasons'];
 }
 
 export interface OpenedSource {
@@ -60,65 +61,108 @@ export const openSource = async (given: string): Promise<OpenedSource> => {
   return { root: await openImportRoot(rootPath), rootPath, named: path.basename(absolute) };
 };
 
+/** Whoever needs the rows of a delimited load file while it is read for its plan. */
+export interface RowTaker {
+  /** Told what is wrong with the file as it is read. */
+  onProblem(found: LoadFileProblem): void;
+  /**
+   * Takes all rows, or none by giving undefined. `plan` is what the first rows make of the file: the one that holds is known when all are
+   * read, and differs from it in columns alone.
+   */
+  take(
+    plan: LoadFilePlan,
+    dialect: DelimitedBeginning['dialect'],
+    rows: AsyncIterable<readonly Row[]>,
+  ): Promise<void> | undefined;
+}
+
 /** Plans the import of an opened source. */
 export const planImport = async (
   { root, rootPath, named }: OpenedSource,
   { mapping, overlay }: Pick<ImportRequest, 'mapping' | 'overlay'>,
   signal?: AbortSignal,
+  taker?: RowTaker,
 ): Promise<PlannedImport> => {
   const found = await findLoadFiles(root, named);
   if (found === null && overlay !== undefined) {
     throw new CaseboundError('import_source_invalid', 'An overlay needs a load file; the source holds loose files.');
   }
   if (found === null) return { plan: { kind: 'loose_files', root: rootPath }, report: null, problems: [], reasons: [] };
-  const readTwice = [found.dataFile, ...(found.imageList === null ? [] : [found.imageList.path])];
+  const { dataFile, imageList } = found;
+  const readTwice = [dataFile, ...(imageList === null ? [] : [imageList.path])];
   const pins = await Promise.all(readTwice.map(async (file) => pinFile(rootPath, file)));
-  const stream = await root.open(found.dataFile);
-  const report = await inspectLoadFile(stream, {
-    fileName: found.dataFile,
+  const planOf = (format: LoadFilePlan['format'], described: Described): PlannedColumns & { plan: LoadFilePlan } => {
+    const { hasHeader } = described;
+    const planned = planColumns(described.mapping, described.columns, mapping);
+    if (overlay === undefined) requireControlNumber(dataFile, planned.columns, hasHeader);
+    else requireKey(dataFile, planned.columns, overlay.key);
+    const plan: LoadFilePlan = {
+      kind: 'load_file',
+      format,
+      root: rootPath,
+      dataFile,
+      // Pages are no values: an overlay changes what is known of documents, and their native and text.
+      imageList: overlay === undefined ? imageList : null,
+      encoding: mapping.encoding ?? null,
+      hasHeader,
+      columns: [...planned.columns],
+      pins,
+    };
+    return { ...planned, plan };
+  };
+  const report = await inspectLoadFile(await root.open(dataFile), {
+    fileName: dataFile,
     maxProblems: 1_000,
     ...(mapping.encoding === undefined ? {} : { encoding: mapping.encoding }),
     ...(mapping.header === undefined ? {} : { header: mapping.header }),
-    dialect: mapping.dialect as NonNullable<Parameters<typeof inspectLoadFile>[1]>['dialect'] & object,
+    dialect: mapping.dialect as NonNullable<InspectOptions['dialect']>,
     ...(signal === undefined ? {} : { signal }),
+    ...(taker === undefined ? {} : rowsFor(taker, (beginning) => planOf('delimited', beginning).plan)),
   });
   const isEdrm = report.format.format === 'edrm-xml';
   if (report.delimited === null && !isEdrm) {
     throw new CaseboundError(
       'import_source_invalid',
-      `${found.dataFile} is no file of rows and columns (${report.format.reason}); run \`casebound loadfile inspect\` on it.`,
+      `${dataFile} is no file of rows and columns (${report.format.reason}); run \`casebound loadfile inspect\` on it.`,
     );
   }
   if (report.problemCounts.some(({ code }) => code === 'empty_file')) {
     throw new CaseboundError(
       'import_source_invalid',
-      `${found.dataFile} holds no row: it is empty, or there is nothing in it but blank lines and padding.`,
+      `${dataFile} holds no row: it is empty, or there is nothing in it but blank lines and padding.`,
     );
   }
-  const described = report.delimited ?? (await describeEdrm(root, found.dataFile));
-  const { columns, problems, reasons } = planColumns(described.mapping, described.columns, mapping);
-  if (overlay === undefined) requireControlNumber(found.dataFile, columns, report.delimited?.hasHeader ?? true);
-  else requireKey(found.dataFile, columns, overlay.key);
-  const plan: LoadFilePlan = {
-    kind: 'load_file',
-    format: isEdrm ? 'edrm-xml' : 'delimited',
-    root: rootPath,
-    dataFile: found.dataFile,
-    // Pages are no values: an overlay changes what is known of documents, and their native and text.
-    imageList: overlay === undefined ? found.imageList : null,
-    encoding: mapping.encoding ?? null,
-    hasHeader: report.delimited?.hasHeader ?? true,
-    columns: [...columns],
-    pins,
-  };
-  return { plan, report, problems: problems.map((it) => ({ ...it, path: found.dataFile })), reasons };
+  const { plan, problems, reasons } =
+    report.delimited === null
+      ? planOf('edrm-xml', await describeEdrm(root, dataFile))
+      : planOf('delimited', report.delimited);
+  return { plan, report, problems: problems.map((it) => ({ ...it, path: dataFile })), reasons };
 };
 
+type Described = Pick<DelimitedBeginning, 'hasHeader' | 'mapping' | 'columns'>;
+
+/** How an inspection serves the taker. A beginning that cannot be planned is given to nobody: whether the whole can be is seen later, and said. */
+const rowsFor = (
+  taker: RowTaker,
+  planOf: (beginning: DelimitedBeginning) => LoadFilePlan,
+): Pick<InspectOptions, 'onProblem' | 'takeRows'> => ({
+  onProblem: (found) => {
+    taker.onProblem(found);
+  },
+  takeRows: (beginning, rows) => {
+    let plan: LoadFilePlan;
+    try {
+      plan = planOf(beginning);
+    } catch (error) {
+      if (error instanceof CaseboundError) return undefined;
+      throw error;
+    }
+    return taker.take(plan, beginning.dialect, rows);
+  },
+});
+
 /** What the columns of an XML file are: those of its structure are known, tags and fields are proposed by name and values. */
-const describeEdrm = async (
-  root: OpenedRoot,
-  file: string,
-): Promise<{ readonly mapping: readonly ColumnMapping[]; readonly columns: readonly ColumnProfile[] }> => {
+const describeEdrm = async (root: OpenedRoot, file: string): Promise<Described> => {
   const survey = await surveyEdrm(root, file);
   const reader = new EdrmReader(root, file, survey, () => undefined);
   const profiler = new ColumnProfiler(
@@ -137,7 +181,7 @@ const describeEdrm = async (
       ? { column, index, target: 'custom', type: 'text', reason: 'Another column is this field.', warning: null }
       : proposed;
   });
-  return { mapping, columns };
+  return { mapping, columns, hasHeader: true };
 };
 
 const requireControlNumber = (file: string, columns: readonly PlannedColumn[], hasHeader: boolean): void => {
@@ -161,107 +205,4 @@ const requireKey = (file: string, columns: readonly PlannedColumn[], key: string
     );
   }
   checkOverlayKey(key, isCore);
-};
-
-type Mapping = ImportRequest['mapping'];
-
-const customTypes: Readonly<Record<string, FieldType>> = {
-  text: 'text',
-  'long-text': 'long_text',
-  date: 'date',
-  number: 'number',
-  'yes-no': 'yes_no',
-  'multi-choice': 'multi_choice',
-};
-
-const planColumns = (
-  proposed: readonly ColumnMapping[],
-  profiles: readonly ColumnProfile[],
-  mapping: Mapping,
-): {
-  readonly columns: readonly PlannedColumn[];
-  readonly problems: readonly RowProblem[];
-  readonly reasons: PlannedImport['reasons'];
-} => {
-  const problems: RowProblem[] = [];
-  const chosen = new Map(Object.entries(mapping.columns).map(([name, choice]) => [name.toLowerCase(), choice]));
-  refuseUnknownColumns(proposed, mapping);
-  const taken = new Set<string>();
-  for (const choice of chosen.values()) if ('core' in choice) taken.add(choice.core);
-  const reasons: { reason: string; warning: string | null; type: string }[] = [];
-  const columns = proposed.map((column): PlannedColumn => {
-    const profile = profiles[column.index];
-    const choice = chosen.get(column.column.toLowerCase());
-    const planned = choice === undefined ? propose(column, taken) : choose(column, choice);
-    const order = 'dateOrder' in planned ? dateOrderOf(column.column, profile, choice, mapping, problems) : null;
-    reasons.push({
-      reason: choice === undefined ? column.reason : 'the mapping says so',
-      warning: column.warning,
-      type: profile?.type ?? 'empty',
-    });
-    return 'dateOrder' in planned ? { ...planned, dateOrder: order } : planned;
-  });
-  return { columns, problems, reasons };
-};
-
-const refuseUnknownColumns = (proposed: readonly ColumnMapping[], mapping: Mapping): void => {
-  const known = new Set(proposed.map((column) => column.column.toLowerCase()));
-  const unknown = Object.keys(mapping.columns).filter((name) => !known.has(name.toLowerCase()));
-  const cores = Object.entries(mapping.columns).filter(([, choice]) => 'core' in choice && !isCoreField(choice.core));
-  const twice = Object.values(mapping.columns).flatMap((choice) => ('core' in choice ? [choice.core] : []));
-  const repeated = twice.filter((core, index) => twice.indexOf(core) !== index);
-  if (unknown.length + cores.length + repeated.length === 0) return;
-  throw new CaseboundError('validation_failed', 'The mapping does not fit the load file.', {
-    errors: [
-      ...unknown.map((name) => ({
-        path: `$.mapping.columns[${JSON.stringify(name)}]`,
-        message: 'The file has no such column.',
-      })),
-      ...cores.map(([name]) => ({
-        path: `$.mapping.columns[${JSON.stringify(name)}].core`,
-        message: 'There is no such core field.',
-      })),
-      ...repeated.map((core) => ({ path: '$.mapping.columns', message: `Two columns are mapped to ${core}.` })),
-    ],
-  });
-};
-
-const propose = (column: ColumnMapping, taken: ReadonlySet<string>): PlannedColumn => {
-  const { index, column: name } = column;
-  if (column.target === 'core' && !taken.has(column.field) && isStoredCoreField(column.field)) {
-    return { target: 'core', index, column: name, field: column.field, dateOrder: null };
-  }
-  const type = column.target === 'custom' ? (customTypes[column.type] ?? 'text') : 'long_text';
-  return { target: 'custom', index, column: name, title: name.slice(0, 300), type, dateOrder: null };
-};
-
-const choose = ({ index, column: name }: ColumnMapping, choice: ColumnChoice): PlannedColumn => {
-  if ('skip' in choice) return { target: 'skip', index, column: name };
-  if ('core' in choice) return { target: 'core', index, column: name, field: choice.core, dateOrder: null };
-  return { target: 'custom', index, column: name, title: choice.custom, type: choice.type ?? 'text', dateOrder: null };
-};
-
-/** The order that the values prove, else the one that the mapping states; what neither says is reported and such dates are refused. */
-const dateOrderOf = (
-  column: string,
-  profile: ColumnProfile | undefined,
-  choice: ColumnChoice | undefined,
-  mapping: Mapping,
-  problems: RowProblem[],
-): 'month-first' | 'day-first' | null => {
-  const stated = (choice !== undefined && 'dateOrder' in choice ? choice.dateOrder : undefined) ?? mapping.dateOrder;
-  const order = profile?.date?.order;
-  if (order === 'month-first' || order === 'day-first') return stated ?? order;
-  if (stated !== undefined) return stated;
-  if (order === 'ambiguous' || order === 'conflicting') {
-    problems.push(
-      problem(
-        'warning',
-        order === 'ambiguous' ? 'ambiguous_date' : 'conflicting_dates',
-        `Day and month of the column ${column} can be read in either order; dates for which it matters are not taken. State "dateOrder" in a mapping.`,
-        { field: column },
-      ),
-    );
-  }
-  return null;
 };

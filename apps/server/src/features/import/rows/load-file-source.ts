@@ -1,7 +1,7 @@
 /**
  * A load file with its natives, text and images, as rows.
  *
- * - The file is read as a stream, twice; memory is a chunk of it.
+ * - The file is read as a stream, for its rows and before that for their keys, unless those were read with its plan; memory is a chunk of it.
  * - Paths in it are untrusted: they are resolved below the root or refused, and refused ones are problems of their row.
  */
 import {
@@ -14,18 +14,13 @@ import {
   lfpPath,
   readOpticon,
   type Row,
-  splitMultiValue,
-  splitNested,
 } from '@casebound/loadfile';
-import type { ImportMapping } from '@casebound/contract';
-import type { FieldDefinition } from '../../fields/index.ts';
 import { problem, type RowProblem } from '../import-problem.ts';
 import type { LoadFilePlan } from '../plan/import-plan.ts';
 import {
   type ImageDocument,
   originalPosition,
   type RowFile,
-  type RowKeys,
   type RowSource,
   type SourceRow,
   type StagedPage,
@@ -33,17 +28,15 @@ import {
 import type { ImportRoot } from '../sources/source-model.ts';
 import { edrmPages, EdrmReader, type EdrmSurvey, surveyEdrm } from './edrm-rows.ts';
 import { findUnreferenced } from './find-unreferenced.ts';
-import { type MappedRow, RowMapper } from './map-row.ts';
+import type { MappedRow } from './map-row.ts';
 import { PathSet } from './path-set.ts';
+import { createKeyReader, createRowMapper, type ReadOptions } from './read-keys.ts';
 
-export interface LoadFileSourceOptions {
+export interface LoadFileSourceOptions extends ReadOptions {
   readonly root: ImportRoot;
-  readonly plan: LoadFilePlan;
-  readonly mapping: ImportMapping;
-  readonly definitions: ReadonlyMap<string, FieldDefinition>;
   readonly rootedPaths: 'refuse' | 'strip';
-  readonly custodian: string | undefined;
-  readonly overlayKey: string | undefined;
+  /** Paths that the rows name, where their keys have been read already. */
+  readonly named: PathSet | undefined;
 }
 
 const pagesPerBatch = 5_000;
@@ -71,24 +64,8 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     return DelimitedReader.open(await root.open(plan.dataFile), settings);
   };
 
-  const mapperOf = (reader: Pick<DelimitedReader, 'dialect'>): RowMapper =>
-    new RowMapper({
-      file: plan.dataFile,
-      columns: plan.columns,
-      definitions: options.definitions,
-      splitMultiValue: (cell) => splitMultiValue(cell, reader.dialect),
-      splitNested: (value) => splitNested(value, reader.dialect),
-      timeZone: mapping.timeZone,
-      labelCategory: mapping.labelCategory,
-      overlayKey: options.overlayKey,
-    });
-
   /** What the source names: filled by `keys` and `pages`. */
-  const named = new PathSet();
-  const pathColumns = plan.columns.filter(
-    (column) =>
-      column.target === 'core' && ['nativePath', 'textPath', 'imagePath', 'annotationsPath'].includes(column.field),
-  );
+  const named = options.named ?? new PathSet();
 
   const cellsOf = (row: Row): { row: number; line: number; cells: readonly string[] } => ({
     row: row.record,
@@ -208,19 +185,8 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     sequential: false,
     async *keys(onProblem) {
       const reader = await openReader((found) => onProblem(fromLoadFile(found, plan.dataFile)));
-      const mapper = mapperOf(reader);
-      for await (const batch of reader.batches()) {
-        yield batch.map((row): RowKeys => {
-          const place = { row: row.record, line: row.line, path: null };
-          for (const { index } of pathColumns) named.addWritten(row.cells[index] ?? '');
-          if (isRejected(row.problems)) {
-            const none = { controlNumber: null, parentKey: null, familyKey: null, matchKey: null, custodian: null };
-            return { ...place, ...none, hashes: { md5: null, sha1: null, sha256: null }, rejected: true };
-          }
-          const keys = mapper.keys(cellsOf(row));
-          return { ...place, ...keys, custodian: keys.custodian ?? options.custodian ?? null, rejected: false };
-        });
-      }
+      const keysOf = createKeyReader(options, reader.dialect, named);
+      for await (const batch of reader.batches()) yield keysOf(batch);
     },
     async *pages(onProblem) {
       if (plan.format === 'edrm-xml') {
@@ -241,7 +207,7 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
     },
     async *rows(after) {
       const reader = await openReader(() => undefined);
-      const mapper = mapperOf(reader);
+      const mapper = createRowMapper(options, reader.dialect);
       for await (const batch of reader.batches()) {
         for (const row of batch) {
           if (row.record <= after) continue;
@@ -263,7 +229,8 @@ export const createLoadFileSource = (options: LoadFileSourceOptions): RowSource 
   };
 };
 
-const fromLoadFile = (found: LoadFileProblem, path: string): RowProblem => ({
+/** A problem of a load file as one of the import. */
+export const fromLoadFile = (found: LoadFileProblem, path: string): RowProblem => ({
   severity: problemTable[found.code].severity,
   code: found.code,
   row: null,

@@ -7,7 +7,7 @@
 import type { Transaction } from '../../../database/index.ts';
 import { insertProblems, type RowProblem } from '../import-problem.ts';
 
-const maxWaiting = 5_000;
+export const maxWaiting = 5_000;
 
 export class StageProblems {
   readonly #tx: Transaction;

@@ -1,21 +1,30 @@
 /**
  * Stages what rows say of the whole: one COPY for keys, one for page images, then sets.
  *
- * - The stage is made in one transaction with its problems: it is there whole or not at all, and can be made again.
+ * - The stage is made in one transaction with its problems: it is there whole or not at all, and can be made again. The keys alone may have
+ *   been copied before, while the plan was made (`stage-ahead.ts`); they are no stage, and whoever does not know of them copies them anew.
  * - Order of judgement: control numbers, families, duplicates. A family stands and falls with its root where duplicates are
  *   concerned; a rejected parent leaves its children as roots, with a problem.
  */
 import type { ImportRequest } from '@casebound/contract';
-import type { Transaction } from '../../../database/index.ts';
+import type { Transaction, TransactionOptions } from '../../../database/index.ts';
 import type { Fields } from '../../fields/index.ts';
+import type { RowProblem } from '../import-problem.ts';
 import type { RowKeys, RowSource } from '../source-row.ts';
-import { copyText, writeAll } from './copy-rows.ts';
+import { copyText, type Pause, writeAll } from './copy-rows.ts';
 import { judge } from './judge-rows.ts';
 import { KeyFacts } from './key-facts.ts';
 import { matchRows } from './match-rows.ts';
 import { settleFamilies } from './settle-families.ts';
 import { stagePages } from './stage-pages.ts';
 import { StageProblems } from './stage-problems.ts';
+
+/** The stage is one transaction over the whole source. */
+export const stageOptions: TransactionOptions = {
+  statementTimeoutMs: 3_600_000,
+  transactionTimeoutMs: 7_200_000,
+  retryOnConflict: false,
+};
 
 export interface StageCounts {
   readonly rows: number;
@@ -43,32 +52,25 @@ const lineOf = (job: string, it: RowKeys): string => {
   return `${place}\t${keys}\t${content}\t${rest}\n`;
 };
 
-export interface StageOptions {
-  readonly jobId: string;
-  readonly source: RowSource;
-  /** Decides about duplicates and overlays. */
-  readonly request: Pick<ImportRequest, 'deduplicate' | 'overlay'>;
-  readonly onProgress: (rows: number) => void;
-  /** Rows up to this one are in the case already, from before the stage was lost; they do not clash with themselves. */
-  readonly imported: number;
-  readonly fields: Fields;
+/** Keys of all rows in `import_row`, not judged yet. */
+export interface CopiedKeys {
+  readonly rows: number;
+  readonly facts: KeyFacts;
 }
 
-/** Stages a source in the caller's transaction. */
-export const stageRows = async (
+/** Copies the keys of a source in place of those that are there. */
+export const copyKeys = async (
   tx: Transaction,
-  { jobId, source, request, onProgress, imported, fields }: StageOptions,
-): Promise<StageCounts> => {
+  jobId: string,
+  keys: AsyncIterable<readonly RowKeys[]>,
+  pause?: Pause,
+): Promise<CopiedKeys> => {
   await tx.query('DELETE FROM import_row WHERE job_id = $1', [jobId]);
-  await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
-  await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'staging'`, [jobId]);
-  const problems = new StageProblems(tx, jobId);
   const facts = new KeyFacts();
   let rows = 0;
   const lines = async function* (): AsyncIterable<readonly string[]> {
-    for await (const batch of source.keys((found) => problems.add(found))) {
+    for await (const batch of keys) {
       rows += batch.length;
-      onProgress(rows);
       yield batch.map((given) => {
         const row = withKeys(given);
         facts.add(row);
@@ -80,8 +82,35 @@ export const stageRows = async (
     tx,
     'COPY import_row (job_id, row_no, line, path, control_number, parent_key, family_key, md5, sha1, sha256, custodian, match_key, source_mark, fate) FROM STDIN',
     lines(),
-    problems,
+    pause,
   );
+  return { rows, facts };
+};
+
+export interface StageOptions {
+  readonly jobId: string;
+  readonly source: RowSource;
+  /** Keys that are copied already, with what was wrong as they were read. */
+  readonly ahead?: (CopiedKeys & { readonly problems: readonly RowProblem[] }) | undefined;
+  /** Decides about duplicates and overlays. */
+  readonly request: Pick<ImportRequest, 'deduplicate' | 'overlay'>;
+  readonly signal: AbortSignal;
+  /** Rows up to this one are in the case already, from before the stage was lost; they do not clash with themselves. */
+  readonly imported: number;
+  readonly fields: Fields;
+}
+
+/** Stages a source in the caller's transaction. */
+export const stageRows = async (
+  tx: Transaction,
+  { jobId, source, ahead, request, signal, imported, fields }: StageOptions,
+): Promise<StageCounts> => {
+  await tx.query('DELETE FROM import_page WHERE job_id = $1', [jobId]);
+  await tx.query(`DELETE FROM import_problem WHERE job_id = $1 AND stage = 'staging'`, [jobId]);
+  const problems = new StageProblems(tx, jobId);
+  for (const found of ahead?.problems ?? []) problems.add(found);
+  const { rows: copied, facts } = ahead ?? (await copyKeys(tx, jobId, keysOf(source, problems, signal), problems));
+  let rows = copied;
   // The tables were never analysed, and joining them row by row would take for ever.
   await tx.query('SET LOCAL enable_nestloop = off');
   await stagePages(tx, jobId, source, problems);
@@ -105,6 +134,17 @@ export const stageRows = async (
   const duplicates = deduplicate === 'none' ? 0 : await settleDuplicates(tx, jobId, deduplicate, imported);
   return { rows, rejected: facts.rejected + refused, duplicates };
 };
+
+async function* keysOf(
+  source: RowSource,
+  problems: StageProblems,
+  signal: AbortSignal,
+): AsyncGenerator<readonly RowKeys[]> {
+  for await (const batch of source.keys((found) => problems.add(found))) {
+    signal.throwIfAborted();
+    yield batch;
+  }
+}
 
 /** Documents of the image list that no row names become rows after those of the load file. @returns how many */
 const addImageDocuments = async (
