@@ -34,8 +34,12 @@ const raceWithWriter: Readonly<Record<string, string>> = {
   '23503': 'foreign_key_violation',
 };
 
+/** A failure that a repetition does not change, whatever its cause looks like. */
+export class FinalFailure extends Error {}
+
 /** Why a failed transaction is worth repeating; null when it is not. */
 export const retryReason = (error: unknown, includeRaces: boolean): string | null => {
+  if (error instanceof FinalFailure) return null;
   const state = sqlFailureOf(error)?.sqlState;
   if (state === undefined) return null;
   return retryable[state] ?? (includeRaces ? (raceWithWriter[state] ?? null) : null);

@@ -18,7 +18,7 @@ import { isUuid } from '../identity/uuid-v7.ts';
 import { resourcesByKey } from '../identity/change-identity.ts';
 import { sendStatements } from '../plan/send-statements.ts';
 import type { Statement } from '../plan/write-sql.ts';
-import { transactionWithRetry } from '../retry.ts';
+import { FinalFailure, transactionWithRetry } from '../retry.ts';
 import { type RecordTransaction, settleAll, sqlFailureOf } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import { checkPreconditions, type Preconditions } from './preconditions.ts';
@@ -210,8 +210,11 @@ const runDelete = async (
   }
 };
 
-/** Carries the id out of the failed transaction, with the failure that tells the database's port what it was; never leaves this file. */
-class ReferencedSignal extends Error {
+/**
+ * Carries the id out of the failed transaction, with the failure that tells the database's port what it was; never leaves this file. The
+ * foreign key has waited for whoever was at a referrer, so there is one.
+ */
+class ReferencedSignal extends FinalFailure {
   readonly documentId: number;
   constructor(documentId: number, cause: unknown) {
     super('referenced', { cause });

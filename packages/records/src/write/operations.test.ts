@@ -216,8 +216,12 @@ test('what is referred to cannot be deleted; the referring types are named, with
     `SELECT document_uuid AS id FROM library.document d JOIN library.author a USING (document_id) WHERE a.author_key = 'a1'`,
   );
   const uuid = String(rows[0]?.id);
-  const error = await refusal(deleteDocument(store, library.resource('authors'), uuid));
+  const counted: string[] = [];
+  const metrics = { count: (name: string) => void counted.push(name), observe: () => undefined };
+  const counting = await library.reopen({ metrics });
+  const error = await refusal(deleteDocument(counting, library.resource('authors'), uuid));
   expect(error).toMatchObject({ code: 'record_referenced', status: 409 });
+  expect(counted).not.toContain('records_retries');
   expect(error.message).toContain('Library.Work');
   await database.transaction(async (tx) => {
     const inner = await refusal(deleteDocument(store, library.resource('authors'), uuid, { tx }));
