@@ -215,7 +215,7 @@ test('a file that is replaced in the source after its record was copied is told,
 }, 60_000);
 
 test('two confidentiality codes never share a bit: one that takes it while records are copied ends the exchange', async () => {
-  let to: CaseId | undefined;
+  const cases: CaseId[] = [];
   await using own = await openTestExchange({
     change: (parts) => ({
       ...parts,
@@ -224,15 +224,17 @@ test('two confidentiality codes never share a bit: one that takes it while recor
         // The bits are chosen, and no record is written yet.
         (text) => text.startsWith('SELECT ordinal, source_exhibit_id, source_control_number'),
         async () => {
-          if (to === undefined) return;
-          const store = await parts.records.open(to, testActor);
+          const [destination] = cases;
+          if (destination === undefined) return;
+          const store = await parts.records.open(destination, testActor);
           await upsertDocument(store, caseResource(store.model, 'confidentialityCodes'), { code: 'OTHER', bit: 0 });
         },
       ),
     }),
   });
   const from = await own.createCase('coded from');
-  to = await own.createCase('coded to');
+  const to = await own.createCase('coded to');
+  cases.push(to);
   await fillCase(own.parts, from, [{ controlNumber: 'G1', pages: [['words']], code: 'AEO' }]);
   const job = await own.run(requestOf(from, to, { annotations: noAnnotations }));
   expect(job).toMatchObject({ state: 'FAILED', failure: { code: 'exchange_conflict' } });

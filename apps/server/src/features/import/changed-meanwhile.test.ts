@@ -52,7 +52,7 @@ const change = async (caseId: CaseId, controlNumber: string, changes: Body): Pro
   const { id: _id, _etag, _lastModifiedDate, ...rest } = body;
   const store = await records.open(caseId, testActor);
   try {
-    await putDocument(store, resource, uuid, { ...rest, ...changes }, { ifMatch: String(_etag) });
+    await putDocument(store, resource, uuid, { ...rest, ...changes }, { ifMatch: JSON.stringify(_etag) });
   } catch (error) {
     if (!hasCode(error, 'precondition_failed')) throw error;
     await change(caseId, controlNumber, changes);
@@ -190,10 +190,10 @@ it('what an overlay brings of an exhibit whose document is being processed is no
     pdf: {
       ...pdf,
       mergeImages: async (...given) => {
-        const made = await pdf.mergeImages(...given);
+        const merged = await pdf.mergeImages(...given);
         overlays ??= overlay();
         await overlays;
-        return made;
+        return merged;
       },
     },
   });

@@ -285,7 +285,7 @@ class RowImport {
   ): Promise<readonly number[]> {
     const held = this.#held;
     const { parts, caseId, job } = held;
-    const { late, files } = await held.transaction(async (tx) => {
+    const done = await held.transaction(async (tx) => {
       const store = await parts.records.within(caseId, tx);
       const { overlay, strict } = job.request;
       let counts = { imported: 0, overlaid: 0, rejected: 0 };
@@ -345,8 +345,8 @@ class RowImport {
       await placeTexts(parts.objects, files);
       return { late, files };
     });
-    await parts.objects.delete(files.unused);
-    return late;
+    await parts.objects.delete(done.files.unused);
+    return done.late;
   }
 }
 

@@ -229,7 +229,7 @@ describe('an overlay', () => {
     /** Bytes and text of A1, by what its records say of them. */
     const filesOf = async (caseId: CaseId) => {
       const { A1 } = await exhibitsOf(caseId);
-      const [page] = A1?.exhibit['pages'] as { textSha256: string }[];
+      const [page] = (A1?.exhibit['pages'] ?? []) as { textSha256: string }[];
       const { rows } = await test.parts.sessions.withCase(caseId, testActor, async (tx) =>
         tx.query<{ type: string; object_key: string; sha256: string }>(
           'SELECT type, object_key, sha256 FROM source_document__variants WHERE root_document_id = (SELECT document_document_id FROM exhibit WHERE control_number = $1) ORDER BY type',

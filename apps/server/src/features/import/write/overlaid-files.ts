@@ -35,15 +35,17 @@ export const filesOfRow = (
   const places: CopyRequest[] = [];
   const unused: ObjectKey[] = [];
   for (const { type, position, objectKey: key, size, sha256 } of stored.variants) {
+    // Written by `storeFiles`.
+    if (typeof key !== 'string' || typeof sha256 !== 'string') continue;
     if (type !== 'text') {
-      if (!named.has(key)) unused.push(objectKey(String(key)));
+      if (!named.has(key)) unused.push(objectKey(key));
       continue;
     }
     const at = Number(position);
     const source = storedTextKey({ ...place, overlay: jobId }, at);
     unused.push(source);
     if (memberOf(pages[at - 1], 'textSha256') !== sha256) continue;
-    const expected = { size: Number(size), sha256: String(sha256) };
+    const expected = { size: Number(size), sha256 };
     places.push({ source, destination: pageTextKey(place, at), expected });
   }
   return { places, unused };
