@@ -47,8 +47,9 @@ export async function runTransaction<T>(
   const { client } = lease;
   const state = new AttemptState(lease, options, settings);
   let healthy = false;
+  let cancelling: Promise<void> | undefined;
   const onAbort = (): void => {
-    void cancelStatement(client);
+    cancelling = cancelStatement(client);
   };
   options.signal?.addEventListener('abort', onAbort, { once: true });
   try {
@@ -72,6 +73,8 @@ export async function runTransaction<T>(
   } finally {
     options.signal?.removeEventListener('abort', onAbort);
     state.close();
+    // One that is still on its way would meet a statement of whoever has the connection next.
+    await cancelling;
     lease.release(!healthy);
   }
 }
