@@ -318,20 +318,4 @@ describe('what was copied ahead', () => {
     expect(await lookAt(one.caseId)).toMatchObject({ jobs: [{ state: 'planning' }], rows: [] });
     await expectStaged(one);
   }, 60_000);
-
-  it('fails the try, and does not hang, when its connection breaks', async () => {
-    const one = await accepted(await long());
-    const cut = async (): Promise<void> => {
-      for (let left = 1_000, found = 0; found === 0 && left > 0; left -= 1) {
-        found = await test.parts.sessions.withCase(one.caseId, testActor, async (tx) => {
-          const copying = `pid <> pg_backend_pid() AND state = 'active' AND query LIKE 'COPY import_row%'`;
-          return (await tx.query(`SELECT FROM pg_stat_activity WHERE ${copying} AND pg_terminate_backend(pid)`))
-            .rowCount;
-        });
-      }
-    };
-    await expect(runWhile(one, cut)).rejects.toMatchObject({ code: 'database_unreachable' });
-    expect(await lookAt(one.caseId)).toMatchObject({ jobs: [{ state: 'planning' }], rows: [] });
-    await expectStaged(one);
-  }, 60_000);
 });
