@@ -318,4 +318,33 @@ describe('what was copied ahead', () => {
     expect(await lookAt(one.caseId)).toMatchObject({ jobs: [{ state: 'planning' }], rows: [] });
     await expectStaged(one);
   }, 60_000);
+
+  it('fails the try, and does not hang, when its connection breaks', async () => {
+    const one = await accepted(await long());
+    const { withCase } = test.parts.sessions;
+    const { promise: isCut, resolve: letGo } = Promise.withResolvers<undefined>();
+    const { promise: isThere, resolve: arrive } = Promise.withResolvers<undefined>();
+    // COPY waits at a row that somebody else is about to write.
+    const inTheWay = withCase(one.caseId, testActor, async (tx) => {
+      await tx.query('INSERT INTO import_row (job_id, row_no) VALUES ($1, 10000)', [one.jobId]);
+      arrive(undefined);
+      await isCut;
+      throw new Error('out of the way');
+    }).catch(() => undefined);
+    await isThere;
+    const cut = async (): Promise<void> => {
+      for (let found = 0; found === 0;) {
+        found = await withCase(one.caseId, testActor, async (tx) => {
+          const waiting = `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY import_row%'`;
+          const text = `WITH waiting AS MATERIALIZED (${waiting}) SELECT FROM waiting WHERE pg_terminate_backend(pid)`;
+          return (await tx.query(text)).rowCount;
+        });
+      }
+    };
+    await expect(runWhile(one, cut)).rejects.toMatchObject({ code: 'database_unreachable' });
+    letGo(undefined);
+    await inTheWay;
+    expect(await lookAt(one.caseId)).toMatchObject({ jobs: [{ state: 'planning' }], rows: [] });
+    await expectStaged(one);
+  }, 60_000);
 });
