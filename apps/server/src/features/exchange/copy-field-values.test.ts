@@ -47,8 +47,15 @@ test('a step that is repeated does not undo what somebody edited since', async (
   const overlaid = await overlay('repeated');
   expect(await valueOf(overlaid)).toBe('new');
   await edit(overlaid, 'edited');
+  const segments = async (): Promise<number> =>
+    world.parts.sessions.withCase(
+      overlaid.to,
+      testActor,
+      async (tx) => (await tx.query('SELECT FROM custom_field_segment')).rowCount,
+    );
+  const before = await segments();
   await copyFieldValues(world.parts, overlaid.job, signal);
-  expect(await valueOf(overlaid)).toBe('edited');
+  expect([await valueOf(overlaid), await segments()]).toEqual(['edited', before]);
 }, 60_000);
 
 test('an edit that comes in between is not lost', async () => {

@@ -1,6 +1,7 @@
 /**
  * Values of custom fields, segment by segment: one read and one write of an object for a thousand exhibits.
  *
+ * - A repetition writes no object for exhibits that have their values already.
  * - The object of a part has a name of its own; its pointers are set where there are none yet, and once where there are, so that a repetition does
  *   not undo what somebody changed meanwhile.
  */
@@ -19,6 +20,14 @@ import type { ExchangeJob } from './job-store.ts';
 
 type Parts = Pick<ExchangeDependencies, 'sessions' | 'objects' | 'clock'> & { readonly fields: Fields };
 
+interface PartRow {
+  readonly ordinal: string;
+  readonly exhibit_id: string;
+  readonly source_exhibit_id: string;
+  readonly action: string;
+  readonly is_done: boolean;
+}
+
 export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: AbortSignal): Promise<void> => {
   const { sessions, objects, fields } = parts;
   const { batchId, destinationCaseId, sourceCaseId, createdBy } = job;
@@ -30,9 +39,11 @@ export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: Ab
       destinationCaseId,
       createdBy,
       async (tx) =>
-        tx.query<{ ordinal: string; exhibit_id: string; source_exhibit_id: string; action: string }>(
-          `SELECT ordinal, exhibit_id, source_exhibit_id, action FROM exchange_exhibit
-           WHERE job_id = $1 AND ordinal > $2 AND action IN ('inserted', 'overlaid') ORDER BY ordinal LIMIT $3`,
+        tx.query<PartRow & Record<string, unknown>>(
+          `SELECT ordinal, exhibit_id, source_exhibit_id, action,
+                  CASE action WHEN 'overlaid' THEN fields_before IS NOT NULL
+                    ELSE EXISTS (SELECT FROM custom_field_pointer p WHERE p.exhibit_id = exchange_exhibit.exhibit_id) END AS is_done
+           FROM exchange_exhibit WHERE job_id = $1 AND ordinal > $2 AND action IN ('inserted', 'overlaid') ORDER BY ordinal LIMIT $3`,
           [job.jobId, from, exhibitsPerSegment],
         ),
       { readOnly: true, signal },
@@ -40,15 +51,17 @@ export const copyFieldValues = async (parts: Parts, job: ExchangeJob, signal: Ab
     const last = rows.at(-1);
     if (last === undefined) return;
     after = Number(last.ordinal);
+    const left = rows.filter((row) => !row.is_done);
+    if (left.length === 0) continue;
     const values = await fields.read(
       sourceCaseId,
       createdBy,
-      rows.map((row) => Number(row.source_exhibit_id)),
+      left.map((row) => Number(row.source_exhibit_id)),
       signal,
     );
     const importedAt = job.createdAt.toISOString();
     const moved = (action: string) =>
-      rows.flatMap((row) => {
+      left.flatMap((row) => {
         const found = values.get(Number(row.source_exhibit_id));
         if (found === undefined || row.action !== action) return [];
         return [{ exhibitId: Number(row.exhibit_id), values: found.values, metadata: { importedAt, batchId } }];
