@@ -29,10 +29,9 @@ export interface IndexingParts {
 
 /** Another one after each change of what the index has of an exhibit. */
 const revisionColumn = `concat_ws(' ', own.etag, behind.etag, coalesce(p.segment_id, 0), coalesce(p.version, 0), coalesce(t.version, 0)) AS revision`;
-const places = `FROM exhibit e JOIN document own ON own.document_id = e.document_id
-  JOIN source_document d ON d.document_id = e.document_document_id JOIN document behind ON behind.document_id = d.document_id
-  LEFT JOIN custom_field_pointer p ON p.exhibit_id = e.document_id LEFT JOIN tagging_versions t ON t.exhibit_id = e.document_id
-  WHERE e.document_id = ANY ($1::bigint[])`;
+const revised = `FROM exhibit e JOIN document own ON own.document_id = e.document_id JOIN document behind ON behind.document_id = e.document_document_id
+  LEFT JOIN custom_field_pointer p ON p.exhibit_id = e.document_id LEFT JOIN tagging_versions t ON t.exhibit_id = e.document_id`;
+const among = 'WHERE e.document_id = ANY ($1::bigint[])';
 
 interface Place {
   readonly exhibit_id: string;
@@ -44,7 +43,8 @@ interface Place {
 
 const readPlaces = async (tx: Queryable, exhibitIds: readonly number[]): Promise<ReadonlyMap<number, Place>> => {
   const { rows } = await tx.query<Place & Record<string, unknown>>(
-    `SELECT e.document_id AS exhibit_id, e.control_number, d.document_key, e.batch_document_id AS batch_id, ${revisionColumn} ${places}`,
+    `SELECT e.document_id AS exhibit_id, e.control_number, d.document_key, e.batch_document_id AS batch_id, ${revisionColumn}
+     ${revised} JOIN source_document d ON d.document_id = e.document_document_id ${among}`,
     [exhibitIds],
   );
   return new Map(rows.map((row) => [Number(row.exhibit_id), row]));
@@ -54,7 +54,7 @@ const readPlaces = async (tx: Queryable, exhibitIds: readonly number[]): Promise
 export type Revisions = ReadonlyMap<number, string>;
 export const readRevisions = async (tx: Queryable, exhibitIds: readonly number[]): Promise<Revisions> => {
   const { rows } = await tx.query<{ exhibit_id: string; revision: string }>(
-    `SELECT e.document_id AS exhibit_id, ${revisionColumn} ${places}`,
+    `SELECT e.document_id AS exhibit_id, ${revisionColumn} ${revised} ${among}`,
     [exhibitIds],
   );
   return new Map(rows.map((row) => [Number(row.exhibit_id), row.revision]));

@@ -39,15 +39,12 @@ export interface FoundFacts {
 const concurrency = 8;
 const nothing: InstantJson = { annotations: [], comments: [], attachments: new Map() };
 
-const withoutVersion = (body: string): unknown => {
+const withoutVersion = (body: string): Readonly<Record<string, unknown>> => {
   const { _etag, _lastModifiedDate, ...record } = JSON.parse(body) as Record<string, unknown>;
   return record;
 };
 
-const statedHashOf = (body: string): string | null => {
-  const { sha256Hash } = JSON.parse(body) as Record<string, unknown>;
-  return typeof sha256Hash === 'string' ? sha256Hash : null;
-};
+const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 export const countKinds = (json: Pick<InstantJson, 'annotations' | 'comments'>): Record<string, number> => {
   const counts: Record<string, number> = {};
@@ -121,6 +118,7 @@ export const readFacts = async (
     const body = bodies.get(exhibit.exhibitId);
     const document = documents.get(exhibit.documentId);
     if (body === undefined || document === undefined) return undefined;
+    const ofDocument = withoutVersion(document.body);
     const faults: { key: string; reason: string }[] = [];
     const objects: ManifestObject[] = [];
     const ownPages = pages.get(exhibit.exhibitId) ?? [];
@@ -141,7 +139,7 @@ export const readFacts = async (
     const own = values.get(exhibit.exhibitId);
     return {
       facts: {
-        record: canonicalHash([withoutVersion(body.body), withoutVersion(document.body)]),
+        record: canonicalHash([withoutVersion(body.body), ofDocument]),
         values: own === undefined ? null : canonicalHash(own.values),
         objects,
         annotations: annotations === undefined ? null : canonicalHash(formatInstantJson(annotations)),
@@ -150,7 +148,7 @@ export const readFacts = async (
         textPages: ownPages.filter((page) => page.sha256 !== null).length,
       },
       faults,
-      statedHash: statedHashOf(document.body),
+      statedHash: textOf(ofDocument['sha256Hash']),
     };
   };
 
