@@ -6,6 +6,7 @@
 import { documentColumn } from '../ddl/emit-ddl.ts';
 import { ownedTables } from '../ddl/owned-tables.ts';
 import { quoteLiteral } from '../derive/naming.ts';
+import { arrayLiteral } from '../plan/array-literal.ts';
 import { sqlFailureOf } from '../session.ts';
 import type { StoreContext } from '../store-context.ts';
 import type { Damage } from './audit-documents.ts';
@@ -83,26 +84,41 @@ export const orphanRows = async (ctx: StoreContext, range: IdRange, repair: bool
     [...ctx.model.resources.values()].flatMap(ownedTables).map((table) => [table.name, documentColumn(table)]),
   );
   const damages: Damage[] = [];
-  // Collections before the roots that stand behind them in the list.
-  for (const row of rows.toReversed()) {
-    const [documentId, place] = [Number(row['document_id']), String(row['place'])];
-    const damage = { kind: 'row-extra' as const, documentId, resource: '', detail: `row of ${place}` };
-    const repairable = !repair || (await deleteRows(ctx, place, columns.get(place) ?? '', documentId));
-    damages.push({ ...damage, repairable });
+  for (const [place, group] of Map.groupBy(rows, (row) => String(row['place']))) {
+    const ids = group.map((row) => Number(row['document_id']));
+    const kept = repair ? await deleteRows(ctx, place, columns.get(place) ?? '', ids) : [];
+    for (const documentId of ids)
+      damages.push({
+        kind: 'row-extra',
+        documentId,
+        resource: '',
+        detail: `row of ${place}`,
+        repairable: !kept.includes(documentId),
+      });
   }
   return damages;
 };
 
-/** False when something refers to one of the rows. */
-const deleteRows = async (ctx: StoreContext, table: string, column: string, documentId: number): Promise<boolean> => {
+/** Deletes rows, all at once where nothing refers to them. @returns the documents of those that something refers to */
+const deleteRows = async (
+  ctx: StoreContext,
+  table: string,
+  column: string,
+  ids: readonly number[],
+): Promise<readonly number[]> => {
   try {
     await ctx.database.transaction((tx) =>
-      tx.query(`DELETE FROM ${ctx.writes.qualified(table)} WHERE ${column} = $1`, [documentId]),
+      tx.query(`DELETE FROM ${ctx.writes.qualified(table)} WHERE ${column} = ANY($1::bigint[])`, [arrayLiteral(ids)]),
     );
-    return true;
+    return [];
   } catch (error) {
     if (sqlFailureOf(error)?.sqlState !== '23503') throw error;
-    return false;
+    if (ids.length === 1) return ids;
+    const half = Math.ceil(ids.length / 2);
+    return [
+      ...(await deleteRows(ctx, table, column, ids.slice(0, half))),
+      ...(await deleteRows(ctx, table, column, ids.slice(half))),
+    ];
   }
 };
 
