@@ -27,7 +27,7 @@ import { type RecordDatabase, settleAll } from '../session.ts';
 import { dropResources, followChanges, refusedByRecords, updateKeys } from './follow-changes.ts';
 import { compareManifests, describeChange, parseManifest, type SchemaChange } from './compare-manifests.ts';
 import { identityKeys, identityRenewal, renewIdentities } from './renew-identities.ts';
-import { describeRenewal, outdatedIndexes, renewIndexes } from './renew-indexes.ts';
+import { outdatedIndexes, renewIndexes } from './renew-indexes.ts';
 import { followDocuments, ownedKeys, renewRows, rowRenewal } from './renew-rows.ts';
 
 export interface MigrationPlan {
@@ -251,7 +251,7 @@ export const migrateStore = async (
         },
       );
     }
-    const outdated = (await outdatedIndexes(tx, model, schema)).map(describeRenewal);
+    const outdated = (await outdatedIndexes(tx, model, schema)).map(({ words }) => words);
     if ((await identityKeys(tx, schema)).length > 0) outdated.push(identityRenewal);
     if ((await ownedKeys(tx, model, schema)).length > 0) outdated.push(rowRenewal);
     const done = { plan: planned, renewals: outdated };
