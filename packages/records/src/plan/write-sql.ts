@@ -37,7 +37,24 @@ export interface DescriptorExtra {
 const unnestEach = (types: readonly string[]): string =>
   types.map((type, index) => `unnest($${index + 1}::${type})`).join(', ');
 
+/** The same, where some columns have one value in all rows and take it as it is: an array costs its element in each. */
+const unnestSome = (types: readonly string[], areOne: readonly boolean[]): string =>
+  types
+    .map((type, index) =>
+      areOne[index] === true ? `$${index + 1}::${type.slice(0, -2)}` : `unnest($${index + 1}::${type})`,
+    )
+    .join(', ');
+
+type Cells = readonly (string | number | boolean | null)[];
+
+const isOneValue = (cells: Cells): boolean => cells.every((cell) => cell === cells[0]);
+
 const arrayType = (type: ScalarType): string => `${type.kind === 'numeric' ? 'numeric' : sqlType(type)}[]`;
+
+interface SparseInsert {
+  readonly text: string;
+  readonly values: () => unknown[];
+}
 
 interface TableTexts {
   readonly insert: string;
@@ -58,10 +75,13 @@ interface Merged {
 /** Combinations of tables whose merged text is kept. */
 const maxMerged = 5_000;
 
-/** Rows from which on an INSERT leaves out the columns that none of them has: a wide table is mostly empty, and each NULL is parsed. */
+/**
+ * Rows from which on an INSERT leaves out the columns that none of them has, and names once what all of them have: a wide table is mostly
+ * empty, and each NULL of an array is parsed.
+ */
 const minSparseRows = 100;
 /** Combinations of columns of one table whose text is kept; what comes beyond them names every column. */
-const maxSparseTexts = 16;
+const maxSparseTexts = 64;
 
 const mergeTexts = (inserts: readonly Statement[]): string => {
   let offset = 0;
@@ -180,33 +200,32 @@ export class WriteSql {
     return texts;
   }
 
-  private literals(columns: BoundColumns, used: Iterable<number> = columns.cells.keys()): string[] {
-    const { documentIds, ordinals, cells } = columns;
-    const literals = [arrayLiteral(documentIds), ...ordinals.map(arrayLiteral)];
-    for (const at of used) literals.push(arrayLiteral(cells[at] ?? nulls(documentIds.length)));
-    return literals;
+  private literals({ documentIds, ordinals, cells }: BoundColumns): string[] {
+    return [documentIds, ...ordinals, ...cells.map((column) => column ?? nulls(documentIds.length))].map(arrayLiteral);
   }
 
-  /** The INSERT of the columns that some row has, and which they are; null where every column is named. */
-  private sparseInsert(
-    table: Table,
-    { documentIds, cells }: BoundColumns,
-  ): { readonly text: string; readonly used: readonly number[] } | null {
+  /** The INSERT of the columns that some row has; null where every column is named. */
+  private sparseInsert(table: Table, { documentIds, ordinals, cells }: BoundColumns): SparseInsert | null {
     if (documentIds.length < minSparseRows || table.name === 'descriptor') return null;
     const used = [...cells.keys()].filter((at) => cells[at] !== null);
-    if (used.length === table.columns.length) return null;
+    const columns = [documentIds, ...ordinals, ...used.map((at) => cells[at] ?? [])];
+    // Ids of documents are never the same: were they, no row would come of them.
+    const areOne = columns.map((column, at) => at > 0 && isOneValue(column));
+    if (used.length === table.columns.length && !areOne.includes(true)) return null;
     const texts = this.sparse.get(table) ?? new Map<string, string>();
     this.sparse.set(table, texts);
-    const key = used.join();
+    const key = `${used.join()} ${areOne.map(Number).join('')}`;
+    const values = (): unknown[] =>
+      columns.map((column, at) => (areOne[at] === true ? column[0] : arrayLiteral(column)));
     const known = texts.get(key);
-    if (known !== undefined) return { text: known, used };
+    if (known !== undefined) return { text: known, values };
     if (texts.size >= maxSparseTexts) return null;
-    const columns = table.columns.filter((_column, at) => used.includes(at));
-    const names = [documentColumn(table), ...table.ordinals, ...columns.map((column) => column.name)];
-    const types = ['bigint[]', ...table.ordinals.map(() => 'int[]'), ...columns.map(({ type }) => arrayType(type))];
-    const text = `INSERT INTO ${this.qualified(table.name)} (${names.map(quoteIdentifier).join(', ')}) SELECT ${unnestEach(types)}`;
+    const some = table.columns.filter((_column, at) => used.includes(at));
+    const names = [documentColumn(table), ...table.ordinals, ...some.map((column) => column.name)];
+    const types = ['bigint[]', ...table.ordinals.map(() => 'int[]'), ...some.map(({ type }) => arrayType(type))];
+    const text = `INSERT INTO ${this.qualified(table.name)} (${names.map(quoteIdentifier).join(', ')}) SELECT ${unnestSome(types, areOne)}`;
     texts.set(key, text);
-    return { text, used };
+    return { text, values };
   }
 
   insertRows(table: Table, rows: BoundColumns, extra: DescriptorExtra | null): Statement {
@@ -219,13 +238,15 @@ export class WriteSql {
         text: this.textsOf(table).insertOne,
         values: [documentIds[0], ...cells.map((column) => column?.[0] ?? null), ...more],
       };
-    const sparse = this.sparseInsert(table, rows);
-    const literals = (): unknown[] => this.literals(rows, sparse?.used);
+    const { text, values } = this.sparseInsert(table, rows) ?? {
+      text: this.textsOf(table).insert,
+      values: (): unknown[] => [...this.literals(rows), ...more],
+    };
     return {
-      text: sparse?.text ?? this.textsOf(table).insert,
+      text,
       // Made when it is sent: the statements before it are on their way by then.
       get values() {
-        return [...literals(), ...more];
+        return values();
       },
     };
   }
@@ -315,14 +336,12 @@ export class WriteSql {
         values: [referentialIds[0], documentIds[0], resourceKeyIds[0]],
       };
     }
-    return {
-      text: this.text(
-        'insertIdentities',
-        () =>
-          `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT ${unnestEach(['uuid[]', 'bigint[]', 'smallint[]'])}`,
-      ),
-      values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), arrayLiteral(resourceKeyIds)],
-    };
+    const [text, resourceKey] = this.lastAlike(
+      `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id)`,
+      ['uuid[]', 'bigint[]', 'smallint[]'],
+      resourceKeyIds,
+    );
+    return { text, values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), resourceKey] };
   }
 
   updateIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
@@ -340,16 +359,25 @@ export class WriteSql {
     };
   }
 
-  insertEdges(edges: EdgeColumns): Statement {
+  insertEdges({ parents, children, areIdentity }: EdgeColumns): Statement {
+    const [text, isIdentity] = this.lastAlike(
+      `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component)`,
+      ['bigint[]', 'bigint[]', 'boolean[]'],
+      areIdentity,
+    );
     return {
-      text: this.text(
-        'insertEdges',
-        () =>
-          `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT ${unnestEach(['bigint[]', 'bigint[]', 'boolean[]'])}`,
-      ),
-      values: edgeValues(edges),
-      tally: { kind: 'edges-inserted', asked: edges.parents.length },
+      text,
+      values: [arrayLiteral(parents), arrayLiteral(children), isIdentity],
+      tally: { kind: 'edges-inserted', asked: parents.length },
     };
+  }
+
+  /** The text of an INSERT whose last column may have one value in all rows, and what is bound for that column. */
+  private lastAlike(insert: string, types: readonly string[], last: Cells): readonly [text: string, bound: unknown] {
+    const isOne = last.length >= minSparseRows && isOneValue(last);
+    const areOne = types.map((_type, at) => isOne && at === types.length - 1);
+    const text = this.text(`${insert} ${isOne}`, () => `${insert} SELECT ${unnestSome(types, areOne)}`);
+    return [text, isOne ? last[0] : arrayLiteral(last)];
   }
 
   /** Makes the edges of the parents be exactly these; a row that is right already is not touched. */
