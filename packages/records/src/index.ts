@@ -2,6 +2,7 @@
 export { requireCustomViews } from './auth/check-rules.ts';
 export { type AuthorizationRules, type Claims, parseAuthorization } from './auth/claim-set.ts';
 export { emitDdl } from './ddl/emit-ddl.ts';
+export { arrayLiteral } from './plan/array-literal.ts';
 export { provisionStore } from './ddl/provision.ts';
 export { deriveModel } from './derive/derive-model.ts';
 export { type ModelManifest, modelManifest } from './derive/manifest.ts';
@@ -32,7 +33,7 @@ export {
 } from './read/read-documents.ts';
 export { readMany } from './read/read-many.ts';
 export { loadSchema, type LoadedSchema } from './schema/load-schema.ts';
-export { type RecordDatabase, type RecordTransaction, sqlFailureOf } from './session.ts';
+export { type RecordDatabase, type RecordTransaction, settleAll, sqlFailureOf } from './session.ts';
 export { type CacheMode, defaultLimits, type Incident, type StoreContext, type StoreLimits } from './store-context.ts';
 export { deleteDocument, type DeleteOptions } from './write/delete-document.ts';
 export { checkJsonValue, defaultJsonLimits, type JsonValue, parseJson } from './write/parse-json.ts';

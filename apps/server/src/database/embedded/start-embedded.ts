@@ -283,6 +283,8 @@ class Supervisor {
       max_connections: String(this.#options.maxConnections ?? 100),
       // Dropping a case locks each of its tables and indexes in one transaction.
       max_locks_per_transaction: '256',
+      // The log of a chunk of an import: none waits while the commit of another waits for the disk. 4 MB otherwise, a share of the shared buffers.
+      wal_buffers: '16MB',
       jit: 'off',
       // What a statement held, and the values in an error about it, stay out of the log: only the server's own life is told.
       log_min_messages: 'log',

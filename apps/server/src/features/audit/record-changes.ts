@@ -1,4 +1,5 @@
 /** Writes audit rows in the transaction that makes the changes: one statement, however many records changed. */
+import { arrayLiteral } from '@casebound/records';
 import type { Queryable } from '../../database/index.ts';
 
 /** Field -> [old value, new value]; null for none. */
@@ -36,9 +37,9 @@ export const recordChanges = async (
       by.requestId ?? null,
       by.origin ?? null,
       resource,
-      records.map((record) => record.recordId),
-      records.map((record) => record.recordKey),
-      records.map((record) => JSON.stringify(record.changes)),
+      arrayLiteral(records.map((record) => record.recordId)),
+      arrayLiteral(records.map((record) => record.recordKey)),
+      arrayLiteral(records.map((record) => JSON.stringify(record.changes))),
     ],
   );
 };

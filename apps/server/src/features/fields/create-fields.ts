@@ -7,6 +7,7 @@
  *   is looked for again before it is refused.
  */
 import { CaseboundError, type Actor, type CaseId } from '@casebound/contract';
+import { settleAll } from '@casebound/records';
 import type { CaseSessions, Queryable, Transaction, TransactionOptions } from '../../database/index.ts';
 import type { Clock } from '../../platform/clock/Port.ts';
 import type { CrashPoint } from '../../platform/crash-points/Port.ts';
@@ -18,8 +19,8 @@ import { createExhibitsChanged, type Publish } from './exhibits-changed.ts';
 import { type ExhibitValues, type FieldType, type FieldValues, valuesOf, type WritableValues } from './field-values.ts';
 import { type OverlayOutcome, overlayValues, type ValueOverlay } from './overlay-values.ts';
 import { type StoredValues, ValueCache } from './read-values.ts';
-import { exhibitsPerSegment, segmentKey, writeEdit, writeSegment } from './segments.ts';
-import { linkNewExhibits, readLegacy } from './store.ts';
+import { exhibitsPerSegment, segmentKey, writeEdit, writeSegment, type WrittenSegment } from './segments.ts';
+import { type LegacyStorage, linkNewExhibits, readLegacy } from './store.ts';
 import {
   type ExhibitState,
   locateValues,
@@ -154,12 +155,13 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
     return checkChanges(definitions, values);
   };
 
-  /** Writes what one segment holds. */
-  const writeOne = async (tx: Transaction, { caseId, name, exhibits, madeNow, by }: Written) => {
-    if (exhibits.length === 0) return new Map<number, number>();
-    const legacy = await readLegacy(tx);
-    const segment = writesObjects(legacy) ? await writeSegment(objects, segmentKey(caseId, name), exhibits) : null;
-    await objects.flush();
+  /** Makes what one segment holds the values of record. */
+  const link = async (
+    tx: Transaction,
+    legacy: LegacyStorage | null,
+    segment: WrittenSegment | null,
+    { exhibits, madeNow, by }: Written,
+  ): Promise<ReadonlyMap<number, number>> => {
     if (madeNow === true && legacy === null && segment !== null) {
       await linkNewExhibits(tx, segment);
       return new Map(exhibits.map(({ exhibitId }) => [exhibitId, 1]));
@@ -174,13 +176,19 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
   };
 
   const write = async (tx: Transaction, values: Written): Promise<ReadonlyMap<number, number>> => {
-    const { exhibits, name } = values;
-    if (exhibits.length <= exhibitsPerSegment) return writeOne(tx, values);
     const versions = new Map<number, number>();
-    for (let at = 0; at < exhibits.length; at += exhibitsPerSegment) {
-      const part = { exhibits: exhibits.slice(at, at + exhibitsPerSegment), name: at === 0 ? name : `${name}.${at}` };
-      for (const [id, version] of await writeOne(tx, { ...values, ...part })) versions.set(id, version);
-    }
+    const parts = partsOf(values);
+    if (parts.length === 0) return versions;
+    const legacy = await readLegacy(tx);
+    // All at once: each waits for the disk several times.
+    const segments = await settleAll(
+      parts.map(async ({ caseId, name, exhibits }) =>
+        writesObjects(legacy) ? writeSegment(objects, segmentKey(caseId, name), exhibits) : null,
+      ),
+    );
+    await objects.flush();
+    for (const [at, part] of parts.entries())
+      for (const [id, version] of await link(tx, legacy, segments[at] ?? null, part)) versions.set(id, version);
     return versions;
   };
 
@@ -275,6 +283,16 @@ export const createFields = (dependencies: FieldsDependencies): Fields => {
 /** Values with what they take the place of. */
 type Written = Omit<NewValues, 'exhibits'> & {
   readonly exhibits: readonly (WritableValues & { readonly version: number; readonly before: FieldValues })[];
+};
+
+/** What each segment is to hold. */
+const partsOf = (values: Written): readonly Written[] => {
+  const parts: Written[] = [];
+  for (let at = 0; at < values.exhibits.length; at += exhibitsPerSegment) {
+    const exhibits = values.exhibits.slice(at, at + exhibitsPerSegment);
+    parts.push({ ...values, exhibits, name: at === 0 ? values.name : `${values.name}.${at}` });
+  }
+  return parts;
 };
 
 const publicState = ({ exhibitId, values, metadata, version }: ExhibitState): StoredValues => ({

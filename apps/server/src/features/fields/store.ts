@@ -2,6 +2,7 @@
  * The SQL of custom-field pointers. Each function is one statement, however many exhibits it is about.
  */
 import { CaseboundError } from '@casebound/contract';
+import { arrayLiteral } from '@casebound/records';
 import type { Queryable } from '../../database/index.ts';
 import type { WrittenSegment } from './segments.ts';
 
@@ -191,9 +192,9 @@ export const linkNewExhibits = async (tx: Queryable, segment: WrittenSegment): P
       segment.size,
       segment.sha256,
       entries.length,
-      entries.map((entry) => entry.exhibitId),
-      entries.map((entry) => entry.offset),
-      entries.map((entry) => entry.length),
+      arrayLiteral(entries.map((entry) => entry.exhibitId)),
+      arrayLiteral(entries.map((entry) => entry.offset)),
+      arrayLiteral(entries.map((entry) => entry.length)),
     ],
   );
   if (rows[0]?.segments === '0') throw beingRemoved(segment);
@@ -236,10 +237,10 @@ export const linkSegment = async (
       segment.size,
       segment.sha256,
       segment.entries.length,
-      segment.entries.map((entry) => entry.exhibitId),
-      segment.entries.map((entry) => entry.offset),
-      segment.entries.map((entry) => entry.length),
-      rule.versions,
+      arrayLiteral(segment.entries.map((entry) => entry.exhibitId)),
+      arrayLiteral(segment.entries.map((entry) => entry.offset)),
+      arrayLiteral(segment.entries.map((entry) => entry.length)),
+      arrayLiteral(rule.versions),
       rule.kind,
     ],
   );

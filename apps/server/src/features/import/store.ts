@@ -8,6 +8,7 @@ import {
   ImportState,
   type JobId,
 } from '@casebound/contract';
+import { arrayLiteral } from '@casebound/records';
 import { z } from 'zod';
 import type { Queryable } from '../../database/index.ts';
 import { ImportPlan } from './plan/import-plan.ts';
@@ -351,7 +352,7 @@ export const readStagedPages = async (
 export const readTaken = async (tx: Queryable, controlNumbers: readonly string[]): Promise<ReadonlySet<string>> => {
   const { rows } = await tx.query<{ control_number: string }>(
     'SELECT control_number FROM exhibit WHERE control_number = ANY ($1::text[])',
-    [controlNumbers],
+    [arrayLiteral(controlNumbers)],
   );
   return new Set(rows.map((row) => row.control_number));
 };

@@ -8,7 +8,15 @@
  *   written over.
  */
 import { type Actor, CaseboundError, type CaseId } from '@casebound/contract';
-import { type BulkRow, bulkWrite, type JsonValue, type Model, type StoreContext, uuidV5 } from '@casebound/records';
+import {
+  type BulkRow,
+  bulkWrite,
+  type JsonValue,
+  type Model,
+  settleAll,
+  type StoreContext,
+  uuidV5,
+} from '@casebound/records';
 import type { Transaction } from '../../../database/index.ts';
 import type { ObjectStore } from '../../../platform/object-store/Port.ts';
 import { recordChanges } from '../../audit/index.ts';
@@ -239,35 +247,38 @@ export const importChunk = async (
     if (error !== undefined) problems.push(refusal(it, error));
   }
   const imported = ordered.filter((it) => ids.has(it.row.row) && !refused.has(it.row.row));
-  await writeValues(tx, context, imported, ids, chunkStart);
-  await insertProcessing(
-    tx,
-    context.jobId,
-    imported.flatMap((it) => {
-      const exhibitId = ids.get(it.row.row);
-      return exhibitId === undefined || !needsProcessing(it.stored)
-        ? []
-        : [
-            {
-              exhibitId,
-              documentKey: it.documentKey,
-              row: it.row.row,
-              line: it.row.line,
-              hasAnnotations: it.stored.hasAnnotations,
-            },
-          ];
-    }),
-  );
-  await recordChanges(
-    tx,
-    { actor: actorName(context.actor), origin: `import ${context.jobId}` },
-    'exhibits',
-    imported.map((it) => ({
-      recordId: ids.get(it.row.row) ?? 0,
-      recordKey: it.row.controlNumber ?? '',
-      changes: { imported: [null, it.row.controlNumber] },
-    })),
-  );
+  // The database writes the audit while objects are written.
+  await settleAll([
+    recordChanges(
+      tx,
+      { actor: actorName(context.actor), origin: `import ${context.jobId}` },
+      'exhibits',
+      imported.map((it) => ({
+        recordId: ids.get(it.row.row) ?? 0,
+        recordKey: it.row.controlNumber ?? '',
+        changes: { imported: [null, it.row.controlNumber] },
+      })),
+    ),
+    writeValues(tx, context, imported, ids, chunkStart),
+    insertProcessing(
+      tx,
+      context.jobId,
+      imported.flatMap((it) => {
+        const exhibitId = ids.get(it.row.row);
+        return exhibitId === undefined || !needsProcessing(it.stored)
+          ? []
+          : [
+              {
+                exhibitId,
+                documentKey: it.documentKey,
+                row: it.row.row,
+                line: it.row.line,
+                hasAnnotations: it.stored.hasAnnotations,
+              },
+            ];
+      }),
+    ),
+  ]);
   for (const it of rows) problems.push(...it.row.problems, ...it.stored.problems);
   await insertProblems(
     tx,
