@@ -84,7 +84,7 @@ const importFolder = async (folder: string, whole: boolean): Promise<Measured> =
   let peak = 0;
   const look = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage.rss());
-  }, 50);
+  }, 100);
   try {
     const body = ImportRequest.parse({ path: folder });
     const { jobId: given } = await system.handlers.createImport({ ...call, params: { caseId }, body });
@@ -112,7 +112,8 @@ const importFolder = async (folder: string, whole: boolean): Promise<Measured> =
           marks,
         };
       }
-      await sleep(20);
+      // An answer costs what some rows cost: as often as a hundredth of the time asks for, which the figure may be too large by.
+      await sleep(Math.max(20, ms / 100));
     }
   } finally {
     clearInterval(look);
