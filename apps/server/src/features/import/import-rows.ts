@@ -25,7 +25,7 @@ import { overlayChunk } from './write/overlay-chunk.ts';
 import { type OverlaidFiles, placeTexts } from './write/overlaid-files.ts';
 import { requireNew, SharedRecords } from './write/shared-records.ts';
 import { workAtOnce } from './work-at-once.ts';
-import { type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
+import { hasFiles, type ListedPage, noFiles, storeFiles, type StoredFiles } from './write/store-files.ts';
 
 /** Files that are read at once. */
 const filesAtOnce = 8;
@@ -115,6 +115,10 @@ class RowImport {
     }
   }
 
+  get #isOverlay(): boolean {
+    return this.#held.job.request.overlay !== undefined;
+  }
+
   async #gather(row: SourceRow): Promise<void> {
     this.#gathered.push(row);
     this.#gatheredChars += charsOf(row);
@@ -169,7 +173,7 @@ class RowImport {
     if (row > this.#aheadTo) {
       this.#aheadTo = row + this.#size;
       this.#ahead = await this.#held.transaction(
-        async (tx) => readStaged(tx, this.#held.job.job_id, row, this.#aheadTo),
+        async (tx) => readStaged(tx, this.#held.job.job_id, row, this.#aheadTo, this.#isOverlay),
         { ...chunkOptions, readOnly: true },
       );
     }
@@ -208,7 +212,7 @@ class RowImport {
     const jobId = this.#held.job.job_id;
     const { staged, pages } = await this.#held.transaction(
       async (tx) => {
-        const found = await readStaged(tx, jobId, first, last);
+        const found = await readStaged(tx, jobId, first, last, this.#isOverlay);
         const keys = [...found.values()].flatMap((it) =>
           it.fate === 'pending' && it.controlNumber !== null && this.#source.imageList !== null
             ? [it.controlNumber]
@@ -222,20 +226,34 @@ class RowImport {
     const byDocument = Map.groupBy(pages, (page) => page.docKey);
     const prepared: ChunkRow[] = [];
     const problems: RowProblem[] = [];
-    await workAtOnce(rows, filesAtOnce, async (row) => {
+    const withFiles: { readonly row: SourceRow; readonly place: StagedRow; readonly images: readonly StagedImage[] }[] =
+      [];
+    for (const row of rows) {
       const place = staged.get(row.row);
       requireSamePlace(row, place);
-      if (place.fate === 'pending' && !row.rejected)
-        prepared.push(await this.#prepareRow(row, place, byDocument.get(place.controlNumber ?? '') ?? []));
+      if (place.fate === 'pending' && !row.rejected) {
+        const images = byDocument.get(place.controlNumber ?? '') ?? [];
+        const waits = images.length > 0 || hasFiles(row) || this.#storedNow.has(row.row);
+        if (waits) withFiles.push({ row, place, images });
+        else prepared.push(this.#withoutFiles(row, place));
+      }
       const changed = overwrittenDuplicate(row, place);
       if (changed !== undefined) problems.push(changed);
+    }
+    await workAtOnce(withFiles, filesAtOnce, async ({ row, place, images }) => {
+      prepared.push(await this.#prepareRow(row, place, images));
     });
     return { rows: prepared.sort((a, b) => a.row.row - b.row.row), problems, first, last };
   }
 
+  /** A row without files, such as those of a load file that only states values: nothing is waited for. */
+  #withoutFiles(row: SourceRow, staged: StagedRow): ChunkRow {
+    const documentKey = documentKeyOf(this.#held.job.job_id, row.row);
+    return { row: numberedAs(row, staged), documentKey, staged, stored: noFiles };
+  }
+
   async #prepareRow(row: SourceRow, staged: StagedRow, pages: readonly StagedImage[]): Promise<ChunkRow> {
-    const { controlNumber } = staged;
-    const numbered = row.controlNumber === controlNumber ? row : { ...row, controlNumber };
+    const numbered = numberedAs(row, staged);
     const documentKey = documentKeyOf(this.#held.job.job_id, row.row);
     const now = this.#storedNow.get(row.row);
     this.#storedNow.delete(row.row);
@@ -363,6 +381,10 @@ function requireSamePlace(row: SourceRow, staged: StagedRow | undefined): assert
     `${row.path ?? `Row ${row.row}`} was not in this place when the source was first read: it changed after the import had begun. The import is undone; wait until whatever writes it has finished, then import it again.`,
   );
 }
+
+/** The row with the control number that it was judged by. */
+const numberedAs = (row: SourceRow, { controlNumber }: StagedRow): SourceRow =>
+  row.controlNumber === controlNumber ? row : { ...row, controlNumber };
 
 const takenMeanwhile = ({ row }: ChunkRow): RowProblem =>
   problem('error', 'control_number_exists', 'An exhibit of the case has this control number.', {

@@ -141,7 +141,6 @@ const link = async (held: HeldImport, late: readonly number[] | null): Promise<v
       ['importing'],
       `state = 'processing', step_started_at = now(), row_done = rows, to_process = (SELECT count(*) FROM import_processing WHERE import_processing.job_id = $1)`,
     );
-    await dropStage(tx, job.job_id);
   });
   held.became({ state: 'processing' });
   parts.crashPoint('import.linked');
@@ -157,6 +156,8 @@ const finish = async (held: HeldImport): Promise<void> => {
       `state = CASE WHEN EXISTS (SELECT FROM import_problem WHERE job_id = $1 AND severity = 'error') THEN 'finished_with_errors' ELSE 'finished' END,
        finished_at = now()`,
     );
+    // Nobody has needed it since the rows were linked, and they were to be seen before it was gone.
+    await dropStage(tx, job.job_id);
     const ended = await findImport(tx, job.job_id);
     if (ended === undefined) return;
     await held.publish(tx, {

@@ -253,12 +253,22 @@ interface RawStaged {
   readonly control_number: string | null;
   readonly sha256: string | null;
   readonly source_mark: string | null;
-  readonly match_exhibit: string | null;
-  readonly document_key: string | null;
-  readonly batch_id: string | null;
+  /** Of an overlay. */
+  readonly match_exhibit?: string | null;
+  readonly document_key?: string | null;
+  readonly batch_id?: string | null;
 }
 
 const numberOrNull = (text: string | null): number | null => (text === null ? null : Number(text));
+
+const matchOf = ({
+  match_exhibit: exhibit = null,
+  document_key: documentKey = null,
+  batch_id: batch = null,
+}: RawStaged): StagedRow['match'] =>
+  exhibit === null || documentKey === null || batch === null
+    ? null
+    : { exhibitId: Number(exhibit), documentKey, batchId: Number(batch) };
 
 const toStaged = (row: RawStaged): StagedRow => ({
   row: Number(row.row_no),
@@ -271,10 +281,7 @@ const toStaged = (row: RawStaged): StagedRow => ({
   controlNumber: row.control_number,
   sha256: row.sha256,
   mark: row.source_mark,
-  match:
-    row.match_exhibit === null || row.document_key === null || row.batch_id === null
-      ? null
-      : { exhibitId: Number(row.match_exhibit), documentKey: row.document_key, batchId: Number(row.batch_id) },
+  match: matchOf(row),
 });
 
 /** Staged rows of a stretch, by row. */
@@ -283,14 +290,19 @@ export const readStaged = async (
   jobId: string,
   first: number,
   last: number,
+  isOverlay: boolean,
 ): Promise<Map<number, StagedRow>> => {
+  const match = isOverlay
+    ? {
+        columns: ', exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id',
+        joins: `LEFT JOIN exhibit ON exhibit.document_id = row.match_exhibit
+     LEFT JOIN source_document AS document ON document.document_id = exhibit.document_document_id`,
+      }
+    : { columns: '', joins: '' };
   const { rows } = await tx.query<RawStaged>(
     `SELECT row.row_no, row.fate, row.path, row.parent_row, row.root_row, row.control_number, row.sha256, row.source_mark,
-            parent.control_number AS parent_control, root.control_number AS root_control,
-            exhibit.document_id AS match_exhibit, document.document_key, exhibit.batch_document_id AS batch_id
-     FROM import_row AS row
-     LEFT JOIN exhibit ON exhibit.document_id = row.match_exhibit
-     LEFT JOIN source_document AS document ON document.document_id = exhibit.document_document_id
+            parent.control_number AS parent_control, root.control_number AS root_control${match.columns}
+     FROM import_row AS row ${match.joins}
      LEFT JOIN import_row AS parent ON parent.job_id = $1 AND parent.row_no = row.parent_row
      LEFT JOIN import_row AS root ON root.job_id = $1 AND root.row_no = row.root_row
      WHERE row.job_id = $1 AND row.row_no BETWEEN $2 AND $3`,

@@ -237,7 +237,7 @@ export const noFiles: StoredFiles = {
   bytes: 0,
 };
 
-const hasFiles = (row: SourceRow): boolean =>
+export const hasFiles = (row: SourceRow): boolean =>
   row.native !== null ||
   row.text !== null ||
   row.pageTexts !== null ||
