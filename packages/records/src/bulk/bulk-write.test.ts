@@ -165,6 +165,30 @@ test('bulk and one by one give the same store and the same answers', async () =>
   );
 }, 120_000);
 
+test('many rows give the store of single writes, whether a column has one value in all of them, several, or none', async () => {
+  const [single, bulk] = [await library.openAnother('single_many'), await library.openAnother('bulk_many')];
+  const bare = { authorReference: { authorKey: 'a1' }, languageDescriptor: language('de') };
+  const kinds: Readonly<Record<string, (n: number) => Record<string, JsonValue>>> = {
+    'one value': () => fullWork(),
+    'several values': (n) => (n % 2 === 0 ? fullWork() : { ...fullWork(), pages: n, editions: [{ number: n }] }),
+    'some without': (n) => (n % 3 === 0 ? bare : fullWork()),
+    none: () => bare,
+  };
+  for (const store of [single, bulk])
+    await fillLibrary(async (endpoint, document) => upsertDocument(store, resourceAt(store.model, endpoint), document));
+  for (const [kind, documentOf] of Object.entries(kinds)) {
+    const documents = Array.from({ length: 110 }, (_, n) => ({ ...documentOf(n), title: `${kind} ${n}` }));
+    for (const document of documents) await upsertDocument(single, resourceAt(single.model, 'works'), document);
+    const summary = await bulkWrite(
+      bulk,
+      documents.map((document) => row('works', document)),
+    );
+    expect(summary).toMatchObject({ created: documents.length, failed: 0 });
+  }
+  expect(await contents(bulk)).toEqual(await contents(single));
+  expect(await auditStore(bulk)).toMatchObject({ damages: 0 });
+}, 60_000);
+
 test('of records that are believed to be new, only what they refer to outside of the batch is looked up', async () => {
   const asked: unknown[] = [];
   const { database } = library;

@@ -512,6 +512,39 @@ test('an index of a reference that does not hold the id yet is renewed, also aft
   expect(await migrateStore(database, autocommit, grownToo, 'renewed')).toEqual([]);
 });
 
+test('edges that are indexed by both of their ids are indexed by the child alone, also after a run that was interrupted', async () => {
+  const target = model(base);
+  await provisionStore(database, target, 'edged');
+  const wanted = await catalogue('edged');
+  await database.pool.query(
+    `DROP INDEX edged.reference_edge_child;
+     CREATE INDEX reference_edge_child ON edged.reference_edge (child_document_id, parent_document_id)`,
+  );
+  expect(await catalogue('edged')).not.toEqual(wanted);
+  const words = ['indexes edges by the child alone'];
+  const failing: AutocommitSession = {
+    execute: async (text) => {
+      await autocommit.execute(text);
+      if (text.startsWith('CREATE INDEX')) throw new Error('connection lost');
+    },
+  };
+  await expect(migrateStore(database, failing, target, 'edged')).rejects.toThrow('connection lost');
+  expect(await migrateStore(database, autocommit, target, 'edged', { dryRun: true })).toEqual(words);
+  expect(await migrateStore(database, autocommit, target, 'edged')).toEqual(words);
+  expect(await catalogue('edged')).toEqual(wanted);
+  expect(await migrateStore(database, autocommit, target, 'edged')).toEqual([]);
+});
+
+test('edges in partitions keep the index that they have', async () => {
+  const target = model(base);
+  await provisionStore(database, target, 'edged_parts', { edgePartitions: 2 });
+  await database.pool.query(
+    `DROP INDEX edged_parts.reference_edge_child;
+     CREATE INDEX reference_edge_child ON edged_parts.reference_edge (child_document_id, parent_document_id)`,
+  );
+  expect(await migrateStore(database, autocommit, target, 'edged_parts')).toEqual([]);
+});
+
 test('stores by the dozen: found by name, migrated side by side, gone on with after an abort', async () => {
   const target = model(grown, addition);
   const names = Array.from({ length: 12 }, (_, n) => `dozen_${String(n).padStart(2, '0')}`);
