@@ -26,7 +26,7 @@ import { writeSameTables } from './same-tables.ts';
 import type { CasePlace, Measured, Question } from './serve.ts';
 
 const sizes = (process.argv[2] ?? '6250,25000,100000').split(',').map(Number);
-const rounds = Number(process.env['BENCH_ROUNDS'] ?? 3);
+const rounds = Number(process.env['BENCH_ROUNDS'] ?? 5);
 const whole = process.env['BENCH_UNTIL'] !== 'imported';
 
 const dataDir = await mkdtemp(path.join(tmpdir(), 'casebound-bench-'));
