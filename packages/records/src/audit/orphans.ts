@@ -86,14 +86,14 @@ export const orphanRows = async (ctx: StoreContext, range: IdRange, repair: bool
   const damages: Damage[] = [];
   for (const [place, group] of Map.groupBy(rows, (row) => String(row['place']))) {
     const ids = group.map((row) => Number(row['document_id']));
-    const kept = repair ? await deleteRows(ctx, place, columns.get(place) ?? '', ids) : [];
+    const kept = new Set(repair ? await deleteRows(ctx, place, columns.get(place) ?? '', ids) : []);
     for (const documentId of ids)
       damages.push({
         kind: 'row-extra',
         documentId,
         resource: '',
         detail: `row of ${place}`,
-        repairable: !kept.includes(documentId),
+        repairable: !kept.has(documentId),
       });
   }
   return damages;

@@ -8,6 +8,7 @@ import { documentColumn, keyColumns } from '../ddl/emit-ddl.ts';
 import type { ScalarType, Table } from '../derive/model.ts';
 import { quoteIdentifier, quoteLiteral } from '../derive/naming.ts';
 import { sqlType } from '../derive/scalar-type.ts';
+import type { Cell } from '../write/flatten-document.ts';
 import { arrayLiteral } from './array-literal.ts';
 import { type BoundColumns, type BoundRow, columnsOfRows, nulls } from './bound-columns.ts';
 
@@ -32,22 +33,21 @@ export interface DescriptorExtra {
 
 /**
  * The rows of arrays of one length as a list of selected values. As a table, `FROM unnest($1, $2)`, PostgreSQL would keep them in a
- * tuplestore first, which is a fifth of what inserting them costs.
+ * tuplestore first, which is a fifth of what inserting them costs. A column that is one value in all rows (`areOne`) is bound as it is.
  */
-const unnestEach = (types: readonly string[]): string =>
-  types.map((type, index) => `unnest($${index + 1}::${type})`).join(', ');
-
-/** The same, where some columns have one value in all rows and take it as it is: an array costs its element in each. */
-const unnestSome = (types: readonly string[], areOne: readonly boolean[]): string =>
+const unnestEach = (types: readonly string[], areOne: readonly boolean[] = []): string =>
   types
     .map((type, index) =>
       areOne[index] === true ? `$${index + 1}::${type.slice(0, -2)}` : `unnest($${index + 1}::${type})`,
     )
     .join(', ');
 
-type Cells = readonly (string | number | boolean | null)[];
+/** Whether a column of many rows has one value in all of them: an array costs its element in each. */
+const isOneOfMany = (cells: readonly Cell[]): boolean =>
+  cells.length >= minSparseRows && cells.every((cell) => cell === cells[0]);
 
-const isOneValue = (cells: Cells): boolean => cells.every((cell) => cell === cells[0]);
+const bound = (cells: readonly Cell[], isOne: boolean | undefined): unknown =>
+  isOne === true ? cells[0] : arrayLiteral(cells);
 
 const arrayType = (type: ScalarType): string => `${type.kind === 'numeric' ? 'numeric' : sqlType(type)}[]`;
 
@@ -209,21 +209,20 @@ export class WriteSql {
     if (documentIds.length < minSparseRows || table.name === 'descriptor') return null;
     const used = [...cells.keys()].filter((at) => cells[at] !== null);
     const columns = [documentIds, ...ordinals, ...used.map((at) => cells[at] ?? [])];
-    // Ids of documents are never the same: were they, no row would come of them.
-    const areOne = columns.map((column, at) => at > 0 && isOneValue(column));
+    // The first stays an array: the rows come of it.
+    const areOne = columns.map((column, at) => at > 0 && isOneOfMany(column));
     if (used.length === table.columns.length && !areOne.includes(true)) return null;
     const texts = this.sparse.get(table) ?? new Map<string, string>();
     this.sparse.set(table, texts);
     const key = `${used.join()} ${areOne.map(Number).join('')}`;
-    const values = (): unknown[] =>
-      columns.map((column, at) => (areOne[at] === true ? column[0] : arrayLiteral(column)));
+    const values = (): unknown[] => columns.map((column, at) => bound(column, areOne[at]));
     const known = texts.get(key);
     if (known !== undefined) return { text: known, values };
     if (texts.size >= maxSparseTexts) return null;
     const some = table.columns.filter((_column, at) => used.includes(at));
     const names = [documentColumn(table), ...table.ordinals, ...some.map((column) => column.name)];
     const types = ['bigint[]', ...table.ordinals.map(() => 'int[]'), ...some.map(({ type }) => arrayType(type))];
-    const text = `INSERT INTO ${this.qualified(table.name)} (${names.map(quoteIdentifier).join(', ')}) SELECT ${unnestSome(types, areOne)}`;
+    const text = `INSERT INTO ${this.qualified(table.name)} (${names.map(quoteIdentifier).join(', ')}) SELECT ${unnestEach(types, areOne)}`;
     texts.set(key, text);
     return { text, values };
   }
@@ -336,12 +335,15 @@ export class WriteSql {
         values: [referentialIds[0], documentIds[0], resourceKeyIds[0]],
       };
     }
-    const [text, resourceKey] = this.lastAlike(
-      `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id)`,
-      ['uuid[]', 'bigint[]', 'smallint[]'],
-      resourceKeyIds,
-    );
-    return { text, values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), resourceKey] };
+    const isOne = isOneOfMany(resourceKeyIds);
+    return {
+      text: this.text(
+        isOne ? 'insertIdentitiesOfOne' : 'insertIdentities',
+        () =>
+          `INSERT INTO ${this.qualified('referential_identity')} (referential_id, document_id, resource_key_id) SELECT ${unnestEach(['uuid[]', 'bigint[]', 'smallint[]'], [false, false, isOne])}`,
+      ),
+      values: [arrayLiteral(referentialIds), arrayLiteral(documentIds), bound(resourceKeyIds, isOne)],
+    };
   }
 
   updateIdentities(rows: readonly { referentialId: string; documentId: number; resourceKeyId: number }[]): Statement {
@@ -360,24 +362,16 @@ export class WriteSql {
   }
 
   insertEdges({ parents, children, areIdentity }: EdgeColumns): Statement {
-    const [text, isIdentity] = this.lastAlike(
-      `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component)`,
-      ['bigint[]', 'bigint[]', 'boolean[]'],
-      areIdentity,
-    );
+    const isOne = isOneOfMany(areIdentity);
     return {
-      text,
-      values: [arrayLiteral(parents), arrayLiteral(children), isIdentity],
+      text: this.text(
+        isOne ? 'insertEdgesOfOne' : 'insertEdges',
+        () =>
+          `INSERT INTO ${this.qualified('reference_edge')} (parent_document_id, child_document_id, is_identity_component) SELECT ${unnestEach(['bigint[]', 'bigint[]', 'boolean[]'], [false, false, isOne])}`,
+      ),
+      values: [arrayLiteral(parents), arrayLiteral(children), bound(areIdentity, isOne)],
       tally: { kind: 'edges-inserted', asked: parents.length },
     };
-  }
-
-  /** The text of an INSERT whose last column may have one value in all rows, and what is bound for that column. */
-  private lastAlike(insert: string, types: readonly string[], last: Cells): readonly [text: string, bound: unknown] {
-    const isOne = last.length >= minSparseRows && isOneValue(last);
-    const areOne = types.map((_type, at) => isOne && at === types.length - 1);
-    const text = this.text(`${insert} ${isOne}`, () => `${insert} SELECT ${unnestSome(types, areOne)}`);
-    return [text, isOne ? last[0] : arrayLiteral(last)];
   }
 
   /** Makes the edges of the parents be exactly these; a row that is right already is not touched. */

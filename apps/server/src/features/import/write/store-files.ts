@@ -237,6 +237,7 @@ export const noFiles: StoredFiles = {
   bytes: 0,
 };
 
+/** Whether a row brings anything that is stored, pages of an image list aside. */
 export const hasFiles = (row: SourceRow): boolean =>
   row.native !== null ||
   row.text !== null ||
