@@ -38,8 +38,8 @@ END`)}`,
 export const edgeIndexName = 'reference_edge_child';
 
 /**
- * The reverse index of edges. By the child alone: what refers to one record is a list of rows under one key, a fifth of the space of a key for
- * each, and every edge that is written pays for it.
+ * The reverse index of edges. By the child alone: what refers to one record is a list of rows under one key, less than a third of the space of a
+ * key for each, and every edge that is written pays for it.
  */
 export const edgeIndex = (schema: string): string =>
   `CREATE INDEX ${quoteIdentifier(edgeIndexName)} ON ${quoteIdentifier(schema)}.reference_edge (child_document_id)`;
